@@ -1,0 +1,64 @@
+# `make` lists the targets. Each does the set-up that it needs by itself.
+
+STUDY ?= phantom
+DATA ?=
+EXTERNAL ?=
+SEED ?=
+BASE ?= main
+PYTHON ?= python3
+# Set-up uses uv where it is installed, else PYTHON's venv and pip; `make setup UV=` insists on pip.
+UV ?= $(shell command -v uv 2>/dev/null)
+
+# Recipes read these from the environment, so that paths with spaces stay whole.
+export STUDY DATA EXTERNAL SEED BASE
+# The environment's own kernel, even where the user has one of the same name.
+export JUPYTER_PREFER_ENV_PATH = 1
+
+BIN = .venv/bin
+
+.PHONY: help setup lab reproduce test lint review review-web lock clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.ready ## build the environment in .venv from the lock
+
+.venv/.ready: pyproject.toml uv.lock requirements.lock tools/setup.sh
+	@tools/setup.sh "$(PYTHON)" "$(UV)"
+
+reproduce: .venv/.ready ## run a study: [STUDY=phantom] [DATA=path] [EXTERNAL=path] [SEED=n]
+	@$(BIN)/kidneyct reproduce --study "$$STUDY" $${DATA:+--data "$$DATA"} \
+		$${EXTERNAL:+--external "$$EXTERNAL"} $${SEED:+--seed "$$SEED"}
+
+# --allow-root lets it start in a container; it listens on this machine alone, behind a token.
+lab: .venv/.ready ## open JupyterLab on the notebooks
+	$(BIN)/jupyter-lab --allow-root --LabApp.default_url=/lab/tree/notebooks
+
+test: .venv/.ready ## run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/.ready ## check code and notebooks, and that notebook sources are stripped of outputs
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+
+review: .venv/.ready ## show in the terminal what this branch changes in notebooks: [BASE=main]
+	@base=$$(git merge-base "$$BASE" HEAD) && \
+	if git diff --quiet "$$base" -- '*.ipynb'; then echo "No notebook differs from $$BASE."; \
+	else git -c diff.jupyternotebook.command=tools/notebook_diff.sh diff "$$base" -- '*.ipynb'; fi
+
+review-web: .venv/.ready ## show the same side by side in the browser: [BASE=main]
+	@base=$$(git merge-base "$$BASE" HEAD) && $(BIN)/nbdiff-web "$$base" notebooks
+
+lock: ## pin the dependencies of pyproject.toml anew (needs uv)
+	uv lock
+	uv export --frozen --quiet --no-emit-project --no-annotate -o requirements.lock
+	uv run --no-project --python '>=3.11' tools/environment_yml.py > environment.yml
+
+clean: ## remove computed stores and tool caches; outputs and .venv stay
+	rm -rf .cache .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+		-prune -exec rm -rf {} +
+
+distclean: clean ## remove outputs and .venv too
+	rm -rf outputs .venv

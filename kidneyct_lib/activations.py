@@ -1,0 +1,122 @@
+"""The frozen prefix computed once per image and kept on disk, keyed by content."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kidneyct_lib.images import gray_to_rgb
+from kidneyct_lib.network import digest, part
+from kidneyct_lib.store import RowStore
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Stored output of a frozen layer for a study's images, in the catalog's order.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer whose output is stored.
+    store : RowStore
+        Rows of the layer's output shape.
+    keys : sequence of str
+        Content key of each image.
+    """
+
+    layer: str
+    store: RowStore
+    keys: Sequence[str]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.keys)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Activations of these catalog rows, float32 (len(rows), *layer shape)."""
+        return self.store.take([self.keys[row] for row in rows]).astype(np.float32)
+
+
+def content_keys(images: np.ndarray) -> list[str]:
+    """sha256 (hex) of each image's pixels; images uint8 (N, H, W)."""
+    return [sha256(image.tobytes()).hexdigest() for image in images]
+
+
+def of_images(
+    network: keras.Model,
+    layer: str,
+    images: np.ndarray,
+    *,
+    cache: Path,
+    dtype: str,
+    batch: int,
+) -> Activations:
+    """Output of a frozen layer for gray images, from the store where it is there already.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Everything up to `layer` must be frozen.
+    layer : str
+        Where the frozen prefix ends.
+    images : uint8 array (N, H, W)
+        Gray pixels in 0..255.
+    cache : Path
+        Folder of all stores; this one's name is derived from the prefix's weights and the dtype.
+    dtype : {"float16", "float32"}
+        Type of the stored values.
+    batch : int
+        Images computed at a time.
+    """
+    prefix = part(network, None, layer)
+    return _stored(
+        prefix,
+        layer,
+        content_keys(images),
+        lambda rows: prefix.predict_on_batch(gray_to_rgb(images[rows])),
+        cache=cache,
+        dtype=dtype,
+        batch=batch,
+    )
+
+
+def of_activations(
+    network: keras.Model,
+    layer: str,
+    earlier: Activations,
+    *,
+    cache: Path,
+    dtype: str,
+    batch: int,
+) -> Activations:
+    """Output of a later frozen layer, computed from the stored output of an earlier one."""
+    between = part(network, earlier.layer, layer)
+    return _stored(
+        between,
+        layer,
+        # What these rows are computed from is part of their content: its precision included.
+        [f"{key}-{earlier.store.folder.name}" for key in earlier.keys],
+        lambda rows: between.predict_on_batch(earlier[rows]),
+        cache=cache,
+        dtype=dtype,
+        batch=batch,
+    )
+
+
+def _stored(
+    model: keras.Model,
+    layer: str,
+    keys: Sequence[str],
+    compute: Callable[[np.ndarray], np.ndarray],
+    *,
+    cache: Path,
+    dtype: str,
+    batch: int,
+) -> Activations:
+    folder = cache / f"activations-{layer}-{dtype}-{digest(model)[:16]}"
+    store = RowStore(folder, model.output.shape[1:], dtype)
+    store.fill(keys, compute, batch=batch, label=f"activations of {layer}")
+    return Activations(layer, store, keys)

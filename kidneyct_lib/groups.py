@@ -1,0 +1,230 @@
+"""Pseudo-patients: series of near-duplicate slices recovered from the pixels alone.
+
+Adjacent slices of one series are almost the same picture, so slices whose thumbnails
+correlate above a threshold are linked, and the connected components of the links stand in
+for the patients that the public data set does not name. They can only under-estimate
+leakage: two series of one patient (another plane, another contrast phase) stay apart.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.metrics.cluster import pair_confusion_matrix
+from tqdm import tqdm
+
+
+class Edges(NamedTuple):
+    """Pairs of slices (i < j) whose thumbnails correlate above ``threshold``.
+
+    Attributes
+    ----------
+    i, j
+        int32 (E,): row numbers of the two slices.
+    correlation
+        float32 (E,): Pearson correlation of their thumbnails, -1 to 1.
+    threshold
+        The correlation that every edge exceeds: nothing is known below it.
+    """
+
+    i: np.ndarray
+    j: np.ndarray
+    correlation: np.ndarray
+    threshold: float
+
+
+def thumbnails(images: np.ndarray, size: int) -> np.ndarray:
+    """Shrink every image and standardise it, so that a dot product is a correlation.
+
+    Parameters
+    ----------
+    images
+        uint8 (N, S, S) gray levels, 0 to 255; may be a memory map.
+    size
+        Side of a thumbnail in pixels; OpenCV's INTER_AREA resampling.
+
+    Returns
+    -------
+    float32 (N, size * size), each row of mean 0 and norm 1; a constant image gives zeros,
+    which correlate with nothing.
+    """
+    thumbs = np.zeros((len(images), size * size), np.float32)
+    for row, image in zip(thumbs, images, strict=True):
+        small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).ravel()
+        if small.min() < small.max():
+            centred = small - small.mean(dtype=np.float64)
+            row[:] = centred / np.linalg.norm(centred)
+    return thumbs
+
+
+def near_duplicates(thumbs: np.ndarray, threshold: float, *, block: int) -> Edges:
+    """Find all pairs of thumbnails that correlate above a threshold.
+
+    Only the upper triangle of the correlation matrix is computed, one square of it at a
+    time, so memory holds the thumbnails, one square and the pairs found.
+
+    Parameters
+    ----------
+    thumbs
+        float32 (N, D) from `thumbnails`.
+    threshold
+        Pairs with a correlation strictly above it are kept.
+    block
+        Side of a square of the correlation matrix, in slices.
+
+    Returns
+    -------
+    Edges, in order of the squares they were found in.
+    """
+    found_i, found_j, found_r = [], [], []
+    starts = range(0, len(thumbs), block)
+    for top in tqdm(starts, desc="near-duplicate slices", unit="block", leave=False):
+        rows = thumbs[top : top + block]
+        for left in range(top, len(thumbs), block):
+            square = rows @ thumbs[left : left + block].T
+            above = square > threshold
+            if left == top:
+                above = np.triu(above, k=1)
+            i, j = np.nonzero(above)
+            found_i.append((i + top).astype(np.int32))
+            found_j.append((j + left).astype(np.int32))
+            found_r.append(np.clip(square[i, j], -1, 1))
+    if not found_i:
+        return Edges(*np.empty((2, 0), np.int32), np.empty(0, np.float32), threshold)
+    return Edges(
+        np.concatenate(found_i), np.concatenate(found_j), np.concatenate(found_r), threshold
+    )
+
+
+def find_groups(n: int, edges: Edges, threshold: float) -> np.ndarray:
+    """Number the connected components of the slices linked above a threshold.
+
+    Parameters
+    ----------
+    n
+        Number of slices.
+    edges
+        From `near_duplicates`, found at this threshold or a lower one.
+    threshold
+        Links with a correlation strictly above it are used.
+
+    Returns
+    -------
+    int64 (n,): group of each slice, 0 to G - 1, numbered by first appearance.
+
+    Raises
+    ------
+    ValueError
+        If `edges` were not searched for down to this threshold.
+    """
+    if threshold < edges.threshold:
+        raise ValueError(f"edges are known above {edges.threshold} only, not above {threshold}")
+    used = edges.correlation > threshold
+    links = coo_array((np.ones(used.sum(), bool), (edges.i[used], edges.j[used])), shape=(n, n))
+    _, component = connected_components(links, directed=False)
+    return pd.factorize(component)[0]
+
+
+def threshold_curve(
+    edges: Edges, n: int, labels: Sequence[str], thresholds: Sequence[float]
+) -> pd.DataFrame:
+    """Show how the groups depend on the threshold, from one set of edges.
+
+    Parameters
+    ----------
+    edges, n
+        As in `find_groups`; the edges reach down to the lowest of `thresholds`.
+    labels
+        Class of each slice, (n,).
+    thresholds
+        Correlations to try.
+
+    Returns
+    -------
+    DataFrame with one row a threshold: ``threshold``, ``groups``, ``largest`` (slices of the
+    largest group) and ``cross_class_links`` (linked pairs of two different classes, which a
+    patient with one diagnosis cannot have: a count above 0 says the threshold is too low).
+    """
+    label = pd.factorize(np.asarray(labels))[0]
+    crossing = edges.correlation[label[edges.i] != label[edges.j]]
+    rows = []
+    for threshold in thresholds:
+        sizes = np.bincount(find_groups(n, edges, threshold))
+        links = int((crossing > threshold).sum())
+        rows.append((float(threshold), len(sizes), int(sizes.max(initial=0)), links))
+    return pd.DataFrame(rows, columns=["threshold", "groups", "largest", "cross_class_links"])
+
+
+def pairwise_scores(found: Sequence, truth: Sequence) -> dict[str, float | int]:
+    """Score recovered groups against known patients, pair of slices by pair of slices.
+
+    Precision is the share of the pairs put together that belong to one patient; recall is
+    the share of one patient's pairs that were put together. Counted from the contingency
+    table, not pair by pair. Where there is no pair to judge, the score is 1.
+
+    Parameters
+    ----------
+    found, truth
+        Group and patient of each slice, (n,).
+
+    Returns
+    -------
+    dict with ``precision``, ``recall`` (0 to 1), ``pairs_found`` and ``pairs_true`` (unordered
+    pairs of distinct slices).
+    """
+    # scikit-learn counts each pair twice, as (i, j) and as (j, i).
+    (_, false_pairs), (missed_pairs, true_pairs) = pair_confusion_matrix(truth, found) // 2
+    pairs_found, pairs_true = int(true_pairs + false_pairs), int(true_pairs + missed_pairs)
+    return {
+        "precision": float(true_pairs / pairs_found) if pairs_found else 1.0,
+        "recall": float(true_pairs / pairs_true) if pairs_true else 1.0,
+        "pairs_found": pairs_found,
+        "pairs_true": pairs_true,
+    }
+
+
+def series_correlations(
+    thumbs: np.ndarray,
+    labels: Sequence[str],
+    numbers: Sequence[int],
+    *,
+    random_pairs: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Correlate slices with their neighbour by file number, and with a random slice.
+
+    Parameters
+    ----------
+    thumbs
+        float32 (N, D) from `thumbnails`, in the catalog's natural order.
+    labels, numbers
+        Class and file number of each slice, (N,).
+    random_pairs
+        Pairs of distinct slices of one class drawn at random, for each class.
+    seed
+        Of the random pairs.
+
+    Returns
+    -------
+    DataFrame with one row a pair: ``label``, ``pair`` ("consecutive" or "random") and
+    ``correlation``. A class of one slice has no pairs.
+    """
+    rng = np.random.default_rng(seed)
+    labels, numbers = np.asarray(labels), np.asarray(numbers)
+    frames = []
+    for label in pd.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        next_to = np.flatnonzero(np.diff(numbers[rows]) == 1)
+        pairs = {"consecutive": (rows[next_to], rows[next_to + 1])}
+        if len(rows) > 1:
+            first = rng.integers(len(rows), size=random_pairs)
+            offset = rng.integers(1, len(rows), size=random_pairs)
+            pairs["random"] = (rows[first], rows[(first + offset) % len(rows)])
+        for pair, (i, j) in pairs.items():
+            correlation = np.einsum("nd,nd->n", thumbs[i], thumbs[j]).clip(-1, 1)
+            frames.append(pd.DataFrame({"label": label, "pair": pair, "correlation": correlation}))
+    return pd.concat(frames, ignore_index=True)

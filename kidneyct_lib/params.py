@@ -1,0 +1,143 @@
+"""The schema of a study's parameters: load YAML, validate every key, say which is wrong and why."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from kidneyct_lib.errors import StudyError
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class ParamsError(StudyError):
+    """A parameter is unknown, missing or out of its range."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Params(_Strict):
+    """Every parameter of a study; flat, without defaults, so that a file tells the whole study."""
+
+    study: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    source: Literal["phantom", "kaggle", "folder"]
+    data: str | None = Field(description="folder of class sub-folders, or where a download goes")
+    external: str | None = Field(description="folder of real external images, if any")
+    run_folder: str
+    cache_folder: str
+    expected_minutes: Annotated[float, Field(gt=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    classes: Annotated[list[str], Field(min_length=2)]
+    expected_counts: dict[str, int] | None = Field(description="images per class, if known")
+    image_size: Annotated[int, Field(ge=32, le=1024)]
+    phantom_patients: Count = Field(description="patients per class")
+    phantom_slices: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    phantom_size: Annotated[int, Field(ge=64, le=512)]
+    thumbnail_size: Annotated[int, Field(ge=8, le=256)]
+    group_threshold: Rate
+    group_thresholds: Annotated[list[Rate], Field(min_length=1)]
+    test_fraction: Fraction
+    validation_fraction: Fraction
+    backbone: Literal["resnet50"]
+    weights: Literal["imagenet", "none"]
+    head_units: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    unfreeze_layers: Count
+    class_weight: Literal["none", "slice", "group"]
+    batch_size: Count
+    stage1_epochs: Count
+    stage1_learning_rate: Rate
+    stage1_patience: Count
+    stage2_epochs: Count
+    stage2_learning_rate: Rate
+    stage2_patience: Count
+    external_images: Count = Field(description="most test images per external condition")
+    bootstrap: Annotated[int, Field(ge=100)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.test_fraction + self.validation_fraction >= 1:
+            raise ValueError("test_fraction + validation_fraction leave nothing to train on")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes names one class twice")
+        if self.expected_counts is not None and set(self.expected_counts) != set(self.classes):
+            raise ValueError("expected_counts must name exactly the classes")
+        if self.phantom_slices[0] > self.phantom_slices[1]:
+            raise ValueError("phantom_slices is [fewest, most]")
+        return self
+
+
+def load(path: Path, **overrides: Any) -> Params:
+    """Read and validate one study's YAML; overrides that are not None replace its keys.
+
+    Raises
+    ------
+    ParamsError
+        If the file is missing or not YAML, or a key is unknown, missing or out of range.
+    """
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
+        raise ParamsError(f"There is no study {path.stem!r} at {path}; known studies: {known}.")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold `key: value` lines.")
+    content |= {key: value for key, value in overrides.items() if value is not None}
+    return _validated(Params, content, str(path))
+
+
+def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the parameters out of a notebook's namespace and validate each of them.
+
+    A notebook holds only the keys that it uses, so none is required here; its `parameters` cell is
+    held equal to the files by a test.
+
+    Raises
+    ------
+    ParamsError
+        If a value is out of its range.
+    """
+    given = {key: namespace[key] for key in Params.model_fields if key in namespace}
+    fields = {key: (field.annotation, field) for key, field in Params.model_fields.items()}
+    subset = create_model("Subset", __base__=_Strict, **{key: fields[key] for key in given})
+    return _validated(subset, given, "the parameters cell").model_dump()
+
+
+def digest(parameters: Mapping[str, Any]) -> str:
+    """sha256 (hex) of parameters in canonical JSON."""
+    return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
+
+
+def _validated(schema: type[_Strict], content: dict[str, Any], where: str) -> Any:
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        raise ParamsError(f"{where} has wrong parameters:\n{problems}") from None
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """One line a problem: the key, its value, and what is allowed."""
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Params.model_fields, n=1)
+        allowed = (
+            f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(Params.model_fields)}"
+        )
+        return f"{key}: unknown key; {allowed}"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    if not key:
+        return problem["msg"].removeprefix("Value error, ")
+    return f"{key} = {problem['input']!r}: {problem['msg']}"

@@ -1,0 +1,263 @@
+"""Solids in millimetres with Hounsfield values, and how a plane through them is painted.
+
+The axes are those of a radiological image: x to the right of the image (the patient's left), y to
+the back, z to the head.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+AIR, SKIN, MUSCLE = -1000.0, 20.0, 55.0  # HU
+
+
+@dataclass(frozen=True)
+class Solid:
+    """An ellipsoid, or a drum: an ellipse with flat ends along its third axis.
+
+    Attributes
+    ----------
+    center : float (3,), mm.
+    unit : float (3, 3)
+        Takes an offset from the centre in mm to the unit ball.
+    edge : float
+        Smallest radius in mm; turns a distance in the unit ball into mm.
+    hu : float
+    drum : bool
+    inside : bool
+        Cut off at the wall of the abdominal cavity.
+    lesion : bool
+        Belongs to the lesion's mask.
+    mottle : float
+        HU taken away where the fine texture is high: gas in stool.
+    grain : float
+        HU of one standard deviation of texture added.
+    limits : (float, float)
+        HU which the grain may not leave.
+    rough : float
+        How far the coarse texture moves the edge, as a share of the radius.
+    """
+
+    center: np.ndarray
+    unit: np.ndarray
+    edge: float
+    hu: float
+    drum: bool = False
+    inside: bool = False
+    lesion: bool = False
+    mottle: float = 0.0
+    grain: float = 0.0
+    limits: tuple[float, float] = (AIR, 3000.0)
+    rough: float = 0.0
+
+
+def solid(center, radii, hu: float, turn: np.ndarray | None = None, **look) -> Solid:
+    """Return a Solid from its centre and radii in mm and a rotation matrix."""
+    radii = np.asarray(radii, dtype=float)
+    unit = np.diag(1 / radii) @ (np.eye(3) if turn is None else turn.T)
+    return Solid(np.asarray(center, dtype=float), unit, float(radii.min()), float(hu), **look)
+
+
+def rotation(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> np.ndarray:
+    """Return the matrix that rotates about z, then about y, then about x (degrees)."""
+    about_x, about_y, about_z = (cv2.Rodrigues(t)[0] for t in np.radians(np.diag([x, y, z])))
+    return about_x @ about_y @ about_z
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The trunk's layers, each by its half axes in mm: to the side, to the front, to the back."""
+
+    skin: np.ndarray
+    wall: np.ndarray
+    cavity: np.ndarray
+    roundness: float  # 2 is an ellipse, 0 nearly a rectangle
+    furrow: float  # mm, how deep the spine lies between the muscles of the back
+    fat: float  # HU
+
+
+# The trunk's half axes along its height (mm), as shares of those at the kidneys: skin, wall, cavity.
+HEIGHTS = (-300, -230, -150, -90, 0, 90, 170, 260)
+SKIN_SHARE = (1.10, 1.14, 1.08, 0.98, 1.0, 1.02, 1.0, 0.94)
+WALL_SHARE = (1.16, 1.18, 1.09, 0.98, 1.0, 1.02, 1.0, 0.94)
+CAVITY_SHARE = (0.45, 0.55, 0.72, 0.94, 1.0, 1.03, 1.02, 0.94)
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the image lies in the person.
+
+    Attributes
+    ----------
+    row, col : float (3,)
+        Step from one row, or one column, of pixels to the next, mm.
+    normal : float (3,)
+        Unit vector along which the slices follow each other.
+    center : float (3,)
+        Point in the middle of the image of the slice at depth 0, mm.
+    size : int
+        Rows and columns.
+    """
+
+    row: np.ndarray
+    col: np.ndarray
+    normal: np.ndarray
+    center: np.ndarray
+    size: int
+
+    @property
+    def pixel(self) -> float:
+        """Edge of a pixel, mm."""
+        return float(np.linalg.norm(self.col))
+
+    def origin(self, depth: float) -> np.ndarray:
+        """Point in the middle of the first pixel, mm."""
+        middle = (self.size - 1) / 2
+        return self.center + depth * self.normal - middle * (self.row + self.col)
+
+
+class Texture:
+    """Random fields in the image's plane that change smoothly with depth.
+
+    Mean 0, standard deviation about 1; the blobs of the fine one are FINE mm wide, of the coarse
+    one COARSE mm.
+    """
+
+    FINE, COARSE = 6.0, 18.0
+    PLANES = 17
+
+    def __init__(self, rng: np.random.Generator, view: View):
+        self._size = view.size
+        width = view.size * view.pixel
+        self._fine = self._nodes(rng, width / self.FINE)
+        self._coarse = self._nodes(rng, width / self.COARSE)
+
+    def at(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
+        """Fine and coarse texture at a depth in mm, float32 (size, size) each."""
+        return (
+            self._plane(self._fine, depth / (2 * self.FINE)),
+            self._plane(self._coarse, depth / (2 * self.COARSE)),
+        )
+
+    def _nodes(self, rng, across):
+        edge = int(across) + 2
+        return rng.standard_normal((self.PLANES, edge, edge), dtype=np.float32)
+
+    def _plane(self, nodes, position):
+        below = int(np.floor(position))
+        # cosine and sine keep the variance between two planes of nodes
+        turn = 0.5 * np.pi * (position - below)
+        lower, upper = nodes[below % self.PLANES], nodes[(below + 1) % self.PLANES]
+        mixed = np.float32(np.cos(turn)) * lower + np.float32(np.sin(turn)) * upper
+        return cv2.resize(mixed, (self._size, self._size), interpolation=cv2.INTER_CUBIC)
+
+
+class Painter:
+    """Paints slices through one person.
+
+    Parameters
+    ----------
+    trunk : Trunk
+    solids : list of Solid
+        In the order of painting: a later one covers an earlier one.
+    view : View
+    texture : Texture
+    """
+
+    def __init__(self, trunk: Trunk, solids: list[Solid], view: View, texture: Texture):
+        self._trunk, self._solids, self._view, self._texture = trunk, solids, view, texture
+        axes = np.stack([view.row / view.pixel, view.col / view.pixel, view.normal])
+        shapes = np.linalg.inv(np.stack([s.unit for s in solids]))
+        swell = np.array([1 + 3 * s.rough for s in solids])[:, None]
+        # Half extents and places of all solids along rows, columns and normal, mm.
+        self._reach = swell * np.linalg.norm(np.einsum("ij,njk->nik", axes, shapes), axis=2)
+        self._place = (np.stack([s.center for s in solids]) - view.center) @ axes.T
+
+    def slice(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the slice at a depth in mm.
+
+        Returns
+        -------
+        hu : float32 (S, S)
+            Hounsfield values without noise, air around the person.
+        mask : bool (S, S)
+            Where the lesion covers at least half of the pixel (or as much of a pixel as it covers
+            anywhere, if less).
+        """
+        hu, cavity = _paint_trunk(self._trunk, self._view, depth)
+        fine, coarse = self._texture.at(depth)
+        lesion = np.zeros_like(hu)
+        near = np.abs(self._place[:, 2] - depth) < self._reach[:, 2] + self._view.pixel
+        for index in np.flatnonzero(near):
+            tile = self._tile(index)
+            if hu[tile].size == 0:
+                continue
+            one = self._solids[index]
+            radius = self._radius(one, tile, depth) + np.float32(one.rough) * coarse[tile]
+            alpha = np.clip(0.5 + (1 - radius) * np.float32(one.edge / self._view.pixel), 0, 1)
+            if one.inside:
+                alpha *= cavity[tile]
+            hu[tile] += alpha * (_value(one, fine[tile], coarse[tile]) - hu[tile])
+            lesion[tile] += alpha * (one.lesion - lesion[tile])
+        return hu, lesion > min(0.5, 0.99 * lesion.max())
+
+    def _tile(self, index: int) -> tuple[slice, slice]:
+        size, pixel = self._view.size, self._view.pixel
+        place = self._place[index, :2] / pixel + (size - 1) / 2
+        reach = self._reach[index, :2] / pixel + 1.5
+        low = np.clip(np.floor(place - reach), 0, size).astype(int)
+        high = np.clip(np.ceil(place + reach) + 1, 0, size).astype(int)
+        return slice(low[0], high[0]), slice(low[1], high[1])
+
+    def _radius(self, one: Solid, tile, depth: float) -> np.ndarray:
+        """Distance from the solid's centre as a share of its radius, float32."""
+        rows, cols = (np.arange(side.start, side.stop) for side in tile)
+        start = one.unit @ (self._view.origin(depth) - one.center)
+        down = start[:, None] + np.outer(one.unit @ self._view.row, rows)
+        along = np.outer(one.unit @ self._view.col, cols)
+        point = np.float32(down)[:, :, None] + np.float32(along)[:, None]
+        point *= point
+        if not one.drum:
+            return np.sqrt(point[0] + point[1] + point[2])
+        flat = point[0] + point[1]
+        return np.sqrt(np.sqrt(flat * flat + point[2] * point[2]))
+
+
+def _value(one: Solid, fine: np.ndarray, coarse: np.ndarray) -> np.ndarray | np.float32:
+    value = np.float32(one.hu)
+    if one.grain:
+        value = np.clip(value + one.grain * np.float32(0.7) * (fine + coarse), *one.limits)
+    if one.mottle:
+        value = np.maximum(value - one.mottle * np.maximum(fine + 0.2, 0), AIR)
+    return value
+
+
+def _paint_trunk(trunk: Trunk, view: View, depth: float) -> tuple[np.ndarray, np.ndarray]:
+    """Skin, fat, muscle wall and the fat of the cavity; and the cavity's cover, 0 to 1."""
+    steps, start = np.arange(view.size), view.origin(depth)
+    x, y = (
+        np.float32(start[k] + steps * view.row[k])[:, None] + np.float32(steps * view.col[k])
+        for k in (0, 1)
+    )
+    z = start[2] + steps * view.row[2] + (view.size - 1) / 2 * view.col[2]
+    y = y + trunk.furrow * np.clip(y / trunk.skin[2], 0, 1) / (1 + (x / 22) ** 2)
+    hu = np.full((view.size, view.size), AIR, dtype=np.float32)
+    between = 0.45 * trunk.wall + 0.55 * trunk.cavity  # fat between the layers of the wall
+    layers = (
+        (trunk.skin, SKIN_SHARE, SKIN),
+        (trunk.skin - 1.8, SKIN_SHARE, trunk.fat),
+        (trunk.wall, WALL_SHARE, MUSCLE),
+        (between, WALL_SHARE, 0.6 * trunk.fat),
+        (between - 1.2, WALL_SHARE, MUSCLE),
+        (trunk.cavity, CAVITY_SHARE, trunk.fat),
+    )
+    for (side, front, back), shares, value in layers:
+        share = np.interp(z, HEIGHTS, shares)[:, None]
+        u = x * np.float32(1 / (side * share))
+        v = y * np.float32(1 / share) * np.where(y < 0, np.float32(1 / front), np.float32(1 / back))
+        u, v = u * u, v * v
+        radius = np.sqrt(np.sqrt(u * u + v * v + np.float32(trunk.roundness) * u * v))
+        cover = np.clip(0.5 + (1 - radius) * np.float32(front / view.pixel), 0, 1)
+        hu += cover * (np.float32(value) - hu)
+    return hu, cover

@@ -1,0 +1,53 @@
+"""Figures that a journal would print: data in, Figure out; nothing computed, nothing saved."""
+
+from kidneyct_lib.plots.data import (
+    class_counts,
+    contact_sheet,
+    image_sizes,
+    intensity_histograms,
+)
+from kidneyct_lib.plots.errors import (
+    error_panel,
+    errors_by_group,
+    external_comparison,
+    pr_curves,
+    roc_curves,
+)
+from kidneyct_lib.plots.groups import (
+    class_weights,
+    group_montage,
+    group_sizes,
+    series_structure,
+    split_counts,
+    threshold_curve,
+)
+from kidneyct_lib.plots.results import (
+    class_weight_comparison,
+    confusion_pair,
+    headline_pair,
+    learning_curves,
+    per_class_recall_pair,
+)
+
+__all__ = [
+    "class_counts",
+    "class_weight_comparison",
+    "class_weights",
+    "confusion_pair",
+    "contact_sheet",
+    "error_panel",
+    "errors_by_group",
+    "external_comparison",
+    "group_montage",
+    "group_sizes",
+    "headline_pair",
+    "image_sizes",
+    "intensity_histograms",
+    "learning_curves",
+    "per_class_recall_pair",
+    "pr_curves",
+    "roc_curves",
+    "series_structure",
+    "split_counts",
+    "threshold_curve",
+]

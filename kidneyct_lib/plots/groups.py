@@ -1,0 +1,295 @@
+"""Figures of the groups: series, pseudo-patients, splits and class weights.
+
+Each function takes data and returns a Figure; it computes no result and saves nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from kidneyct_lib.plots.style import (
+    FULL_WIDTH,
+    HALF_WIDTH,
+    SCHEME_TITLES,
+    SMALL,
+    blank,
+    grouped_bars,
+    journal_style,
+    legend_above,
+    new_figure,
+    panel_letters,
+    part_styles,
+    series_styles,
+    show_picture,
+)
+
+_THOUSANDS = StrMethodFormatter("{x:,.0f}")
+
+
+@journal_style
+def series_structure(
+    correlations: pd.DataFrame, classes: Sequence[str], *, threshold: float
+) -> Figure:
+    """Draw how alike consecutive slices are, against random ones of the same class.
+
+    Parameters
+    ----------
+    correlations
+        One row a pair, with ``label``, ``pair`` ("consecutive" or "random") and
+        ``correlation``, from `groups.series_correlations`.
+    classes
+        One panel each.
+    threshold
+        Correlation above which slices are grouped, marked by a line.
+
+    Returns
+    -------
+    Figure of densities on an axis that is logarithmic in 1 - correlation.
+    """
+    columns = 2 if len(classes) > 1 else 1
+    rows = -(-len(classes) // columns)
+    figure, axes = new_figure(
+        FULL_WIDTH, 0.7 + 1.5 * rows, rows=rows, columns=columns, sharex=True, sharey=True
+    )
+    distance = (1 - correlations["correlation"]).clip(lower=1e-4)
+    styles = series_styles(["consecutive", "random"])
+    for k, (panel, name) in enumerate(zip(axes.flat, classes, strict=False)):
+        for pair, style in styles.items():
+            chosen = (correlations["label"] == name) & (correlations["pair"] == pair)
+            sns.histplot(
+                x=distance[chosen],
+                log_scale=True,
+                binrange=(-4, 0.3),
+                bins=43,
+                stat="probability",
+                element="step",
+                color=style.colour,
+                alpha=0.35,
+                hatch=style.hatch,
+                linestyle=style.line,
+                label=f"{pair} slices",
+                ax=panel,
+            )
+        panel.axvline(1 - threshold, color="black", linewidth=0.9, linestyle=":")
+        panel.text(1 - threshold, 0.97, f"{threshold:g} ", transform=panel.get_xaxis_transform(),
+                   ha="right", va="top", fontsize=SMALL)  # fmt: skip
+        lowest = k + columns >= len(classes)
+        panel.tick_params(labelbottom=lowest)
+        panel.xaxis.label.set_visible(lowest)
+        panel.set(
+            xlabel="Correlation of thumbnails" if lowest else "",
+            ylabel="" if k % columns else "Share of pairs",
+        )
+    axes.flat[0].invert_xaxis()
+    axes.flat[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{1 - value:.6g}"))
+    axes.flat[0].xaxis.set_minor_formatter(NullFormatter())
+    panel_letters(axes.flat, list(classes))
+    for panel in axes.flat[len(classes) :]:
+        panel.remove()
+    legend_above(figure, axes.flat[0])
+    return figure
+
+
+@journal_style
+def group_montage(
+    images: np.ndarray,
+    groups: np.ndarray,
+    labels: Sequence[str],
+    *,
+    show: Sequence[int],
+    columns: int,
+) -> Figure:
+    """Show slices of some groups, one group a row, for the eye to check the grouping.
+
+    Parameters
+    ----------
+    images
+        uint8 (N, H, W) in natural order.
+    groups, labels
+        Group and class of each image, (N,).
+    show
+        The groups to show.
+    columns
+        Slices of each, evenly spaced from its first to its last.
+
+    Returns
+    -------
+    Figure of one row a group; a short group leaves its row unfilled.
+    """
+    groups, labels = np.asarray(groups), np.asarray(labels)
+    side = (FULL_WIDTH - 0.9) / columns
+    figure, axes = new_figure(FULL_WIDTH, len(show) * side, rows=len(show), columns=columns)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    for row, group in zip(axes, show, strict=True):
+        members = np.flatnonzero(groups == group)
+        spread = np.linspace(0, len(members) - 1, min(columns, len(members))).round().astype(int)
+        for panel in row:
+            blank(panel)
+        for panel, member in zip(row, members[spread], strict=False):
+            show_picture(panel, images[member])
+        names = " / ".join(pd.unique(labels[members]))
+        row[0].set_ylabel(
+            f"Group {group}\n{names}\n{len(members)} slices",
+            rotation=0,
+            ha="right",
+            va="center",
+            fontsize=SMALL,
+        )
+    return figure
+
+
+@journal_style
+def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Figure:
+    """Draw how many slices each group holds.
+
+    Parameters
+    ----------
+    table
+        One row a slice, with ``label`` and ``group``.
+    classes
+        In the order to show them.
+    seed
+        Of the sideways scatter that keeps equal sizes apart.
+
+    Returns
+    -------
+    Figure with one marker a group on a logarithmic scale, and each class's median.
+    """
+    figure, ((axes,),) = new_figure(HALF_WIDTH, 3.0)
+    rng = np.random.default_rng(seed)
+    ticks = []
+    for position, (name, style) in enumerate(series_styles(classes).items()):
+        sizes = table.loc[table["label"] == name, "group"].value_counts().to_numpy()
+        ticks.append(f"{name}\n{len(sizes)} groups")
+        axes.scatter(
+            position + rng.uniform(-0.22, 0.22, len(sizes)),
+            sizes,
+            s=22,
+            color=style.colour,
+            marker=style.marker,
+            edgecolor="black",
+            linewidth=0.4,
+            alpha=0.85,
+        )
+        if len(sizes):
+            axes.hlines(np.median(sizes), position - 0.33, position + 0.33, color="black")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(_THOUSANDS)
+    axes.set_xticks(range(len(classes)), ticks)
+    axes.set(xlim=(-0.6, len(classes) - 0.4), xlabel="Class", ylabel="Slices in a group")
+    return figure
+
+
+@journal_style
+def threshold_curve(frame: pd.DataFrame, chosen: float) -> Figure:
+    """Draw how the groups depend on the correlation threshold.
+
+    Parameters
+    ----------
+    frame
+        ``threshold``, ``groups``, ``largest``, ``cross_class_links`` from
+        `groups.threshold_curve`.
+    chosen
+        The study's threshold, marked by a line.
+
+    Returns
+    -------
+    Figure of three panels over one axis.
+    """
+    panels = {
+        "groups": "Groups",
+        "largest": "Largest group\n(slices)",
+        "cross_class_links": "Links between\nclasses",
+    }
+    figure, axes = new_figure(HALF_WIDTH, 4.2, rows=3, sharex=True)
+    for panel, (column, label) in zip(axes.flat, panels.items(), strict=True):
+        panel.plot(
+            frame["threshold"],
+            frame[column],
+            color="black",
+            marker="o",
+            markersize=3,
+            clip_on=False,
+        )
+        panel.axvline(chosen, color=series_styles(["chosen"])["chosen"].colour, linestyle="--")
+        panel.set_ylabel(label)
+        panel.yaxis.set_major_formatter(_THOUSANDS)
+        panel.set_ylim(bottom=0)
+        panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if frame["cross_class_links"].max() > 10:
+        axes[2, 0].set_yscale("symlog", linthresh=1)
+        axes[2, 0].yaxis.set_major_formatter(_THOUSANDS)
+    axes[0, 0].set_title(f"dashed line: chosen threshold, {chosen:g}", fontsize=8, loc="right")
+    axes[2, 0].set_xlabel("Correlation threshold")
+    figure.align_ylabels()
+    return figure
+
+
+@journal_style
+def split_counts(
+    table: pd.DataFrame, splits: Mapping[str, Sequence[str]], classes: Sequence[str]
+) -> Figure:
+    """Draw the slices and groups of each part and class under each scheme.
+
+    Parameters
+    ----------
+    table
+        One row a slice, with ``label`` and ``group``.
+    splits
+        {scheme: part of each row}.
+    classes
+        In the order to show them.
+
+    Returns
+    -------
+    Figure with slices above and groups below, one column a scheme. Under a split by slice a
+    group is counted in every part that it has slices in.
+    """
+    figure, axes = new_figure(
+        FULL_WIDTH, 4.4, rows=2, columns=len(splits), sharey="row", sharex=True
+    )
+    counted = {"Slices": "size", "Groups": "nunique"}
+    styles = part_styles()
+    for column, split in zip(axes.T, splits.values(), strict=True):
+        by_part = table.assign(part=np.asarray(split)).groupby(["label", "part"])["group"]
+        for panel, (label, how) in zip(column, counted.items(), strict=True):
+            counts = by_part.agg(how).unstack(fill_value=0)
+            counts = counts.reindex(index=classes, columns=list(styles), fill_value=0)
+            grouped_bars(panel, counts, styles, number="{:,.0f}", number_size=6)
+            panel.yaxis.set_major_formatter(_THOUSANDS)
+            panel.set(xlabel="Class", ylabel=label)
+            panel.label_outer()
+    panel_letters(axes[0], [SCHEME_TITLES.get(scheme, scheme) for scheme in splits])
+    legend_above(figure, axes[0, 0])
+    return figure
+
+
+@journal_style
+def class_weights(frame: pd.DataFrame, classes: Sequence[str]) -> Figure:
+    """Draw the weight of each class under each way of weighting.
+
+    Parameters
+    ----------
+    frame
+        ``label``, ``weighting`` and ``weight``.
+    classes
+        In the order to show them.
+
+    Returns
+    -------
+    Figure of grouped bars with a line at weight 1.
+    """
+    weightings = list(frame["weighting"].unique())
+    weights = frame.pivot(index="label", columns="weighting", values="weight")
+    figure, ((axes,),) = new_figure(HALF_WIDTH, 2.8)
+    grouped_bars(
+        axes, weights.reindex(classes)[weightings], series_styles(weightings), number="{:.2f}"
+    )
+    axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="Class", ylabel="Class weight")
+    legend_above(figure, axes, title="Counted")
+    return figure

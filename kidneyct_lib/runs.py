@@ -1,0 +1,228 @@
+"""One run's folder: the only writer of tables, metrics, figures, models and `run.json`.
+
+Everything is written to a temporary name and then renamed, so that a reader never meets half a
+file and an interrupted run keeps what it had.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kidneyct_lib.errors import StudyError
+from kidneyct_lib.params import digest
+
+PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow")
+PACKAGES += ("opencv-python-headless", "papermill", "kidneyct")
+
+
+def project_root() -> Path:
+    """The nearest folder from here upwards that holds `params/`, else the working directory.
+
+    Notebooks start in their own folder in JupyterLab and in the project's root under papermill;
+    both must mean the same run folder.
+    """
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / "params").is_dir()), here)
+
+
+class Run:
+    """A run's folder and its `run.json`, opened for one notebook (or for reading only).
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's folder; a relative path is taken from the project's root.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = project_root() / folder
+        self._notebook: str | None = None
+        self._started = time.monotonic()
+        self._written: list[str] = []
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        """`tables/<name>.csv`; text columns keep empty cells as empty text."""
+        path = self._existing(f"tables/{name}.csv")
+        return pd.read_csv(path, keep_default_na=False, na_values={}, low_memory=False)
+
+    def read_metrics(self, name: str) -> dict[str, Any]:
+        """`metrics/<name>.json`."""
+        return json.loads(self._existing(f"metrics/{name}.json").read_text())
+
+    def model_path(self, scheme: str) -> Path:
+        """`models/<scheme>.keras`, which must exist."""
+        return self._existing(f"models/{scheme}.keras")
+
+    @property
+    def data_folder(self) -> Path:
+        """Folder of the study's images, as notebook 01 recorded it."""
+        data = self.provenance().get("data")
+        if data is None:
+            raise StudyError(f"{self.folder} knows no images yet: run notebook 01_download first.")
+        return project_root() / data["folder"]
+
+    def provenance(self) -> dict[str, Any]:
+        """`run.json` as it stands; empty before the first notebook."""
+        path = self.folder / "run.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def _existing(self, relative: str) -> Path:
+        path = self.folder / relative
+        if not path.exists():
+            raise StudyError(
+                f"{path} is missing: run the notebooks before this one first "
+                "(`make reproduce` runs them all)."
+            )
+        return path
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def write_table(self, name: str, table: pd.DataFrame) -> Path:
+        """Write `tables/<name>.csv` without its row index."""
+        return self._write(f"tables/{name}.csv", lambda path: table.to_csv(path, index=False))
+
+    def write_metrics(self, name: str, metrics: Mapping[str, Any]) -> Path:
+        """Write `metrics/<name>.json`."""
+        return self._write_json(f"metrics/{name}.json", metrics)
+
+    def write_figure(self, name: str, figure: Figure) -> Path:
+        """Write `figures/<notebook>__<name>.png` at 150 dots an inch."""
+        stem = f"{self._notebook}__{name}" if self._notebook else name
+        return self._write(
+            f"figures/{stem}.png",
+            lambda path: figure.savefig(path, dpi=150, format="png", metadata={"Software": None}),
+        )
+
+    def write_model(self, scheme: str, save: Callable[[Path], None], facts: Mapping) -> Path:
+        """Write `models/<scheme>.keras` by `save(path)`, and what its user must know beside it."""
+        self._write_json(f"models/{scheme}.json", facts)
+        return self._write(f"models/{scheme}.keras", save)
+
+    def write_text(self, relative: str, text: str) -> Path:
+        """Write a text file at a path relative to the run's folder."""
+        return self._write(relative, lambda path: path.write_text(text))
+
+    def record_data(self, folder: Path, catalog: pd.DataFrame) -> None:
+        """Record in `run.json` where the images are, and one hash of their names and contents."""
+        root = project_root()
+        inside = folder.resolve().is_relative_to(root.resolve())
+        content = catalog[["path", "label", "sha256"]].to_csv(index=False)
+        self.record(
+            data={
+                "folder": str(folder.resolve().relative_to(root.resolve()) if inside else folder),
+                "images": len(catalog),
+                "sha256": hashlib.sha256(content.encode()).hexdigest(),
+            }
+        )
+
+    def record(self, **facts: Any) -> None:
+        """Merge facts into `run.json` at its top level."""
+        self._write_json("run.json", self.provenance() | facts)
+
+    def _write_json(self, relative: str, content: Mapping[str, Any]) -> Path:
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        return self.write_text(relative, text)
+
+    def _write(self, relative: str, save: Callable[[Path], Any]) -> Path:
+        path = self.folder / relative
+        # The suffix stays last: Keras and Matplotlib choose the format by it.
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save(temporary)
+            temporary.replace(path)
+        except OSError as error:
+            raise StudyError(f"{path} could not be written: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._written.append(relative)
+        return path
+
+    # --- provenance ----------------------------------------------------------------------------
+
+    def begin(self, notebook: str, parameters: Mapping[str, Any]) -> None:
+        """Record that this notebook starts now, with what; it counts only after `finish`."""
+        self._notebook, self._started, self._written = notebook, time.monotonic(), []
+        known = self.provenance()
+        merged = known.get("parameters", {}) | dict(parameters)
+        notebooks = known.get("notebooks", {}) | {notebook: {"parameters": dict(parameters)}}
+        self.record(
+            parameters=merged,
+            parameters_sha256=digest(merged),
+            git=_git_state(),
+            packages=_package_versions(),
+            machine=_machine(),
+            notebooks=notebooks,
+        )
+
+    def finish(self, **facts: Any) -> None:
+        """Record seconds, peak memory and files written; called in a notebook's last cell."""
+        notebooks = self.provenance()["notebooks"]
+        notebooks[self._notebook] |= facts | {
+            "seconds": round(time.monotonic() - self._started, 1),
+            "peak_memory_mb": _peak_memory_mb(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "outputs": sorted(set(self._written) - {"run.json"}),
+        }
+        self.record(notebooks=notebooks)
+
+
+def open_run(folder: str | Path, notebook: str, parameters: Mapping[str, Any]) -> Run:
+    """Open a run's folder for one notebook and record its start in `run.json`."""
+    run = Run(folder)
+    run.begin(notebook, parameters)
+    return run
+
+
+def _git_state() -> dict[str, Any]:
+    """Commit and whether tracked files differ from it; both None outside a git checkout."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=project_root(), capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def _package_versions() -> dict[str, str]:
+    return {d.name: d.version for d in distributions() if d.name in PACKAGES}
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "keras_backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+    }
+
+
+def _peak_memory_mb() -> float | None:
+    """Peak resident memory of this process in MB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)

@@ -1,0 +1,56 @@
+"""Where a study's images come from: a generated cohort, the public set, or a folder."""
+
+from pathlib import Path
+
+from kidneyct_lib import kaggle_download, phantom
+from kidneyct_lib.errors import StudyError
+from kidneyct_lib.params import digest
+
+
+def obtain(source: str, data: str | None, *, cache: Path, classes: list[str], cohort: dict) -> Path:
+    """Folder of the study's images, made or fetched where it is not there yet.
+
+    Parameters
+    ----------
+    source : {"phantom", "kaggle", "folder"}
+        Where the images come from.
+    data : str or None
+        The folder itself (`folder`), or where the download goes (`kaggle`; None: the cache).
+    cache : Path
+        Folder of everything that can be computed or fetched again.
+    classes : list of str
+        Names of the classes.
+    cohort : dict
+        Arguments of `phantom.write_cohort` (`phantom` only).
+
+    Raises
+    ------
+    StudyError
+        If the images can't be had; the message says how to go on.
+    """
+    if source == "phantom":
+        return _generated(cache, {"classes": classes, **cohort})
+    if source == "kaggle":
+        return kaggle_download.fetch_kaggle(Path(data) if data else cache / "kaggle", classes)
+    if data is None:
+        raise StudyError("This study needs a folder of images: give it as DATA=path.")
+    return Path(data)
+
+
+def obtain_external(
+    source: str, external: str | None, *, cache: Path, classes: list[str], cohort: dict
+) -> Path | None:
+    """Folder of external images: the given one, the phantom's second scanner, or None."""
+    if external is not None:
+        return Path(external)
+    if source == "phantom":
+        return _generated(cache, {"classes": classes, **cohort})
+    return None
+
+
+def _generated(cache: Path, cohort: dict) -> Path:
+    folder = cache / f"phantom-{digest(cohort)[:12]}"
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        phantom.write_cohort(folder, **cohort)
+    return folder

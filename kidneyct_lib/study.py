@@ -1,0 +1,154 @@
+"""Run a study: its notebooks in order through papermill, skipping what is done and unchanged."""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kidneyct_lib.errors import StudyError
+from kidneyct_lib.params import Params
+from kidneyct_lib.runs import Run, project_root
+
+# Modules that only start or describe a run; changing them changes no result.
+_NOT_IN_RESULTS = {"cli.py", "study.py", "report.py", "comparison.py"}
+
+
+def run_folder(params: Params, seed: int | None) -> str:
+    """Folder of the results; another seed than the file's does not overwrite the file's."""
+    return params.run_folder if seed in (None, params.seed) else f"{params.run_folder}-seed{seed}"
+
+
+def reproduce(params: Params) -> int:
+    """Execute every notebook whose inputs changed since it last finished in this run's folder.
+
+    Returns
+    -------
+    int
+        Number of notebooks executed.
+
+    Raises
+    ------
+    StudyError
+        If a notebook fails, or another process is working in the same folder.
+    """
+    root = project_root()
+    run = Run(params.run_folder)
+    _announce(params)
+    sources = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not sources:
+        raise StudyError(f"{root} holds no notebooks: run this from the project's root.")
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(run.folder / ".lock", timeout=0):
+            return _execute_stale(sources, run, params)
+    except Timeout:
+        raise StudyError(
+            f"Another process is running in {run.folder}; wait for it, or choose another SEED."
+        ) from None
+    except OSError as error:
+        raise StudyError(f"{run.folder} cannot be written: {error}") from error
+
+
+def _announce(params: Params) -> None:
+    data = params.data if params.source == "folder" else f"source {params.source}"
+    line = (
+        f"Study {params.study} on {data}: about {params.expected_minutes:g} minutes on two cores."
+    )
+    if params.study != "kaggle":
+        line += " The published study on the full public set: make reproduce STUDY=kaggle"
+    print(line, flush=True)
+
+
+def _execute_stale(sources: list[Path], run: Run, params: Params) -> int:
+    stamp, executed = _library_digest(), 0
+    for number, source in enumerate(sources, 1):
+        given = _parameters_of(source, params)
+        stamp = _stamp(stamp, source, given)
+        if _is_current(run, source.stem, stamp):
+            continue
+        started = time.monotonic()
+        print(f"[{number}/{len(sources)}] {source.stem}", flush=True)
+        _execute(source, run, given)
+        notebooks = run.provenance()["notebooks"]
+        notebooks[source.stem]["stamp"] = stamp
+        run.record(notebooks=notebooks)
+        executed += 1
+        print(f"      done in {time.monotonic() - started:.0f} s", flush=True)
+    if not executed:
+        print(f"Nothing to do: {run.folder} is up to date.", flush=True)
+    return executed
+
+
+def _parameters_of(source: Path, params: Params) -> dict[str, Any]:
+    """The study's values of the keys in the notebook's own `parameters` cell."""
+    from papermill import inspect_notebook
+
+    return {key: getattr(params, key) for key in inspect_notebook(str(source))}
+
+
+def _stamp(previous: str, source: Path, given: dict[str, Any]) -> str:
+    """What a notebook's outcome depends on: the notebooks before it, its code, values and data."""
+    cells = json.loads(source.read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    folders = [given[key] for key in ("data", "external") if given.get(key)]
+    listing = [_listing(Path(folder)) for folder in folders]
+    return hashlib.sha256(json.dumps([previous, code, given, listing]).encode()).hexdigest()
+
+
+def _listing(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file below a folder: cheap, and changes when they do."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+
+
+def _library_digest() -> str:
+    sha = hashlib.sha256()
+    for module in sorted(Path(__file__).parent.glob("*.py")):
+        if module.name not in _NOT_IN_RESULTS:
+            sha.update(module.name.encode() + module.read_bytes())
+    return sha.hexdigest()
+
+
+def _is_current(run: Run, notebook: str, stamp: str) -> bool:
+    known = run.provenance().get("notebooks", {}).get(notebook, {})
+    outputs = [f"notebooks/{notebook}.ipynb", *known.get("outputs", [])]
+    return known.get("stamp") == stamp and all((run.folder / name).exists() for name in outputs)
+
+
+def _execute(source: Path, run: Run, given: dict[str, Any]) -> None:
+    """One notebook through papermill; its progress bars reach the terminal as they are drawn."""
+    from papermill import execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    os.environ.setdefault("TQDM_MININTERVAL", "1")
+    os.environ.setdefault("PYTHONHASHSEED", "0")
+    target = run.folder / "notebooks" / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        execute_notebook(
+            source,
+            target,
+            parameters=given,
+            kernel_name="python3",
+            progress_bar=False,
+            stderr_file=sys.stderr,
+            cwd=project_root(),
+            config=Config({"KernelManager": {"transport": "ipc"}}),
+        )
+    except PapermillExecutionError as error:
+        raise StudyError(
+            f"{source.stem} stopped in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+            f"What ran until then is kept, and {target} shows it; "
+            "the same command goes on from there."
+        ) from None
+    except Exception as error:  # a killed kernel, a lost connection to it
+        raise StudyError(
+            f"{source.stem} did not finish ({type(error).__name__}: {error}); "
+            "the same command goes on from there."
+        ) from error

@@ -1,0 +1,140 @@
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kidneyct_lib import cli, images
+from kidneyct_lib.runs import Run
+
+ROOT = Path(__file__).parents[1]
+CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, build_network):
+    """A project folder whose phantom study has a patient model."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "params").mkdir()
+    for file in (ROOT / "params").glob("*.yaml"):
+        (root / "params" / file.name).write_bytes(file.read_bytes())
+    facts = {"classes": CLASSES, "image_size": 64, "weights": "none"}
+    net = build_network(classes=CLASSES)
+    Run(root / "outputs/phantom").write_model("patient", net.save, facts)
+    return root
+
+
+@pytest.fixture
+def in_project(project, monkeypatch):
+    monkeypatch.chdir(project)
+    return project
+
+
+@pytest.fixture
+def picture(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 90)).astype(np.uint8)
+    path = tmp_path / "slice one.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def dicom(path, gray):
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = CTImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.Rows, dataset.Columns = gray.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.PixelRepresentation, dataset.PixelData = 0, gray.tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def answers(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_each_image_gets_one_line(in_project, picture, tmp_path, capsys):
+    gray = images.read_gray(picture)
+    same = dicom(tmp_path / "slice.dcm", gray)
+    assert cli.main(["predict", "--study", "phantom", str(picture), str(same)]) == 0
+    first, second = answers(capsys)
+    assert first["path"] == str(picture)
+    assert first["input_sha256"] == hashlib.sha256(picture.read_bytes()).hexdigest()
+    assert list(first["probabilities"]) == CLASSES
+    assert sum(first["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert first["label"] == max(first["probabilities"], key=first["probabilities"].get)
+    assert first["model"] == "phantom/patient (untrained backbone)"
+    assert second["probabilities"] == first["probabilities"]
+    assert second["input_sha256"] != first["input_sha256"]
+
+
+def test_a_bad_image_is_an_error_line_and_the_others_are_answered(
+    in_project, picture, tmp_path, capsys
+):
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    cut = tmp_path / "cut.jpg"
+    file = io.BytesIO()
+    Image.fromarray(images.read_gray(picture)).save(file, format="JPEG")
+    cut.write_bytes(file.getvalue()[:500])
+    missing = tmp_path / "missing.png"
+    assert cli.main(["predict", str(text), str(cut), str(missing), str(picture)]) == 1
+    *bad, good = answers(capsys)
+    assert [line["path"] for line in bad] == [str(text), str(cut), str(missing)]
+    assert all(line["error"] and "label" not in line for line in bad)
+    assert good["label"] in CLASSES
+
+
+def test_a_model_file_serves_instead_of_a_study(in_project, picture, capsys):
+    model = "outputs/phantom/models/patient.keras"
+    assert cli.main(["predict", "--model", model, str(picture)]) == 0
+    by_file = answers(capsys)
+    cli.main(["predict", str(picture)])
+    assert answers(capsys) == by_file
+
+
+def test_a_study_without_a_model_says_how_to_make_one(in_project, picture, capsys):
+    assert cli.main(["predict", "--study", "kaggle", str(picture)]) == 1
+    assert "make reproduce" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["predict"], ["reproduce"], ["compare"]])
+def test_every_help_text_opens(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*command, "--help"])
+    assert end.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    if command in ([], ["predict"]):
+        assert "not a diagnosis" in text
+
+
+def test_an_unknown_study_is_one_line(in_project, capsys):
+    assert cli.main(["reproduce", "--study", "nowhere"]) == 1
+    told = capsys.readouterr().err
+    assert "phantom" in told
+    assert told.count("\n") == 1
+
+
+def test_compare_tells_by_its_exit_status(tmp_path, capsys):
+    for name, value in (("a", 1), ("b", 1), ("c", 2)):
+        Run(tmp_path / name).write_metrics("test", {"accuracy": value})
+    assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "c")]) == 1
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_the_help_does_not_wait_for_tensorflow():
+    code = "import sys, kidneyct_lib.cli; print('keras' in sys.modules, 'pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -1,0 +1,142 @@
+"""The import graph: modules stand on floors, and a module imports only from floors below it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[1] / "kidneyct_lib"
+
+# A fraction orders the parts that one module was split into.
+FLOOR = {
+    "errors": -1,
+    "params": 0,
+    "store": 0,
+    "images": 0,
+    "phantom_paint": 0,
+    "phantom_anatomy": 0.1,
+    "phantom_lesions": 0.1,
+    "phantom_scanner": 0.1,
+    "phantom": 0.2,
+    "prediction_table": 0,
+    "runs": 1,
+    "catalog": 1,
+    "kaggle_download": 1,
+    "evaluation": 1,
+    "comparison": 1,
+    "plots.style": 1,
+    "plots.data": 1.1,
+    "plots.groups": 1.1,
+    "plots.results": 1.1,
+    "plots.errors": 1.1,
+    "plots": 1.2,
+    "sources": 2,
+    "groups": 2,
+    "splits": 2,
+    "variants": 2,
+    "weights": 2,
+    "network": 3,
+    "activations": 4,
+    "training": 4,
+    "prediction": 4,
+    "recipe": 5,
+    "study": 5,
+    "report": 5,
+    "cli": 6,
+}
+MAY_IMPORT_KERAS = {"network", "activations", "training", "recipe"}
+MAY_IMPORT_KERAS_LAZILY = {"cli"}
+
+
+def dotted(path):
+    """Return a module's name below the library; a package bears its folder's name."""
+    parts = path.relative_to(LIBRARY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {dotted(path): path for path in sorted(LIBRARY.rglob("*.py")) if dotted(path)}
+MODULES = list(FILES)
+
+
+def imported_names(node):
+    """Return the dotted names that an import statement names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = ".".join(filter(None, ["kidneyct_lib" * bool(node.level), node.module]))
+        return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return []
+
+
+def imports(source, *, when_loaded=False):
+    """Return all dotted names that `source` imports, or only those it imports when loaded."""
+    nodes = [ast.parse(source)]
+    names = set()
+    while nodes:
+        node = nodes.pop()
+        names.update(imported_names(node))
+        if not (when_loaded and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            nodes.extend(ast.iter_child_nodes(node))
+    return names
+
+
+def own_modules(names):
+    """Return the modules of this library among dotted names, each at its longest."""
+    below = {name.removeprefix("kidneyct_lib.") for name in names}
+    found = {name for name in below if name in MODULES}
+    return {name for name in found if not any(other.startswith(f"{name}.") for other in found)}
+
+
+def packages(names):
+    return {name.split(".")[0] for name in names}
+
+
+def read(module):
+    return FILES[module].read_text()
+
+
+def test_imports_are_found_wherever_they_stand():
+    source = (
+        "import numpy.linalg\n"
+        "from kidneyct_lib import errors, __version__\n"
+        "from .errors import StudyError\n"
+        "def f():\n    import keras\n    from . import errors\n"
+        "class A:\n    import scipy\n"
+    )
+    assert own_modules(imports(source)) == {"errors"}
+    assert own_modules(imports("from .errors import StudyError")) == {"errors"}
+    assert own_modules(imports("from . import errors")) == {"errors"}
+    assert packages(imports(source)) == {"numpy", "keras", "scipy", "kidneyct_lib"}
+    assert "keras" not in packages(imports(source, when_loaded=True))
+    assert "scipy" in packages(imports(source, when_loaded=True))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_only_from_floors_below(module):
+    assert module in FLOOR, f"give {module} a floor in this test and in the plan"
+    level = {other for other in own_modules(imports(read(module))) if FLOOR[other] >= FLOOR[module]}
+    assert not level, f"{module} (floor {FLOOR[module]}) imports {sorted(level)}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_the_network_modules_import_keras(module):
+    assert "tensorflow" not in packages(imports(read(module)))
+    allowed = module in MAY_IMPORT_KERAS
+    if not allowed:
+        lazily = module in MAY_IMPORT_KERAS_LAZILY
+        assert "keras" not in packages(imports(read(module), when_loaded=lazily))
+
+
+def test_importing_the_light_modules_is_silent_and_loads_no_heavy_package():
+    light = [f"kidneyct_lib.{m}" for m in MODULES if FLOOR[m] < 3 or m in MAY_IMPORT_KERAS_LAZILY]
+    program = (
+        f"import sys, {', '.join(['kidneyct_lib', *light])}\n"
+        "heavy = {'tensorflow', 'keras', 'kaggle', 'pydicom'} & sys.modules.keys()\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)

@@ -1,0 +1,136 @@
+"""The stored path against the plain one: the whole network, image by image."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from kidneyct_lib import activations, network, recipe
+from kidneyct_lib.images import gray_to_rgb
+from kidneyct_lib.training import StageSettings, predict, train_stage
+
+SIZE, N = 64, 24
+CUT = "conv4_block4_out"
+TARGETS = np.arange(N) % 2
+SPLIT = np.array(["train"] * 12 + ["validation"] * 6 + ["test"] * 6)
+SETTINGS = StageSettings("head", 3, 3, 1e-3, 4, 1)
+
+
+@pytest.fixture(scope="module")
+def build(build_network):
+    return partial(build_network, classes=["Normal", "Stone"])
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (N, SIZE, SIZE)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def net(build):
+    return build()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def body(net, images, cache):
+    return recipe.frozen_body(net, images, unfreeze_layers=50, cache=cache, batch=5)
+
+
+def relative_error(found, expected):
+    return np.abs(np.asarray(found) - np.asarray(expected)).max() / np.abs(expected).max()
+
+
+def test_stored_activations_are_the_networks_own(net, images, body):
+    assert body.prefix.layer == CUT
+    rows = np.array([7, 0, 23])
+    pixels = gray_to_rgb(images[rows])
+    assert relative_error(body.prefix[rows], network.part(net, None, CUT)(pixels)) < 1e-3
+    assert relative_error(body.pooled[rows], network.part(net, None, "pool")(pixels)) < 2e-3
+
+
+def test_single_precision_agrees_to_float_tolerance(net, images, tmp_path):
+    stored = activations.of_images(net, "pool", images, cache=tmp_path, dtype="float32", batch=5)
+    direct = network.part(net, None, "pool")(gray_to_rgb(images))
+    assert relative_error(stored[np.arange(N)], direct) < 1e-5
+
+
+def test_nothing_is_computed_twice(build, images, cache, body, monkeypatch):
+    monkeypatch.setattr(activations.RowStore, "_append", None)
+    shuffled = np.random.default_rng(1).permutation(N)
+    again = recipe.frozen_body(build(), images[shuffled], unfreeze_layers=50, cache=cache, batch=5)
+    np.testing.assert_array_equal(again.pooled[np.arange(N)], body.pooled[shuffled])
+
+
+def test_other_weights_have_another_store(build, images, cache, body):
+    other = build()
+    kernel = other.get_layer("conv1_conv").kernel
+    kernel.assign(np.array(kernel) * 1.01)
+    network.unfreeze_last(other, 50)
+    stored = activations.of_images(other, CUT, images[:2], cache=cache, dtype="float16", batch=2)
+    assert stored.store.folder != body.prefix.store.folder
+
+
+def test_stage_one_from_the_store_equals_stage_one_through_the_whole_network(
+    build, images, tmp_path
+):
+    """Without dropout, whose random numbers depend on how the graph is cut."""
+    ends = []
+    for whole in (False, True):
+        net = build()
+        net.get_layer("head_dropout").rate = 0.0
+        network.unfreeze_last(net, 0)
+        pooled = activations.of_images(
+            net, "pool", images, cache=tmp_path, dtype="float32", batch=5
+        )
+        model = net if whole else network.part(net, "pool", None)
+        inputs = gray_to_rgb(images).astype(np.float32) if whole else pooled
+        history = train_stage(
+            model,
+            inputs,
+            TARGETS,
+            np.ones(N),
+            train=np.flatnonzero(SPLIT == "train"),
+            validation=np.flatnonzero(SPLIT == "validation"),
+            settings=SETTINGS,
+            checkpoint=tmp_path / f"{whole}.npz",
+        )
+        answers = predict(net, gray_to_rgb(images).astype(np.float32), np.arange(N))
+        ends.append((history["val_loss"].to_numpy(), answers))
+    np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-3)
+
+
+def test_a_stage_predicts_every_image_and_changes_only_what_it_may(build, body, tmp_path):
+    net = build()
+    before = {variable.path: np.array(variable) for variable in net.variables}
+    for stage, layers, inputs in ((1, 0, body.pooled), (2, 50, body.prefix)):
+        outcome = recipe.run_stage(
+            net,
+            inputs,
+            TARGETS,
+            np.ones(N),
+            SPLIT,
+            unfreeze_layers=layers,
+            settings=SETTINGS,
+            checkpoint=tmp_path / f"{stage}.npz",
+        )
+        assert outcome.probabilities.shape == (N, 2)
+        moved = {
+            variable.path
+            for variable in net.variables
+            if not np.array_equal(before[variable.path], np.array(variable))
+        }
+        body_moved = {path for path in moved if path.startswith("conv")}
+        assert not any("moving" in path for path in moved)
+        assert any("head_dense" in path for path in moved)
+        if stage == 1:
+            assert body_moved == set()
+        else:
+            assert {path[:5] for path in body_moved} == {"conv4", "conv5"}
+            assert not any("block5_1_conv" in path and "conv4" in path for path in body_moved)

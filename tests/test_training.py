@@ -1,0 +1,180 @@
+"""A small network stands in for the large one: the procedure is the same."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from kidneyct_lib import training
+from kidneyct_lib.errors import StudyError
+from kidneyct_lib.training import StageSettings, predict, train_stage
+
+SETTINGS = StageSettings("stage", 5, 5, 1e-2, 8, 3)
+N = 60
+
+
+def small_network(dropout=0.5):
+    keras.utils.set_random_seed(0)
+    features = keras.Input((6,))
+    x = keras.layers.Dense(5, activation="relu", name="hidden")(features)
+    x = keras.layers.Dropout(dropout, seed=1)(x)
+    return keras.Model(features, keras.layers.Dense(3, activation="softmax", name="out")(x))
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    targets = np.arange(N) % 3
+    inputs = (rng.normal(size=(N, 6)) + 2 * np.eye(3, 6)[targets]).astype(np.float32)
+    rows = rng.permutation(N)
+    return {
+        "inputs": inputs,
+        "targets": targets,
+        "weights": np.linspace(0.9, 1.1, N),
+        "train": rows[:40],
+        "validation": rows[40:],
+    }
+
+
+def trained(data, checkpoint, settings=SETTINGS, **changes):
+    model = small_network()
+    history = train_stage(model, **data | changes, settings=settings, checkpoint=checkpoint)
+    return model, history
+
+
+def weights_of(model):
+    return np.concatenate([value.ravel() for value in model.get_weights()])
+
+
+def test_training_learns_and_keeps_the_best_epoch(data, tmp_path):
+    model, history = trained(data, tmp_path / "c.npz")
+    assert list(history["epoch"]) == [1, 2, 3, 4, 5]
+    assert history["val_loss"].iloc[-1] < history["val_loss"].iloc[0]
+    assert history["best"].sum() == 1
+    best = history[history["best"]].iloc[0]
+    assert best["val_loss"] == history["val_loss"].min()
+    answers = predict(model, data["inputs"], data["validation"])
+    right = answers[np.arange(20), data["targets"][data["validation"]]]
+    assert -np.log(right).mean() == pytest.approx(best["val_loss"], abs=1e-6)
+
+
+def test_the_history_holds_means_over_the_epoch(data, tmp_path):
+    still = replace(SETTINGS, epochs=1, learning_rate=1e-12)
+    model = small_network(dropout=0.0)
+    history = train_stage(model, **data, settings=still, checkpoint=tmp_path / "c.npz")
+    rows = data["train"]
+    right = predict(model, data["inputs"], rows)[np.arange(len(rows)), data["targets"][rows]]
+    expected = (-np.log(right) * data["weights"][rows]).mean()
+    assert history["loss"].iloc[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_it_stops_early_when_the_validation_loss_rises(data, tmp_path):
+    settings = replace(SETTINGS, epochs=60, patience=2, learning_rate=0.5)
+    _, history = trained(data, tmp_path / "c.npz", settings)
+    best = int(history.loc[history["best"], "epoch"].iloc[0])
+    assert len(history) == best + 2 < 60
+
+
+def test_the_same_settings_give_the_same_weights(data, tmp_path):
+    one, _ = trained(data, tmp_path / "1.npz")
+    two, _ = trained(data, tmp_path / "2.npz")
+    other, _ = trained(data, tmp_path / "3.npz", replace(SETTINGS, seed=4))
+    np.testing.assert_array_equal(weights_of(one), weights_of(two))
+    assert not np.array_equal(weights_of(one), weights_of(other))
+
+
+class Epochs:
+    """Counts the epochs that are trained, and interrupts before the one that is too many."""
+
+    def __init__(self, monkeypatch):
+        self.trained, self.most = 0, None
+        self._train = training._train_epoch
+        monkeypatch.setattr(training, "_train_epoch", self)
+
+    def __call__(self, *arguments):
+        if self.trained == self.most:
+            raise KeyboardInterrupt
+        self.trained += 1
+        return self._train(*arguments)
+
+
+@pytest.mark.parametrize("after", [1, 2, 4])
+def test_an_interrupted_stage_ends_as_an_undisturbed_one(data, tmp_path, monkeypatch, after):
+    undisturbed, expected = trained(data, tmp_path / "1.npz")
+    epochs = Epochs(monkeypatch)
+    epochs.most = after
+    with pytest.raises(KeyboardInterrupt):
+        trained(data, tmp_path / "2.npz")
+    epochs.most = None
+    resumed, history = trained(data, tmp_path / "2.npz")
+    assert epochs.trained == SETTINGS.epochs
+    np.testing.assert_array_equal(weights_of(resumed), weights_of(undisturbed))
+    assert history.equals(expected)
+
+
+def test_a_finished_stage_is_not_trained_again(data, tmp_path, monkeypatch):
+    first, expected = trained(data, tmp_path / "c.npz")
+    monkeypatch.setattr(training, "_train_epoch", None)
+    again, history = trained(data, tmp_path / "c.npz")
+    np.testing.assert_array_equal(weights_of(first), weights_of(again))
+    assert history.equals(expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["settings", "targets", "weights", "train", "inputs"],
+)
+def test_a_state_of_other_inputs_is_not_used(data, tmp_path, monkeypatch, change):
+    trained(data, tmp_path / "c.npz")
+    epochs = Epochs(monkeypatch)
+    if change == "settings":
+        trained(data, tmp_path / "c.npz", replace(SETTINGS, learning_rate=2e-2))
+    else:
+        trained(data, tmp_path / "c.npz", **{change: data[change][::-1]})
+    assert epochs.trained == SETTINGS.epochs
+
+
+def test_a_damaged_state_is_dropped(data, tmp_path):
+    one, _ = trained(data, tmp_path / "c.npz")
+    content = (tmp_path / "c.npz").read_bytes()
+    (tmp_path / "c.npz").write_bytes(content[: len(content) // 2])
+    two, _ = trained(data, tmp_path / "c.npz")
+    np.testing.assert_array_equal(weights_of(one), weights_of(two))
+
+
+def test_image_weights_change_the_training(data, tmp_path):
+    plain, _ = trained(data, tmp_path / "1.npz")
+    heavy = np.where(data["targets"] == 0, 10.0, 1.0)
+    weighted, _ = trained(data, tmp_path / "2.npz", weights=heavy)
+    answers = [predict(model, data["inputs"], np.arange(N)) for model in (plain, weighted)]
+    assert answers[1][:, 0].mean() > answers[0][:, 0].mean()
+
+
+def test_frozen_layers_do_not_move(data, tmp_path):
+    model = small_network()
+    model.get_layer("hidden").trainable = False
+    before = model.get_layer("hidden").get_weights()
+    out = model.get_layer("out").get_weights()
+    train_stage(model, **data, settings=SETTINGS, checkpoint=tmp_path / "c.npz")
+    np.testing.assert_array_equal(model.get_layer("hidden").get_weights()[0], before[0])
+    assert not np.array_equal(model.get_layer("out").get_weights()[0], out[0])
+
+
+def test_predictions_keep_the_order_of_rows(data):
+    model = small_network()
+    rows = np.array([5, 1, 30, 1])
+    answers = predict(model, data["inputs"], rows, batch=3)
+    expected = np.asarray(model(data["inputs"][rows]))
+    np.testing.assert_allclose(answers, expected, atol=1e-6)
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-12)
+
+
+def test_an_empty_part_is_refused(data, tmp_path):
+    with pytest.raises(StudyError, match="no images"):
+        trained(data, tmp_path / "c.npz", validation=np.array([], int))
+
+
+def test_a_loss_that_is_no_number_is_told(data, tmp_path):
+    with pytest.raises(StudyError, match="lower the learning rate"):
+        trained(data, tmp_path / "c.npz", weights=np.full(N, np.nan))

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Build .venv from the lock: with uv where it is named, with venv and pip where it is not.
+# Usage: tools/setup.sh PYTHON [UV]
+# .venv/.ready is written last: an environment without it is unfinished and is built anew.
+set -eu
+
+python=$1
+uv=${2-}
+
+stop() {
+    echo "kidneyct: $1" >&2
+    exit 1
+}
+
+check_python() {
+    command -v "$python" >/dev/null ||
+        stop "there is no '$python'; install Python 3.11, 3.12 or 3.13."
+    "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' ||
+        stop "'$python' is $("$python" -V 2>&1); install Python 3.11, 3.12 or 3.13 and name it, as in: make setup PYTHON=python3.12"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        stop "'$python' has no venv module; install it, on Debian and Ubuntu with: sudo apt install python3-venv"
+}
+
+install_with_pip() {
+    # Settings that send packages elsewhere or clash with hashed pins.
+    unset PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIREMENT PIP_NO_BINARY
+    [ -x .venv/bin/pip ] || "$python" -m venv --clear .venv
+    quiet=-qq
+    [ ! -t 1 ] || quiet=
+    # The lock is complete, so nothing is left to resolve: --no-deps.
+    .venv/bin/python -m pip install $quiet --no-deps --no-compile \
+        --require-hashes -r requirements.lock
+    .venv/bin/python -m pip install -qq --no-deps --no-build-isolation --editable .
+}
+
+[ -n "$uv" ] || check_python
+if [ -d .venv ] && [ ! -e .venv/.ready ]; then
+    echo "Removing .venv, whose set-up was never finished."
+    rm -rf .venv
+fi
+rm -f .venv/.ready
+echo "Setting up .venv: about 3 GB and a few minutes, once."
+if [ -n "$uv" ]; then
+    UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen
+else
+    install_with_pip
+fi
+[ ! -e .git ] || git config diff.jupyternotebook.command tools/notebook_diff.sh
+touch .venv/.ready
+echo "Ready."
