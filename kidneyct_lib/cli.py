@@ -81,9 +81,9 @@ def _reproduce(options: argparse.Namespace) -> int:
     }
     folder = study.run_folder(values, options.seed)
     values = params.load(file, **folders, seed=options.seed, run_folder=folder)
-    if study.reproduce(values):
-        page = report.write(runs.Run(folder))
-        print(f"Report: {page}", flush=True)
+    run = runs.Run(folder)
+    if study.reproduce(values) or not (run.folder / "report.html").exists():
+        print(f"Report: {report.write(run)}", flush=True)
     return 0
 
 

@@ -189,7 +189,7 @@ def _draw_patient(rng, label, plane, scanner, count, size):
     kidney, other = person.kidneys[kidney], person.kidneys[other]
     span = min((count - 1) * rng.uniform(*SPACING), LONGEST_SERIES)
     half = np.linalg.norm(np.linalg.inv(kidney.unit).T @ normal)  # the kidney's, along the normal
-    middle = kidney.center @ normal + rng.uniform(-0.45, 0.45) * half
+    middle = kidney.center @ normal + rng.uniform(-0.35, 0.35) * half
     sites = (Site(organ, normal, middle, span) for organ in (kidney, other))
     solids = person.organs + draw_lesions(rng, label, *sites) + person.frame
     painter = Painter(person.trunk, solids, series.view, Texture(rng, series.view))

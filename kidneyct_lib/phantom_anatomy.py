@@ -50,10 +50,10 @@ class Person:
 
 def build_person(rng: np.random.Generator) -> Person:
     """Draw one person without a lesion."""
-    scale = rng.uniform(0.9, 1.12)
+    scale = rng.uniform(0.95, 1.06)
     trunk = _trunk(rng, scale)
     phase = str(rng.choice(list(PHASES), p=[0.4, 0.3, 0.3]))
-    jitter = rng.uniform(0.92, 1.08, size=7)
+    jitter = rng.uniform(0.95, 1.05, size=7)
     aorta, veins, liver, spleen, cortex, medulla, bowel = np.array(PHASES[phase]) * jitter
     if phase == "plain":
         medulla = cortex  # not told apart without contrast
@@ -78,18 +78,18 @@ def build_person(rng: np.random.Generator) -> Person:
 
 
 def _trunk(rng, scale) -> Trunk:
-    visceral = rng.uniform()
+    visceral = rng.uniform(0.25, 0.75)
     cavity = scale * np.array([108 + 24 * visceral, 68 + 36 * visceral, 72 + 8 * visceral])
-    cavity += rng.normal(0, [4, 4, 2])
-    wall = cavity + scale * rng.uniform([9, 6, 14], [15, 10, 20])
-    thickness = 4 + 28 * rng.uniform() ** 1.5
+    cavity += rng.normal(0, [2, 2, 1])
+    wall = cavity + scale * rng.uniform([10, 7, 15], [14, 10, 19])
+    thickness = 5 + 14 * rng.uniform()
     skin = wall + thickness * rng.uniform([0.6, 0.5, 0.5], [1.1, 1.3, 1.0])
     return Trunk(
         skin,
         wall,
         cavity,
-        roundness=rng.uniform(0.9, 1.8),
-        furrow=rng.uniform(3, 12),
+        roundness=rng.uniform(1.0, 1.5),
+        furrow=rng.uniform(4, 10),
         fat=FAT + rng.uniform(-8, 8),
     )
 
@@ -98,10 +98,10 @@ def _kidneys(rng, scale, spine, cortex, medulla, veins, fat):
     """Return the two kidneys' outer solids, and all that is painted for them."""
     kidneys, painted = [], []
     for side in (-1, 1):
-        size = scale * rng.uniform(0.88, 1.12)
-        center = [side * rng.uniform(56, 68) * scale, spine - rng.uniform(0, 12), 0]
-        center[2] = rng.normal(-9 if side < 0 else 4, 6)
-        turn = rotation(rng.uniform(-8, 4), -side * rng.uniform(5, 18), side * rng.uniform(15, 50))
+        size = scale * rng.uniform(0.94, 1.08)
+        center = [side * rng.uniform(58, 66) * scale, spine - rng.uniform(3, 10), 0]
+        center[2] = rng.normal(-7 if side < 0 else 4, 4)
+        turn = rotation(rng.uniform(-6, 2), -side * rng.uniform(7, 16), side * rng.uniform(22, 42))
         radii = size * rng.uniform([24, 21, 50], [29, 25, 58])
 
         def at(*offset, center=center, turn=turn, radii=radii):
@@ -140,11 +140,11 @@ def _lungs(rng, scale, trunk):
 
 def _liver(rng, trunk, liver, veins):
     side, front, _ = trunk.cavity
-    low = rng.uniform(-75, 10)  # how far down the right lobe reaches
+    low = rng.uniform(-60, -15)  # how far down the right lobe reaches
     height = (115 - low) / 2
     turn = rotation(0, rng.uniform(0, 12), rng.uniform(-15, 15))
-    right = [-0.8 * side, rng.uniform(-0.2, 0.05) * front, 115 - height]
-    width = rng.uniform(0.6, 0.78) * side
+    right = [-0.8 * side, rng.uniform(-0.15, 0.0) * front, 115 - height]
+    width = rng.uniform(0.62, 0.74) * side
     parts = [
         solid(right, [width, rng.uniform(0.9, 1.15) * front, height], liver, turn, inside=True),
         solid(
@@ -199,8 +199,8 @@ def _bowel(rng, trunk, wall):
         radii = [rng.uniform(1.5, 2.6), rng.uniform(1.5, 2.6), rng.uniform(10, 28)]
         turn = rotation(*rng.uniform(-60, 60, size=3))
         parts.append(solid(spot * [side, front, 1], radii, wall + 10, turn, inside=True))
-    loops = rng.uniform([-0.9, -0.95, -210], [0.9, 0.2, 60], size=(150, 3)) * [side, front, 1]
-    for spot in loops[: int(rng.integers(90, 150))]:
+    loops = rng.uniform([-0.9, -0.95, -210], [0.9, -0.1, 60], size=(130, 3)) * [side, front, 1]
+    for spot in loops[: int(rng.integers(100, 130))]:
         parts += _loop(rng, spot, rng.uniform([9, 8, 12], [19, 14, 30]), wall, stool=0.12)
     for sign in (-1, 1):
         for height in np.arange(-150, 25, 26):

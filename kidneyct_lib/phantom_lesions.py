@@ -13,9 +13,9 @@ CYST_RANGE = (0.0, 20.0)
 STONE_RANGE = (400.0, 1500.0)
 TUMOR_RANGE = (20.0, 100.0)
 
-CYST_RADIUS = (10.0, 30.0)  # mm
-TUMOR_RADIUS = (16.0, 38.0)  # mm
-STONE_RADIUS = (2.0, 4.5)  # mm
+CYST_RADIUS = (14.0, 34.0)  # mm
+TUMOR_RADIUS = (22.0, 46.0)  # mm
+STONE_RADIUS = (2.2, 4.5)  # mm
 MOST_MORE = 3  # further cysts, or further groups of stones
 
 CLASSES = ("Cyst", "Normal", "Stone", "Tumor")

@@ -51,23 +51,23 @@ class Scanner:
 SCANNERS = {
     # Abdominal windows are about 400 wide at 40; series of the public set differ as much.
     "A": Scanner(
-        blur=(0.55, 0.85),
-        sharpen=(0.0, 0.2),
-        noise=(8.0, 22.0),
-        clump=(0.7, 1.2),
-        center=(25.0, 75.0),
-        width=(280.0, 460.0),
-        zoom=(1.06, 1.4),
+        blur=(0.58, 0.68),
+        sharpen=(0.0, 0.1),
+        noise=(6.0, 9.0),
+        clump=(0.8, 0.95),
+        center=(38.0, 48.0),
+        width=(355.0, 400.0),
+        zoom=(1.03, 1.1),
         cradle=True,
     ),
     "B": Scanner(
         blur=(0.4, 0.55),
         sharpen=(0.5, 0.9),
-        noise=(24.0, 38.0),
-        clump=(0.35, 0.55),
-        center=(60.0, 100.0),
-        width=(420.0, 560.0),
-        zoom=(1.15, 1.5),
+        noise=(18.0, 28.0),
+        clump=(0.35, 0.5),
+        center=(55.0, 75.0),
+        width=(420.0, 500.0),
+        zoom=(1.12, 1.28),
         cradle=False,
     ),
 }
@@ -104,13 +104,13 @@ def draw_series(
 ) -> Series:
     """Draw position, field of view, table, kernel, noise and window of one series."""
     col, row, normal = (np.array(axis) for axis in AXES[plane])
-    turn = np.radians(rng.normal(0, 2.5))
+    turn = np.radians(rng.normal(0, 1.5))
     col, row = np.cos(turn) * col + np.sin(turn) * row, np.cos(turn) * row - np.sin(turn) * col
     side, front, back = trunk.skin
     zoom = rng.uniform(*scanner.zoom)
     if plane == "axial":
         field = max(2 * side, 1.25 * (front + back)) * zoom
-        center = np.array([0.0, 0.5 * (back - front), 0.0]) + rng.normal(0, [10, 12, 0])
+        center = np.array([0.0, 0.5 * (back - front), 0.0]) + rng.normal(0, [4, 5, 0])
     else:
         field = rng.uniform(400, 440) * zoom**0.3
         center = np.array([0.0, 0.0, -45.0]) + rng.normal(0, [10, 0, 14])
@@ -124,7 +124,7 @@ def draw_series(
         table,
         **draws,
         noise=rng.uniform(*scanner.noise) * side / 150,  # thicker persons let less through
-        streak=rng.uniform(1.0, 1.8),
+        streak=rng.uniform(1.1, 1.5),
         center=rng.uniform(*scanner.center),
         width=rng.uniform(*scanner.width),
     )

@@ -106,7 +106,17 @@ def predictions_table(
         The study's classes.
     scheme, stage, fold
         What the model was trained on; one value each for the whole table.
+
+    Raises
+    ------
+    EvaluationError
+        If the catalog, the split and the probabilities are not of one length.
     """
+    if not len(catalog) == len(split) == len(probabilities):
+        raise EvaluationError(
+            f"{len(probabilities)} predictions and {len(split)} parts do not fit "
+            f"{len(catalog)} images."
+        )
     known = catalog[["path", "label", "group"]].reset_index(drop=True)
     known = known.assign(scheme=scheme, stage=stage, split=np.asarray(split), fold=fold)
     answers = pd.DataFrame(np.asarray(probabilities), columns=probability_columns(classes))

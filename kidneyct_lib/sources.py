@@ -7,7 +7,17 @@ from kidneyct_lib.errors import StudyError
 from kidneyct_lib.params import digest
 
 
-def obtain(source: str, data: str | None, *, cache: Path, classes: list[str], cohort: dict) -> Path:
+def obtain(
+    source: str,
+    data: str | None,
+    *,
+    cache: Path,
+    classes: list[str],
+    patients: int,
+    slices: list[int],
+    size: int,
+    seed: int,
+) -> Path:
     """Folder of the study's images, made or fetched where it is not there yet.
 
     Parameters
@@ -20,8 +30,8 @@ def obtain(source: str, data: str | None, *, cache: Path, classes: list[str], co
         Folder of everything that can be computed or fetched again.
     classes : list of str
         Names of the classes.
-    cohort : dict
-        Arguments of `phantom.write_cohort` (`phantom` only).
+    patients, slices, size, seed
+        Of a generated cohort: patients per class, fewest and most slices of each, side in pixels.
 
     Raises
     ------
@@ -29,7 +39,7 @@ def obtain(source: str, data: str | None, *, cache: Path, classes: list[str], co
         If the images can't be had; the message says how to go on.
     """
     if source == "phantom":
-        return _generated(cache, {"classes": classes, **cohort})
+        return _generated(cache, classes, patients, slices, size, seed, scanner="A")
     if source == "kaggle":
         return kaggle_download.fetch_kaggle(Path(data) if data else cache / "kaggle", classes)
     if data is None:
@@ -38,17 +48,37 @@ def obtain(source: str, data: str | None, *, cache: Path, classes: list[str], co
 
 
 def obtain_external(
-    source: str, external: str | None, *, cache: Path, classes: list[str], cohort: dict
+    source: str,
+    external: str | None,
+    *,
+    cache: Path,
+    classes: list[str],
+    patients: int,
+    slices: list[int],
+    size: int,
+    seed: int,
 ) -> Path | None:
-    """Folder of external images: the given one, the phantom's second scanner, or None."""
+    """Folder of external images: the given one, other phantoms on another scanner, or None.
+
+    Parameters as in `obtain`; `external` is a folder of class sub-folders.
+    """
     if external is not None:
         return Path(external)
     if source == "phantom":
-        return _generated(cache, {"classes": classes, **cohort})
+        return _generated(cache, classes, patients, slices, size, seed + 1, scanner="B")
     return None
 
 
-def _generated(cache: Path, cohort: dict) -> Path:
+def _generated(cache, classes, patients, slices, size, seed, *, scanner) -> Path:
+    cohort = {
+        "classes": classes,
+        "patients_per_class": patients,
+        "slices_per_patient": tuple(slices),
+        "size": size,
+        "seed": seed,
+        "plane": "axial",
+        "scanner": scanner,
+    }
     folder = cache / f"phantom-{digest(cohort)[:12]}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)

@@ -128,6 +128,7 @@ def _execute(source: Path, run: Run, given: dict[str, Any]) -> None:
 
     os.environ.setdefault("TQDM_MININTERVAL", "1")
     os.environ.setdefault("PYTHONHASHSEED", "0")
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not a user's own
     target = run.folder / "notebooks" / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

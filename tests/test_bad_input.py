@@ -1,0 +1,82 @@
+"""Bad input to a whole study: one clear message each, from the command line."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from kidneyct_lib import cli
+from kidneyct_lib.runs import Run
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with the real notebooks and small pictures for the `folder` study."""
+    (tmp_path / "params").mkdir()
+    content = yaml.safe_load((ROOT / "params/folder.yaml").read_text())
+    content |= {"classes": ["Normal", "Stone"], "image_size": 32, "thumbnail_size": 16}
+    (tmp_path / "params/folder.yaml").write_text(yaml.safe_dump(content))
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_images(folder, label, seeds):
+    for number, seed in enumerate(seeds, 1):
+        pixels = np.random.default_rng(seed).integers(0, 256, (32, 32)).astype(np.uint8)
+        path = folder / label / f"{label}- ({number}).jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+
+def told(capfd, *data):
+    """What the command says on failing, without the progress bars."""
+    assert cli.main(["reproduce", "--study", "folder", *data]) == 1
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("kidneyct: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_no_folder_given(project, capfd):
+    assert "DATA=path" in told(capfd)
+
+
+def test_missing_folder(project, capfd):
+    message = told(capfd, "--data", str(project / "nowhere"))
+    assert "nowhere" in message
+
+
+def test_missing_and_empty_classes(project, capfd):
+    write_images(project / "data", "Normal", range(3))
+    assert "Stone" in told(capfd, "--data", "data")
+    (project / "data/Stone").mkdir()
+    assert "Stone" in told(capfd, "--data", "data")
+
+
+def test_one_patient_only(project, capfd):
+    write_images(project / "data", "Normal", [1, 2, 3, 4])
+    write_images(project / "data", "Stone", [5] * 6)
+    message = told(capfd, "--data", "data")
+    assert "03_split_and_weight" in message
+    assert "Stone" in message
+    assert "patient" in message
+
+
+def test_truncated_images_are_listed_and_left_out(project, capfd):
+    write_images(project / "data", "Normal", [1, 2, 3, 4])
+    write_images(project / "data", "Stone", [5] * 6)
+    damaged = project / "data/Normal/Normal- (2).jpg"
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    (project / "data/Normal/Normal- (3).jpg").write_bytes(b"")
+    told(capfd, "--data", "data")  # stops later, for want of patients
+    run = Run("outputs/folder")
+    rejected = run.read_table("rejected")
+    assert set(rejected["path"]) == {"Normal/Normal- (2).jpg", "Normal/Normal- (3).jpg"}
+    assert rejected["reason"].str.len().min() > 10
+    assert len(run.read_table("catalog")) == 8

@@ -1,0 +1,189 @@
+"""The notebooks, executed on a tiny phantom with an untrained backbone, and their sources."""
+
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+from kidneyct_lib import params, report, study
+from kidneyct_lib.runs import Run
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+TINY = {
+    "weights": "none",
+    "image_size": 64,
+    "phantom_size": 64,
+    "phantom_patients": 4,
+    "phantom_slices": [4, 5],
+    "head_units": 16,
+    "stage1_epochs": 2,
+    "stage2_epochs": 1,
+    "external_images": 6,
+    "bootstrap": 100,
+}
+
+
+def code_cells(notebook):
+    cells = json.loads(notebook.read_text())["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+# --- sources ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_cells_are_short_and_told(notebook):
+    cells = json.loads(notebook.read_text())["cells"]
+    lengths = [len([x for x in cell["source"] if x.strip()]) for cell in code_cells(notebook)]
+    assert max(lengths) <= 25
+    assert statistics.median(lengths) <= 5
+    assert cells[0]["cell_type"] == "markdown"
+    assert cells[0]["source"][0].startswith(f"# {notebook.stem[:2]} ")
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_sources_are_stripped_and_open_their_own_run(notebook):
+    for cell in code_cells(notebook):
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+    code = "".join("".join(cell["source"]) for cell in code_cells(notebook))
+    assert f'runs.open_run(run_folder, "{notebook.stem}", params.checked(globals()))' in code
+    assert code.endswith("run.finish()")
+
+
+# --- executed ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def values(tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("tiny")
+    folders = {"run_folder": str(scratch / "run"), "cache_folder": str(scratch / "cache")}
+    return params.load(ROOT / "params/phantom.yaml", **folders, **TINY)
+
+
+@pytest.fixture(scope="module")
+def run(values):
+    """The run folder after all notebooks."""
+    assert study.reproduce(values) == len(NOTEBOOKS)
+    return Run(values.run_folder)
+
+
+@pytest.fixture(scope="module")
+def predictions(run):
+    return run.read_table("predictions")
+
+
+@pytest.mark.slow
+def test_a_run_leaves_what_it_promises(run):
+    for path in (
+        *(f"notebooks/{notebook.name}" for notebook in NOTEBOOKS),
+        *(f"tables/{name}.csv" for name in ("catalog", "predictions", "splits", "data_flow")),
+        *(f"metrics/{name}.json" for name in ("test", "external", "grouping")),
+        *(f"models/{scheme}.keras" for scheme in ("slice", "patient")),
+    ):
+        assert (run.folder / path).is_file(), path
+    for notebook in NOTEBOOKS:
+        assert list((run.folder / "figures").glob(f"{notebook.stem}__*.png"))
+
+
+@pytest.mark.slow
+def test_the_catalog_has_its_columns(run):
+    table = run.read_table("catalog")
+    expected = ["path", "label", "number", "sha256", "width", "height", "plane", "group", "patient"]
+    assert set(expected) <= set(table.columns)
+    assert table["path"].is_unique
+    assert set(table["plane"]) == {"axial"}
+
+
+@pytest.mark.slow
+def test_every_image_is_predicted_once_per_scheme_and_stage(run, values, predictions):
+    columns = ["path", "label", "group", "scheme", "stage", "split", "fold"]
+    assert list(predictions) == columns + [f"p_{name}" for name in values.classes]
+    catalog = run.read_table("catalog")
+    for _, rows in predictions.groupby(["scheme", "stage"]):
+        assert list(rows["path"]) == list(catalog["path"])
+    sums = predictions.filter(like="p_").sum(axis=1)
+    np.testing.assert_allclose(sums, 1, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_no_patient_stands_on_two_sides_of_the_patient_split(run, predictions):
+    by_patient = predictions[predictions["scheme"] == "patient"]
+    patients = by_patient.merge(run.read_table("catalog")[["path", "patient"]], on="path")
+    for unit in ("group", "patient"):
+        assert patients.groupby(unit)["split"].nunique().max() == 1
+    by_slice = predictions[predictions["scheme"] == "slice"]
+    assert by_slice.groupby("group")["split"].nunique().max() > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["slice", "patient"])
+@pytest.mark.parametrize("stage", [1, 2])
+def test_the_metrics_are_those_of_the_predictions(run, values, predictions, scheme, stage):
+    metrics = run.read_metrics("test")[scheme]
+    metrics = metrics if stage == 2 else metrics["stage1"]
+    rows = predictions.query("scheme == @scheme and stage == @stage and split == 'test'")
+    answers = rows[[f"p_{name}" for name in values.classes]].to_numpy()
+    chosen = np.array(values.classes)[answers.argmax(axis=1)]
+    assert metrics["n"] == len(rows)
+    assert metrics["groups"] == rows["group"].nunique()
+    assert metrics["accuracy"] == pytest.approx(accuracy_score(rows["label"], chosen))
+    assert metrics["macro_f1"] == pytest.approx(
+        f1_score(rows["label"], chosen, average="macro", labels=values.classes, zero_division=0)
+    )
+    codes = rows["label"].map(values.classes.index)
+    expected = log_loss(codes, answers.clip(1e-7, 1), labels=range(len(values.classes)))
+    assert metrics["loss"] == pytest.approx(expected, rel=1e-4)
+    assert set(metrics["per_class"]) == set(values.classes)
+
+
+@pytest.mark.slow
+def test_the_gray_step_leaves_rgb_alone_and_answers_one_channel(run):
+    external = run.read_metrics("external")
+    assert external["rgb_unchanged"] == len(run.read_table("catalog"))
+    for scheme in ("slice", "patient"):
+        rgb, one = external[scheme]["RGB, as published"], external[scheme]["one channel"]
+        assert rgb["with"] == rgb["without"] == one["with"]
+        assert one["without"] is None
+        assert external[scheme]["other scanner"]["with"]["n"] > 0
+
+
+@pytest.mark.slow
+def test_the_report_is_one_page_with_both_numbers_and_says_it_is_untrained(run):
+    page = report.write(run).read_text()
+    metrics = run.read_metrics("test")
+    for scheme in ("slice", "patient"):
+        assert f"Accuracy by {scheme}" in page
+        assert f"{100 * metrics[scheme]['accuracy']:.2f} %" in page
+    assert "not pretrained" in page
+    assert page.count("data:image/png;base64,") == len(list((run.folder / "figures").iterdir()))
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.slow
+def test_provenance_covers_every_notebook_and_parameter(run, values):
+    known = run.provenance()
+    assert set(known["notebooks"]) == {notebook.stem for notebook in NOTEBOOKS}
+    used = set(params.Params.model_fields) - {"study", "expected_minutes"}
+    assert set(known["parameters"]) == used
+    assert known["parameters"]["seed"] == values.seed
+    assert all(entry["peak_memory_mb"] > 0 for entry in known["notebooks"].values())
+
+
+@pytest.mark.slow
+def test_the_same_parameters_give_the_same_metrics_and_a_second_call_does_nothing(
+    run, values, tmp_path
+):
+    assert study.reproduce(values) == 0
+    elsewhere = {"run_folder": str(tmp_path / "again"), "cache_folder": values.cache_folder}
+    again = params.load(ROOT / "params/phantom.yaml", **elsewhere, **TINY)
+    study.reproduce(again)
+    assert Run(again.run_folder).read_metrics("test") == run.read_metrics("test")
+    pd.testing.assert_frame_equal(
+        Run(again.run_folder).read_table("predictions"), run.read_table("predictions")
+    )
