@@ -79,7 +79,8 @@ def _generated(cache, classes, patients, slices, size, seed, *, scanner) -> Path
         "plane": "axial",
         "scanner": scanner,
     }
-    folder = cache / f"phantom-{digest(cohort)[:12]}"
+    drawing = [path.read_text() for path in sorted(Path(phantom.__file__).parent.glob("*.py"))]
+    folder = cache / f"phantom-{digest(cohort | {'drawing': drawing})[:12]}"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
         phantom.write_cohort(folder, **cohort)

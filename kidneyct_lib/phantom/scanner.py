@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from kidneyct_lib.phantom_paint import AIR, Trunk, View
+from kidneyct_lib.phantom.paint import AIR, Trunk, View
 
 TABLE = 600.0  # HU of the table's shell, carbon fibre or plastic
 

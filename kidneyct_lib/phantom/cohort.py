@@ -1,12 +1,11 @@
 """A synthetic abdominal CT cohort with known patients.
 
-Each patient is an anatomy (`phantom_anatomy`), a lesion of its class (`phantom_lesions`) and one
-series from a scanner (`phantom_scanner`). Anatomy, contrast phase, scanner and the place of the
+Each patient is an anatomy (`anatomy`), a lesion of its class (`lesions`) and one
+series from a scanner (`scanner`). Anatomy, contrast phase, scanner and the place of the
 series are drawn the same way for all classes, so the lesion alone tells them apart.
 """
 
 import csv
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from kidneyct_lib.errors import StudyError
-from kidneyct_lib.phantom_anatomy import build_person
-from kidneyct_lib.phantom_lesions import CLASSES, Site, draw_lesions
-from kidneyct_lib.phantom_paint import Painter, Texture
-from kidneyct_lib.phantom_scanner import AXES, SCANNERS, develop, draw_series
+from kidneyct_lib.phantom.anatomy import build_person
+from kidneyct_lib.phantom.lesions import CLASSES, Site, draw_lesions
+from kidneyct_lib.phantom.paint import Painter, Texture
+from kidneyct_lib.phantom.scanner import AXES, SCANNERS, develop, draw_series
 
 SPACING = (0.8, 1.7)  # mm between slices
 LONGEST_SERIES = 16.0  # mm; more slices lie closer together, so that each shows the lesion
@@ -130,7 +129,7 @@ def write_cohort(
             (unfinished / "masks" / label).mkdir(parents=True)
         slices = tqdm(_generate(*shape), total=_total(*shape), desc="phantom", unit="slice")
         _write_slices(unfinished, slices)
-        os.replace(unfinished, folder)
+        unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -199,29 +198,28 @@ def _draw_patient(rng, label, plane, scanner, count, size):
 
 
 def _check(classes, patients_per_class, slices_per_patient, seed, plane, scanner, size) -> None:
-    def refuse(name, value, allowed):
-        raise StudyError(f"{name} is {value!r}; allowed: {allowed}")
+    """Refuse the first argument that is not allowed, by name and value."""
+    names = ", ".join(CLASSES)
+    listed = isinstance(classes, list | tuple) and len(classes) > 0
+    paired = isinstance(slices_per_patient, list | tuple) and len(slices_per_patient) == 2
+    few, many = slices_per_patient if paired else (0, 0)
+    series = _whole(few, 1) and _whole(many, few)
+    rules = [
+        ("classes", classes, listed, f"a list of classes out of {names}"),
+        *(("classes: an entry", one, one in CLASSES, names) for one in (classes if listed else ())),
+        ("classes", classes, listed and len(set(classes)) == len(classes), "each class once"),
+        ("patients_per_class", patients_per_class, _whole(patients_per_class, 1), "1 or more"),
+        ("slices_per_patient", slices_per_patient, series, "two whole numbers, 1 <= few <= many"),
+        ("seed", seed, _whole(seed, 0), "a whole number, 0 or more"),
+        ("plane", plane, plane in AXES, ", ".join(AXES)),
+        ("scanner", scanner, scanner in SCANNERS, ", ".join(SCANNERS)),
+        ("size", size, _whole(size, *SIZES), "a whole number from {} to {}".format(*SIZES)),
+    ]
+    for name, value, good, allowed in rules:
+        if not good:
+            raise StudyError(f"{name} is {value!r}; allowed: {allowed}")
 
-    if isinstance(classes, str) or not classes or len(set(classes)) < len(classes):
-        refuse("classes", classes, f"a list of different classes out of {', '.join(CLASSES)}")
-    for label in classes:
-        if label not in CLASSES:
-            refuse("classes: an entry", label, ", ".join(CLASSES))
-    if not _is_whole(patients_per_class, 1):
-        refuse("patients_per_class", patients_per_class, "a whole number of at least 1")
-    low, high = slices_per_patient if len(slices_per_patient) == 2 else (None, None)
-    if not (_is_whole(low, 1) and _is_whole(high, low)):
-        refuse("slices_per_patient", slices_per_patient, "fewest and most, 1 <= fewest <= most")
-    if not _is_whole(seed, 0):
-        refuse("seed", seed, "a whole number of at least 0")
-    if plane not in AXES:
-        refuse("plane", plane, ", ".join(AXES))
-    if scanner not in SCANNERS:
-        refuse("scanner", scanner, ", ".join(SCANNERS))
-    if not _is_whole(size, SIZES[0], SIZES[1]):
-        refuse("size", size, f"a whole number from {SIZES[0]} to {SIZES[1]}")
 
-
-def _is_whole(value, low, high=None) -> bool:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return whole and value >= low and (high is None or value <= high)
+def _whole(value, low: int, high: float = np.inf) -> bool:
+    is_int = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return is_int and low <= value <= high

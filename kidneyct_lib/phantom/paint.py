@@ -77,7 +77,7 @@ class Trunk:
     fat: float  # HU
 
 
-# The trunk's half axes along its height (mm), as shares of those at the kidneys: skin, wall, cavity.
+# The trunk's half axes along its height (mm), as shares of those at the kidneys.
 HEIGHTS = (-300, -230, -150, -90, 0, 90, 170, 260)
 SKIN_SHARE = (1.10, 1.14, 1.08, 0.98, 1.0, 1.02, 1.0, 0.94)
 WALL_SHARE = (1.16, 1.18, 1.09, 0.98, 1.0, 1.02, 1.0, 0.94)
@@ -241,8 +241,9 @@ def _paint_trunk(trunk: Trunk, view: View, depth: float) -> tuple[np.ndarray, np
         for k in (0, 1)
     )
     z = start[2] + steps * view.row[2] + (view.size - 1) / 2 * view.col[2]
-    y = y + trunk.furrow * np.clip(y / trunk.skin[2], 0, 1) / (1 + (x / 22) ** 2)
+    y = y + trunk.furrow * np.clip(y / np.float32(trunk.skin[2]), 0, 1) / (1 + (x / 22) ** 2)
     hu = np.full((view.size, view.size), AIR, dtype=np.float32)
+    across, before, behind = x * x, np.minimum(y, 0) ** 2, np.maximum(y, 0) ** 2
     between = 0.45 * trunk.wall + 0.55 * trunk.cavity  # fat between the layers of the wall
     layers = (
         (trunk.skin, SKIN_SHARE, SKIN),
@@ -252,12 +253,14 @@ def _paint_trunk(trunk: Trunk, view: View, depth: float) -> tuple[np.ndarray, np
         (between - 1.2, WALL_SHARE, MUSCLE),
         (trunk.cavity, CAVITY_SHARE, trunk.fat),
     )
-    for (side, front, back), shares, value in layers:
-        share = np.interp(z, HEIGHTS, shares)[:, None]
-        u = x * np.float32(1 / (side * share))
-        v = y * np.float32(1 / share) * np.where(y < 0, np.float32(1 / front), np.float32(1 / back))
-        u, v = u * u, v * v
-        radius = np.sqrt(np.sqrt(u * u + v * v + np.float32(trunk.roundness) * u * v))
+    corner = np.float32(trunk.roundness - 2)
+    for half_axes, shares, value in layers:
+        side, front, back = np.float32(half_axes)
+        u = across / side**2
+        v = before / front**2
+        v += behind / back**2
+        radius = np.sqrt(np.sqrt((u + v) ** 2 + corner * u * v))
+        radius /= np.float32(np.interp(z, HEIGHTS, shares))[:, None]
         cover = np.clip(0.5 + (1 - radius) * np.float32(front / view.pixel), 0, 1)
         hu += cover * (np.float32(value) - hu)
     return hu, cover

@@ -4,19 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kidneyct_lib.phantom_paint import Solid, rotation, solid
+from kidneyct_lib.phantom.paint import Solid, rotation, solid
 
-# Hounsfield units. Cyst: water (Bosniak, Radiology 1986;158:1). Stone: uric acid from about 400,
-# calcium oxalate to about 1500 (Mostafavi et al., J Urol 1998;159:673). Tumour: solid tissue from
-# necrosis near water to enhancing parts.
+# Hounsfield units. A simple cyst holds water, up to 20 (Agnello et al., Insights into Imaging
+# 2020;11:5); a stone lies between soft uric acid and dense calcium; a tumour is a mixture of
+# necrosis, near water, and solid tissue, enhanced or not.
 CYST_RANGE = (0.0, 20.0)
 STONE_RANGE = (400.0, 1500.0)
 TUMOR_RANGE = (20.0, 100.0)
 
-CYST_RADIUS = (14.0, 34.0)  # mm
-TUMOR_RADIUS = (22.0, 46.0)  # mm
+# Cysts and tumours outreach the longest series, so that each of its slices cuts them.
+CYST_RADIUS = (18.0, 36.0)  # mm
+TUMOR_RADIUS = (26.0, 50.0)  # mm
 STONE_RADIUS = (2.2, 4.5)  # mm
-MOST_MORE = 3  # further cysts, or further groups of stones
+MORE = (1, 5)  # further cysts, or further groups of stones, which not every slice need show
 
 CLASSES = ("Cyst", "Normal", "Stone", "Tumor")
 
@@ -61,8 +62,9 @@ def draw_lesions(rng: np.random.Generator, label: str, site: Site, other: Site) 
     if label == "Tumor":
         return _tumor(rng, site)
     draw = {"Cyst": _cyst, "Stone": _stones}[label]
-    more = [site if rng.uniform() < 0.6 else other for _ in range(rng.integers(0, MOST_MORE + 1))]
-    return [solid for place in [site, *more] for solid in draw(rng, place)]
+    count = rng.integers(*MORE, endpoint=True)
+    places = [site, *(site if rng.uniform() < 0.6 else other for _ in range(count))]
+    return [part for place in places for part in draw(rng, place)]
 
 
 def _in_section(site: Site, depth: float, direction: np.ndarray, share: float) -> np.ndarray:
@@ -84,7 +86,7 @@ def _direction(rng, site: Site, spread: float) -> np.ndarray:
 
 
 def _cyst(rng, site):
-    radius = max(rng.uniform(*CYST_RADIUS), site.span / 1.6)
+    radius = rng.uniform(*CYST_RADIUS)
     center = _in_section(site, site.depth, _direction(rng, site, 130), rng.uniform(0.5, 1.0))
     radii = radius * rng.uniform(0.94, 1.0, size=3)
     return [solid(center, radii, rng.uniform(*CYST_RANGE), inside=True, lesion=True)]
@@ -92,9 +94,9 @@ def _cyst(rng, site):
 
 def _tumor(rng, site):
     """One mass with smaller lobes on it."""
-    radius = max(rng.uniform(*TUMOR_RADIUS), site.span / 1.4)
+    radius = rng.uniform(*TUMOR_RADIUS)
     center = _in_section(site, site.depth, _direction(rng, site, 130), rng.uniform(0.5, 1.0))
-    look = {"grain": rng.uniform(14, 26), "limits": TUMOR_RANGE, "rough": rng.uniform(0.08, 0.16)}
+    look = {"grain": rng.uniform(20, 30), "limits": TUMOR_RANGE, "rough": rng.uniform(0.08, 0.16)}
     hu = rng.uniform(40, 75)
     places, shares = [center], [1.0]
     for _ in range(rng.integers(1, 4)):
@@ -122,7 +124,7 @@ def _stones(rng, site):
     hu = rng.uniform(*STONE_RANGE)
     stones = []
     for depth in site.depth + np.linspace(-site.span / 2, site.span / 2, count):
-        center = _in_section(site, depth, _direction(rng, site, 180), rng.uniform(0.0, 0.5))
+        center = _in_section(site, depth, _direction(rng, site, 180), rng.uniform(0.0, 0.6))
         across = rng.uniform(*STONE_RADIUS, size=3)
         radii = across + np.abs(site.normal) * (length - across)
         stones.append(solid(center, radii, hu, inside=True, lesion=True))

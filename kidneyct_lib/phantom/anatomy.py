@@ -1,25 +1,28 @@
 """The anatomy of one synthetic person: the trunk, and its organs as solids in millimetres.
 
 The origin lies in front of the upper lumbar vertebrae, at the height of the kidneys; the axes are
-those of `phantom_paint`. Nothing here knows of diseases: those are in `phantom_lesions`.
+those of `paint`. Nothing here knows of diseases: those are in `lesions`.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from kidneyct_lib.phantom_paint import MUSCLE, Solid, Trunk, rotation, solid
+from kidneyct_lib.phantom.frame import build_frame
+from kidneyct_lib.phantom.paint import MUSCLE, Solid, Trunk, rotation, solid
 
-# Hounsfield units. Air and water fix the scale at -1000 and 0; organs follow Kalender, Computed
-# Tomography (3rd ed., 2011) and Lamba et al., AJR 2014;203:W570 (unenhanced and enhanced organs).
+# Hounsfield units, as tabled by Prokop, Spiral and Multislice Computed Tomography of the Body
+# (Thieme, 2003): lung -910 to -850, fat about -100, water and bile about 0, kidney 20 to 40, spleen
+# 35 to 55, blood 45 to 65, liver 45 to 65.
 GAS, LUNG, FAT = -950.0, -850.0, -105.0
-BILE, DISC, TRABECULAR, CORTICAL = 8.0, 80.0, 190.0, 750.0
+BILE, URINE = 8.0, 6.0
 BOWEL_CONTENT, STOOL = 25.0, 20.0
 
 # One row a contrast phase: blood in the aorta, blood in the veins, liver, spleen, renal cortex,
-# renal medulla, bowel wall.
+# renal medulla, bowel wall. Enhanced values are typical ones: the arterial phase lights up aorta
+# and cortex, the nephrographic phase the whole kidney.
 PHASES = {
-    "plain": (42.0, 40.0, 57.0, 50.0, 33.0, 33.0, 40.0),
+    "plain": (48.0, 46.0, 57.0, 48.0, 32.0, 32.0, 40.0),
     "arterial": (310.0, 70.0, 66.0, 110.0, 185.0, 75.0, 70.0),
     "nephrographic": (160.0, 150.0, 112.0, 122.0, 185.0, 175.0, 85.0),
 }
@@ -37,15 +40,12 @@ class Person:
         (muscles, bones, great vessels).
     kidneys : (Solid, Solid)
         On the image's left and right.
-    phase : str
-        Contrast phase, one of PHASES.
     """
 
     trunk: Trunk
     organs: list[Solid]
     frame: list[Solid]
     kidneys: tuple[Solid, Solid]
-    phase: str
 
 
 def build_person(rng: np.random.Generator) -> Person:
@@ -61,20 +61,15 @@ def build_person(rng: np.random.Generator) -> Person:
     kidneys, renal = _kidneys(rng, scale, spine, cortex, medulla, veins, trunk.fat)
     organs = [
         *_lungs(rng, scale, trunk),
+        *_pelvis(rng, scale, trunk, spine),
         *_bowel(rng, trunk, bowel),
-        *_upper_organs(rng, scale, trunk, liver, spleen, veins, bowel),
+        *_upper_organs(rng, scale, trunk, liver, spleen, bowel),
         *_liver(rng, trunk, liver, veins),
         *_perirenal_fat(kidneys, trunk.fat),
         *renal,
     ]
-    frame = [
-        *_muscles(rng, scale, spine, trunk.fat),
-        *_pelvis(rng, scale, trunk, spine),
-        *_spine(rng, scale, spine),
-        *_ribs(rng, scale, trunk),
-        *_great_vessels(rng, scale, spine, aorta, veins),
-    ]
-    return Person(trunk, organs, frame, tuple(kidneys), phase)
+    frame = build_frame(rng, scale, trunk, spine, aorta, veins)
+    return Person(trunk, organs, frame, tuple(kidneys))
 
 
 def _trunk(rng, scale) -> Trunk:
@@ -129,6 +124,21 @@ def _perirenal_fat(kidneys, fat):
     return [Solid(k.center, k.unit / 1.1, k.edge, fat, inside=True) for k in kidneys]
 
 
+def _pelvis(rng, scale, trunk, spine):
+    """Fat between the muscles of the buttocks, bladder and rectum: seen on coronal slices."""
+    parts = [solid([0, spine - 20, -240], np.array([36, 60, 40]) * scale, trunk.fat)]
+    for sign in (-1, 1):
+        for step in range(5):
+            spot = [sign * (70 + 16 * step) * scale, spine - 20, -215 - 8 * step]
+            turn = rotation(0, -sign * rng.uniform(25, 45), 0)
+            parts.append(solid(spot, [1.6, 80, rng.uniform(25, 50)], trunk.fat, turn))
+    parts.append(solid([0, spine - 60, -235], rng.uniform([26, 30, 20], [40, 42, 32]), URINE))
+    rectum = np.array([0, spine + 5, -238])
+    parts.append(solid(rectum, [17, 30, 26], MUSCLE))
+    parts.append(solid(rectum, [13, 26, 22], STOOL, mottle=420))
+    return parts
+
+
 def _lungs(rng, scale, trunk):
     side, _, back = trunk.cavity
     dome = rng.uniform(85, 110)
@@ -163,7 +173,7 @@ def _liver(rng, trunk, liver, veins):
     return [*parts, solid(gall, radii + 1.5, liver), solid(gall, radii, BILE, inside=True)]
 
 
-def _upper_organs(rng, scale, trunk, liver, spleen, veins, bowel):
+def _upper_organs(rng, scale, trunk, liver, spleen, bowel):
     """Spleen, stomach with its gas, pancreas."""
     side, front, back = trunk.cavity
     turn = rotation(0, -12, rng.uniform(-35, -5))
@@ -222,116 +232,3 @@ def _loop(rng, spot, radii, wall, stool):
     elif kind < stool + 0.75 * (1 - stool):
         loop.append(solid(spot - [0, 2, 0], radii - 4, GAS, turn, inside=True))
     return loop
-
-
-def _muscles(rng, scale, spine, fat):
-    """Psoas, erector spinae and quadratus lumborum on both sides."""
-    parts = []
-    bulk = rng.uniform(0.8, 1.2)
-    for sign in (-1, 1):
-        psoas = np.array([sign * 42 * scale, spine - 8, -60])
-        turn = rotation(-8, -sign * 14, 0)
-        parts.append(solid(psoas, [17 * bulk, 20 * bulk, 120], MUSCLE, turn))
-        back = [sign * 29 * scale, spine + 31 * scale, 0]
-        parts.append(solid(back, [29 * scale, 19 * scale, 600], fat + 40))
-        parts.append(solid(back, [27.5 * scale, 17.5 * scale, 600], MUSCLE))
-        side = [sign * 68 * scale, spine + 22 * scale, -60]
-        parts.append(solid(side, [16, 9 * bulk, 75], MUSCLE, rotation(0, 0, sign * 25)))
-    return parts
-
-
-def _pelvis(rng, scale, trunk, spine):
-    """Iliac wings, sacrum, hips, buttocks, bladder and rectum: seen on coronal slices."""
-    parts = []
-    for sign in (-1, 1):
-        for step in range(5):  # fat between the muscles of the buttock
-            spot = [sign * (70 + 16 * step) * scale, spine - 20, -215 - 8 * step]
-            turn = rotation(0, -sign * rng.uniform(25, 45), 0)
-            parts.append(solid(spot, [1.6, 80, rng.uniform(25, 50)], trunk.fat, turn))
-    parts.append(solid([0, spine - 20, -240], np.array([36, 60, 40]) * scale, trunk.fat))
-    parts.append(solid([0, spine - 60, -235], rng.uniform([26, 30, 20], [40, 42, 32]), BILE))
-    rectum = np.array([0, spine + 5, -238])
-    parts += [solid(rectum, [17, 30, 26], MUSCLE), solid(rectum, [13, 26, 22], STOOL, mottle=420)]
-    for sign in (-1, 1):
-        wing, turn = [sign * 96 * scale, spine - 20, -162], rotation(0, sign * 30, -sign * 15)
-        hip, shaft = [sign * 92 * scale, spine - 34, -240], [sign * 116 * scale, spine - 30, -290]
-        for shrink, hu in ((0.0, CORTICAL), (2.8, TRABECULAR)):
-            parts.append(solid(wing, np.array([8.5, 50, 60]) * scale - shrink, hu, turn))
-            parts.append(solid(hip, np.array([25.0, 27, 25]) * scale - shrink, hu))
-            neck = rotation(0, sign * 35, 0)
-            parts.append(solid(shaft, np.array([15.0, 16, 62]) * scale - shrink, hu, neck))
-    for step in range(4):  # sacrum
-        spot = [0, spine + 8 + 7 * step, -172 - 17 * step]
-        for shrink, hu in ((0.0, CORTICAL), (2.5, TRABECULAR)):
-            radii = np.array([(44 - 9 * step) * scale, 15, 11]) - shrink
-            parts.append(solid(spot, radii, hu, drum=True))
-    return parts
-
-
-def _spine(rng, scale, spine):
-    """Vertebrae with discs, arch and processes; the canal with its cord."""
-    parts, pitch = [], 33 * scale
-    phase = rng.uniform(0, pitch)
-    thickness = rng.uniform(1.5, 3)
-    width = rng.uniform(0.92, 1.08) * scale
-    for height in np.arange(-158, 330, pitch) + phase:
-        y = spine + 4e-4 * (height + 50) ** 2
-        half = 0.42 * pitch
-        body = np.array([22 * width, 16 * scale, half])
-        parts.append(solid([0, y, height - 0.5 * pitch], [20 * width, 14, 0.2 * pitch], DISC))
-        for sign in (-1, 1):
-            side = [sign * 14 * scale, y + 17 * scale, height]
-            parts.append(solid(side, [5 * scale, 11 * scale, 9 * scale], CORTICAL))
-            tip = [sign * 26 * scale, y + 22 * scale, height]
-            turn = rotation(0, 0, sign * 14)
-            parts.append(solid(tip, [17 * scale, 4, 6 * scale], 0.75 * CORTICAL, turn))
-            facet = [sign * 15 * scale, y + 28 * scale, height - 0.4 * pitch]
-            parts.append(solid(facet, [7 * scale, 6, 13 * scale], 0.8 * CORTICAL))
-        lamina = [0, y + 31 * scale, height - 4]
-        parts.append(solid(lamina, [13 * scale, 4, 9 * scale], CORTICAL))
-        spinous = [0, y + 39 * scale, height - 8]
-        parts.append(solid(spinous, [3, 11 * scale, 10 * scale], 0.8 * CORTICAL))
-        parts.append(solid([0, y, height], body, CORTICAL, drum=True))
-        parts.append(solid([0, y, height], body - thickness, TRABECULAR, drum=True, grain=25))
-        canal = [0, y + 22 * scale, height]
-        parts.append(solid(canal, [10 * scale, 8 * scale, pitch], 30))
-    return parts
-
-
-def _ribs(rng, scale, trunk):
-    """Ribs 6 to 12: chains of short pieces on the inner face of the wall, falling to the front."""
-    side, front, back = 0.6 * trunk.cavity + 0.4 * trunk.wall
-    parts, first = [], rng.uniform(40, 62)
-    drop = rng.uniform(55, 85)
-    for above, reach in enumerate((62, 95, 130, 150, 150, 150, 150)):
-        for sign in (-1, 1):
-            for angle in np.arange(16, reach, 6.5):
-                way = np.radians(angle)
-                depth = back if angle < 90 else front
-                height = first + 25 * above - drop * angle / 90
-                spot = [sign * side * np.sin(way), depth * np.cos(way), height]
-                tangent = np.arctan2(-depth * np.sin(way), sign * side * np.cos(way))
-                turn = rotation(0, 0, np.degrees(tangent))
-                for shrink, hu in ((0.0, CORTICAL), (2.0, 0.9 * TRABECULAR)):
-                    radii = np.array([9.0, 3.6, 6.5]) - [0, shrink, shrink]
-                    parts.append(solid(spot, radii * scale**0.5, hu, turn))
-    return parts
-
-
-def _great_vessels(rng, scale, spine, aorta, veins):
-    parts = []
-    wide = rng.uniform(8.5, 12)
-    lean = rotation(-2, rng.uniform(-3, 3), 0)
-    parts.append(
-        solid([rng.uniform(2, 14), spine - 26 * scale, 60], [wide, wide, 190], aorta, lean)
-    )
-    flat = rng.uniform(0.6, 1.0)
-    cava = [-rng.uniform(16, 26), spine - 24 * scale, 40]
-    parts.append(solid(cava, [12, 12 * flat, 200], veins, rotation(0, rng.uniform(-3, 3), 0)))
-    if rng.uniform() < 0.4:  # plaque in the wall of the aorta
-        spot = parts[0].center + [0.8 * wide, 3, rng.uniform(-110, -40)]
-        parts.append(solid(spot, [1.8, 3.5, 9], CORTICAL))
-    mesenteric = [parts[0].center[0], spine - 46 * scale, -20]
-    parts.append(solid(mesenteric, [3.6, 3.6, 50], aorta))
-    parts.append(solid(np.add(mesenteric, [-14, -3, 0]), [5.5, 5, 60], veins))
-    return parts

@@ -1,0 +1,5 @@
+"""A synthetic abdominal CT cohort with known patients, the study's embedded default."""
+
+from kidneyct_lib.phantom.cohort import Slice, generate, write_cohort
+
+__all__ = ["Slice", "generate", "write_cohort"]
