@@ -55,9 +55,11 @@ class Run:
     # --- reading -------------------------------------------------------------------------------
 
     def read_table(self, name: str) -> pd.DataFrame:
-        """`tables/<name>.csv`; text columns keep empty cells as empty text."""
+        """`tables/<name>.csv`; an empty cell is missing in a number column, "" in a text column."""
         path = self._existing(f"tables/{name}.csv")
-        return pd.read_csv(path, keep_default_na=False, na_values={}, low_memory=False)
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+        texts = table.select_dtypes(exclude="number").columns
+        return table.fillna(dict.fromkeys(texts, ""))
 
     def read_metrics(self, name: str) -> dict[str, Any]:
         """`metrics/<name>.json`."""

@@ -142,7 +142,8 @@ def comparison_table(results: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFra
                 scores = {key: metrics[key] if metrics else None for key in keys}
                 named = {"scheme": scheme, "condition": variant, "gray_step": step}
                 rows.append(named | scores | {"accuracy_low": low, "accuracy_high": high})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows).astype({"n": "Int64", "groups": "Int64"})
+    return table.astype(dict.fromkeys(table.columns[5:], float))
 
 
 def _with_and_without(

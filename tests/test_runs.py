@@ -19,7 +19,7 @@ def run(tmp_path):
 
 
 def test_tables_and_metrics_come_back_as_they_went(run):
-    table = pd.DataFrame({"path": ["a", "NA"], "note": ["", "null"], "p": [0.1, 1 / 3]})
+    table = pd.DataFrame({"path": ["a", "NA"], "note": ["", "null"], "p": [np.nan, 1 / 3]})
     run.write_table("catalog", table)
     pd.testing.assert_frame_equal(run.read_table("catalog"), table)
     run.write_metrics("test", {"slice": {"accuracy": 1 / 3}})
