@@ -45,6 +45,7 @@ class Params(_Strict):
     thumbnail_size: Annotated[int, Field(ge=8, le=256)]
     group_threshold: Rate
     group_thresholds: Annotated[list[Rate], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=1, le=20, description="1: one split by the fractions below")]
     test_fraction: Fraction
     validation_fraction: Fraction
     backbone: Literal["resnet50"]
@@ -67,6 +68,8 @@ class Params(_Strict):
     def _consistent(self) -> Self:
         if self.test_fraction + self.validation_fraction >= 1:
             raise ValueError("test_fraction + validation_fraction leave nothing to train on")
+        if self.folds == 2:
+            raise ValueError("folds is 1 (one split) or at least 3: train, validation and test")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes names one class twice")
         if self.expected_counts is not None and set(self.expected_counts) != set(self.classes):

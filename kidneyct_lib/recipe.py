@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -28,8 +29,7 @@ class FrozenBody:
     pooled: Activations
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """Outcome of one stage.
 
     Attributes

@@ -62,7 +62,7 @@ def slice_split(
         If a fraction is out of range, a value is missing, or a class has fewer than three
         different files.
     """
-    unit = _linked_rows(table, ["sha256"])
+    unit = linked_rows(table, ["sha256"])
     choose = _Chooser(_fill_exactly, "slice", "different files")
     return _split_units(table, unit, test_fraction, validation_fraction, seed, choose)
 
@@ -95,9 +95,35 @@ def patient_split(
         If a fraction is out of range, a value is missing, or a class has fewer than three
         groups, so that no split by patient exists.
     """
-    unit = _linked_rows(table, ["group", "sha256"])
+    unit = linked_rows(table, ["group", "sha256"])
     choose = _Chooser(_cut_nearest, "patient", "groups")
     return _split_units(table, unit, test_fraction, validation_fraction, seed, choose)
+
+
+def linked_rows(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Number the sets of rows that share a value in any column, directly or in a chain.
+
+    Parameters
+    ----------
+    table
+        One row an image.
+    columns
+        Such as ``sha256`` (identical files) and ``group``; no value may be missing.
+
+    Returns
+    -------
+    int array (N,), numbered by first appearance.
+    """
+    _require(table, ["label", *columns])
+    n = nodes = len(table)
+    values = []
+    for column in columns:
+        codes, uniques = pd.factorize(table[column])
+        values.append(codes + nodes)
+        nodes += len(uniques)
+    ends = (np.tile(np.arange(n), len(columns)), np.concatenate(values))
+    links = coo_array((np.ones(n * len(columns), bool), ends), shape=(nodes, nodes))
+    return pd.factorize(connected_components(links, directed=False)[1][:n])[0]
 
 
 def assert_disjoint(
@@ -170,6 +196,17 @@ def class_weights(labels: Sequence[str], classes: Sequence[str]) -> dict[str, fl
     return dict(zip(classes, weights.tolist(), strict=True))
 
 
+def weightings(
+    labels: Sequence[str], groups: Sequence, classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Collect the class weights of a training part by name: "none", "slice" and "group"."""
+    return {
+        "none": dict.fromkeys(classes, 1.0),
+        "slice": class_weights(labels, classes),
+        "group": group_class_weights(labels, groups, classes),
+    }
+
+
 def group_class_weights(
     labels: Sequence[str], groups: Sequence, classes: Sequence[str]
 ) -> dict[str, float]:
@@ -240,20 +277,6 @@ def _split_units(
             sizes[members], test_quota[label], validation_quota[label], rng
         )
     return pd.Series(np.array(PARTS)[part[unit]], index=table.index, name="split")
-
-
-def _linked_rows(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Number the sets of rows that share a value in any column, directly or in a chain."""
-    _require(table, ["label", *columns])
-    n = nodes = len(table)
-    values = []
-    for column in columns:
-        codes, uniques = pd.factorize(table[column])
-        values.append(codes + nodes)
-        nodes += len(uniques)
-    ends = (np.tile(np.arange(n), len(columns)), np.concatenate(values))
-    links = coo_array((np.ones(n * len(columns), bool), ends), shape=(nodes, nodes))
-    return pd.factorize(connected_components(links, directed=False)[1][:n])[0]
 
 
 def _apportion(slices: pd.Series, fraction: float) -> pd.Series:

@@ -37,6 +37,7 @@ FLOOR = {
     "sources": 2,
     "groups": 2,
     "splits": 2,
+    "cross_validation": 2.1,
     "variants": 2,
     "weights": 2,
     "network": 3,

@@ -187,3 +187,19 @@ def test_the_same_parameters_give_the_same_metrics_and_a_second_call_does_nothin
     pd.testing.assert_frame_equal(
         Run(again.run_folder).read_table("predictions"), run.read_table("predictions")
     )
+
+
+@pytest.mark.slow
+def test_folds_test_every_image_once_under_both_schemes(run, values, tmp_path):
+    changes = TINY | {"folds": 3, "stage1_epochs": 1, "cache_folder": values.cache_folder}
+    folded = params.load(
+        ROOT / "params/phantom.yaml", run_folder=str(tmp_path / "folds"), **changes
+    )
+    study.reproduce(folded)
+    predictions = Run(folded.run_folder).read_table("predictions")
+    tested = predictions[predictions["split"] == "test"]
+    catalog = run.read_table("catalog")
+    for _, rows in tested.groupby(["scheme", "stage"]):
+        assert sorted(rows["path"]) == sorted(catalog["path"])
+    metrics = Run(folded.run_folder).read_metrics("test")
+    assert {metrics[scheme]["n"] for scheme in ("slice", "patient")} == {len(catalog)}
