@@ -16,7 +16,10 @@ export JUPYTER_PREFER_ENV_PATH = 1
 
 BIN = .venv/bin
 
-.PHONY: help setup lab reproduce test lint review review-web lock clean distclean
+# Options of `python -m benchmarks.bench`.
+BENCH ?=
+
+.PHONY: help setup lab reproduce test lint bench review review-web lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -41,6 +44,9 @@ lint: .venv/.ready ## check code and notebooks, and that notebook sources are st
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+
+bench: .venv/.ready ## time the study against the common recipe, 10 to 15 minutes: [BENCH="--images 480"]
+	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
 review: .venv/.ready ## show in the terminal what this branch changes in notebooks: [BASE=main]
 	@base=$$(git merge-base "$$BASE" HEAD) && \

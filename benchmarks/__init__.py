@@ -1,0 +1,1 @@
+"""What the study costs, measured beside the recipe that people run today."""

@@ -1,0 +1,220 @@
+"""The study against the recipe that people run today: `python -m benchmarks.bench --help`.
+
+Each side runs in a process of its own, one after the other, on the same images, split, epochs and
+initial weights. Prints the tables and writes them to outputs/bench/.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks import tables
+from kidneyct_lib import catalog, params, runs, sources, splits
+from kidneyct_lib.errors import StudyError
+
+ROOT = Path(__file__).parents[1]
+PUBLIC_SET = 12_446
+SLICES = 4  # a generated patient
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Options; everything else is as in params/phantom.yaml."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=240, help="images of both sides")
+    parser.add_argument("--epochs1", type=int, default=10, help="epochs of stage 1")
+    parser.add_argument("--epochs2", type=int, default=5, help="epochs of stage 2")
+    parser.add_argument(
+        "--synthetic-files", type=int, default=PUBLIC_SET, help="for catalog and grouping; 0: none"
+    )
+    parser.add_argument("--data", type=Path, help="folder of class sub-folders, for the phantom")
+    parser.add_argument("--skip-baseline", action="store_true", help="only this study's side")
+    parser.add_argument(
+        "--baseline-xla",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="jit_compile of the common recipe; auto is Keras's default",
+    )
+    return parser.parse_args(arguments)
+
+
+def chosen_rows(folder: Path, settings: params.Params, count: int) -> pd.DataFrame:
+    """About `count` images of a folder, evenly over the classes, with split, target and weight."""
+    table = catalog.index_folder(folder, settings.classes).table
+    each = max(3, count // len(settings.classes))
+    parts = [
+        rows.sample(min(each, len(rows)), random_state=settings.seed)
+        for _, rows in table.groupby("label")
+    ]
+    table = pd.concat(parts).sort_index().reset_index(drop=True)
+    split = splits.slice_split(
+        table,
+        test_fraction=settings.test_fraction,
+        validation_fraction=settings.validation_fraction,
+        seed=settings.seed,
+    )
+    weights = splits.class_weights(table["label"][split == "train"], settings.classes)
+    return table[["path", "label", "sha256"]].assign(
+        split=split,
+        target=table["label"].map(settings.classes.index),
+        weight=table["label"].map(weights),
+    )
+
+
+def prepare(options: argparse.Namespace, scratch: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Get the images, choose and split them; the job that both sides do."""
+    epochs = {"stage1_epochs": options.epochs1, "stage2_epochs": options.epochs2}
+    settings = params.load(ROOT / "params" / "phantom.yaml", **epochs)
+    folder = options.data or sources.obtain(
+        "phantom",
+        None,
+        cache=ROOT / settings.cache_folder,
+        classes=settings.classes,
+        patients=-(-options.images // (SLICES * len(settings.classes))),
+        slices=[SLICES, SLICES],
+        size=settings.phantom_size,
+        seed=settings.seed,
+    )
+    rows = chosen_rows(folder, settings, options.images)
+    rows.to_csv(scratch / "rows.csv", index=False)
+    job = settings.model_dump() | {
+        "folder": str(folder.resolve()),
+        "rows": str(scratch / "rows.csv"),
+        "scratch": str(scratch),
+        "initial": str(scratch / "initial.npz"),
+        "synthetic_files": options.synthetic_files,
+        "baseline_xla": options.baseline_xla,
+    }
+    return job, rows
+
+
+def measured(module: str, job: dict[str, Any]) -> dict[str, Any]:
+    """What a module of this package reports of a job, run in a process of its own."""
+    print(f"--- {module}", flush=True)
+    scratch, started = Path(job["scratch"]), time.time()
+    result = scratch / f"{module}.json"
+    path = scratch / f"{module}-job.json"
+    path.write_text(json.dumps(job | {"result": str(result), "started": started}))
+    command = [sys.executable, "-m", f"benchmarks.{module}", str(path)]
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run(command, cwd=ROOT, env=quiet, check=True)
+    return json.loads(result.read_text()) | {"process_seconds": time.time() - started}
+
+
+def images_seen(rows: pd.DataFrame, job: dict[str, Any]) -> dict[str, int]:
+    """Images a phase: each once, or the training images in every epoch."""
+    n, part = len(rows), rows["split"].value_counts()
+    return dict.fromkeys(("decode", "prefix", "pooled features"), n) | {
+        "stage 1": int(job["stage1_epochs"] * part["train"]),
+        "stage 2": int(job["stage2_epochs"] * part["train"]),
+        "test predictions": int(part["test"]),
+    }
+
+
+def conditions(rows: pd.DataFrame, job: dict[str, Any], load: float) -> str:
+    """What was measured, on what, in words."""
+    part = rows["split"].value_counts()
+    scaled = f"; the public set has {PUBLIC_SET:,}" if len(rows) < PUBLIC_SET else ""
+    text = (
+        f"{len(rows)} images ({part['train']} train, {part['validation']} validation, "
+        f"{part['test']} test{scaled}), {job['stage1_epochs']} + {job['stage2_epochs']} epochs, "
+        f"one split; {os.cpu_count()} cores. Measured as it stands, nothing is extrapolated."
+    )
+    if load > 0.5:
+        text += f" The machine was not idle (load {load:.1f} at the start): times are too long."
+    return text
+
+
+def bench(options: argparse.Namespace, scratch: Path) -> tuple[dict[str, Any], str, list[str]]:
+    """All measurements, the report in Markdown, and where both sides disagree."""
+    load = os.getloadavg()[0]
+    job, rows = prepare(options, scratch)
+    targets = rows.loc[rows["split"] == "test", "target"]
+    results = {"machine": measured("machine", job), "two_stage": measured("two_stage", job)}
+    if not options.skip_baseline:
+        results["baseline"] = measured("baseline", job)
+    if options.synthetic_files:
+        results["files"] = measured("files", job)
+    for side in {"two_stage", "baseline"} & set(results):
+        results[side]["scores"] = tables.scores(results[side]["test_probabilities"], targets)
+
+    ours, theirs = results["two_stage"], results.get("baseline")
+    machine = results["machine"]
+    study = tables.study_table(ours, theirs, images_seen(rows, job))
+    sections = [
+        ("Study", conditions(rows, job, load), study),
+        ("Machine", _network_text(machine, ours), tables.machine_table(machine, ours)),
+        ("Imports", "", tables.imports_table(machine["imports"])),
+    ]
+    if options.synthetic_files:
+        files = results["files"]
+        sections.append(("Files", _files_text(files), tables.files_table(files)))
+    wrong = tables.disagreements(ours["scores"], theirs["scores"], len(targets)) if theirs else []
+    if theirs:
+        agreement = "\n".join(wrong) or _agreement_text(len(targets))
+        sections[0] = ("Study", f"{sections[0][1]}\n\n{agreement}", study)
+    for name, _, table in sections:
+        table.to_csv(scratch.parent / f"{name.lower()}.csv", index=False)
+    report = "\n\n".join(
+        f"## {name}\n\n{text}\n\n{tables.markdown(table)}" for name, text, table in sections
+    )
+    facts = {"options": {k: str(v) for k, v in vars(options).items()}, "load_at_start": load}
+    return facts | results, report, wrong
+
+
+def _agreement_text(tests: int) -> str:
+    accuracy = max(tables.ACCURACY_TOLERANCE, 1 / tests)
+    return (
+        f"Both sides agree: test accuracy within {accuracy:.3f}, "
+        f"test loss within {tables.LOSS_TOLERANCE}."
+    )
+
+
+def _network_text(machine: dict[str, Any], ours: dict[str, Any]) -> str:
+    count = {name: s["multiply_adds"] / 1e9 for name, s in machine["steady"].items()}
+    return (
+        f"Multiply-adds an image: whole network {count['whole network, forward']:.2f} G, prefix up "
+        f"to {ours['cut']} {count['prefix']:.2f} G, a training step of the suffix "
+        f"{count['suffix training']:.2f} G. Two operations each."
+    )
+
+
+def _files_text(files: dict[str, Any]) -> str:
+    return (
+        f"{files['files']:,} synthetic JPEGs of 512 x 512 pixels (the public set has "
+        f"{PUBLIC_SET:,}): {files['links']:,} links, {files['groups']:,} groups, "
+        f"peak memory {files['peak_memory_mb']:,.0f} MB."
+    )
+
+
+def main() -> int:
+    """Measure, print, save; 1 if both sides disagree or something is wrong."""
+    options = parse()
+    folder = runs.project_root() / "outputs" / "bench"
+    scratch = folder / f".scratch-{os.getpid()}"
+    scratch.mkdir(parents=True)
+    try:
+        results, report, wrong = bench(options, scratch)
+    except (StudyError, subprocess.CalledProcessError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(scratch)
+    run = runs.Run(folder)
+    run.write_text("bench.json", json.dumps(results, indent=1) + "\n")
+    run.write_text("bench.md", f"# Benchmark\n\n{report}\n")
+    print(f"\n{report}\n\nSaved in {folder}.")
+    for line in wrong:
+        print(f"The two sides disagree: {line}", file=sys.stderr)
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Catalog, decoding and grouping of many synthetic files: `python -m benchmarks.files JOB.json`.
+
+The files are JPEGs of 512 x 512 pixels, as in the public set: series of shifted, noisy copies of
+phantom slices, so that grouping has as many near-duplicates to link as it has there.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.measure import Clock, read_job, write_result
+from kidneyct_lib import catalog, groups, phantom
+
+SIDE = 512
+SLICES_A_SERIES = 30
+NOISE = 6.0  # gray levels, standard deviation
+SHIFT = 3  # most pixels
+
+
+def write_files(folder: Path, count: int, classes: list[str], seed: int) -> None:
+    """Write `count` JPEGs into class sub-folders, spread evenly over the classes."""
+    series = -(-count // (SLICES_A_SERIES * len(classes)))
+    drawn = phantom.generate(
+        classes=classes,
+        patients_per_class=series,
+        slices_per_patient=(1, 1),
+        seed=seed,
+        plane="axial",
+        scanner="A",
+        size=SIDE // 2,
+    )
+    patients: dict[str, list[np.ndarray]] = {name: [] for name in classes}
+    for drawing in drawn:
+        patients[drawing.label].append(cv2.resize(drawing.image, (SIDE, SIDE)).astype(np.float32))
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(0, NOISE, (2 * SIDE, 2 * SIDE)).astype(np.float32)
+    shifts = rng.integers(-SHIFT, SHIFT + 1, (count, 2))
+    corners = rng.integers(0, SIDE, (count, 2))
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+
+    def write(i: int) -> None:
+        name, number = classes[i % len(classes)], i // len(classes)
+        image = np.roll(patients[name][number // SLICES_A_SERIES], shifts[i], (0, 1))
+        y, x = corners[i]
+        noisy = (image + noise[y : y + SIDE, x : x + SIDE]).clip(0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / name / f"{name}- ({number + 1}).jpg"), noisy)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(count)))
+
+
+def main() -> None:
+    """Write the files, then measure the study's three steps on them."""
+    job = read_job()
+    scratch = Path(job["scratch"])
+    folder, cache = scratch / "synthetic", scratch / "synthetic-cache"
+    clock = Clock()
+    with clock.phase("writing the files"):
+        write_files(folder, job["synthetic_files"], job["classes"], job["seed"])
+    with clock.phase("catalog"):
+        table = catalog.index_folder(folder, job["classes"]).table
+    with clock.phase("decode"):
+        images = catalog.decode_all(folder, table, job["image_size"], cache)
+    with clock.phase("decode, second time"):
+        catalog.decode_all(folder, table, job["image_size"], cache)
+    with clock.phase("grouping"):
+        thumbs = groups.thumbnails(images, job["thumbnail_size"])
+        lowest = min(job["group_threshold"], *job["group_thresholds"])
+        edges = groups.near_duplicates(thumbs, lowest, block=2048)
+        group = groups.find_groups(len(table), edges, job["group_threshold"])
+    write_result(
+        job, seconds=clock.seconds, files=len(table), links=len(edges.i), groups=len(set(group))
+    )
+
+
+if __name__ == "__main__":
+    main()

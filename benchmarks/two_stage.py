@@ -1,0 +1,100 @@
+"""The study's two stages on activations computed once: `python -m benchmarks.two_stage JOB.json`.
+
+One split scheme, through the library that the notebooks call.
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import multiply_adds
+from benchmarks.measure import Clock, read_job, write_result
+from kidneyct_lib import activations, catalog, network, recipe
+from kidneyct_lib.training import StageSettings
+
+
+def build(job: dict) -> network.keras.Model:
+    """The job's network with its initial weights."""
+    keys = ("backbone", "weights", "image_size", "classes", "head_units", "dropout", "seed")
+    return network.build(**{key: job[key] for key in keys})
+
+
+def save_initial(net: network.keras.Model, path: str) -> None:
+    """Save the initial weights by layer name, for the other side to start from."""
+    arrays = {
+        f"{layer.name}/{i}": value
+        for layer in net.layers
+        for i, value in enumerate(layer.get_weights())
+    }
+    np.savez(path, **arrays)
+
+
+def stage_settings(job: dict, stage: int) -> StageSettings:
+    """All epochs: patience never ends a stage here."""
+    epochs = job[f"stage{stage}_epochs"]
+    rate = job[f"stage{stage}_learning_rate"]
+    return StageSettings(f"stage {stage}", epochs, epochs, rate, job["batch_size"], job["seed"])
+
+
+def work(net: network.keras.Model, job: dict, rows: pd.DataFrame, cut: str) -> dict[str, int]:
+    """Multiply-adds of each phase: what the phase computed, over all its images and epochs."""
+    images, part = len(rows), rows["split"].value_counts()
+    network.unfreeze_last(net, job["unfreeze_layers"])
+    suffix = network.part(net, cut, None)
+    once = multiply_adds.forward(suffix)
+    an_epoch = part["train"] * multiply_adds.training(suffix) + part["validation"] * once
+    return {
+        "prefix": images * multiply_adds.forward(network.part(net, None, cut)),
+        "pooled features": images * multiply_adds.forward(network.part(net, cut, network.POOL)),
+        "stage 2": int(job["stage2_epochs"] * an_epoch + images * once),
+    }
+
+
+def main() -> None:
+    """Run the phases one after the other and write what they took and answered."""
+    job = read_job()
+    rows, cache = pd.read_csv(job["rows"]), Path(job["scratch"]) / "cache"
+    clock = Clock()
+    net = build(job)
+    clock.seconds["start-up"] = time.time() - job["started"]
+    save_initial(net, job["initial"])
+    options = {"cache": cache, "batch": job["batch_size"]}
+
+    with clock.phase("decode"):
+        images = catalog.decode_all(job["folder"], rows, job["image_size"], cache)
+    network.unfreeze_last(net, job["unfreeze_layers"])
+    cut = network.frozen_cut(net)
+    with clock.phase("prefix"):  # on its own first, so that `frozen_body` finds it in the store
+        activations.of_images(net, cut, images, dtype="float16", **options)
+    with clock.phase("pooled features"):
+        body = recipe.frozen_body(net, images, unfreeze_layers=job["unfreeze_layers"], **options)
+
+    histories = {}
+    for stage, inputs in {1: body.pooled, 2: body.prefix}.items():
+        with clock.phase(f"stage {stage}"):
+            outcome = recipe.run_stage(
+                net,
+                inputs,
+                rows["target"].to_numpy(),
+                rows["weight"].to_numpy(),
+                rows["split"].to_numpy(str),
+                unfreeze_layers=0 if stage == 1 else job["unfreeze_layers"],
+                settings=stage_settings(job, stage),
+                checkpoint=Path(job["scratch"]) / f"stage{stage}.npz",
+            )
+        histories[f"stage {stage}"] = outcome.history.drop(columns="best").to_dict("list")
+    write_result(
+        job,
+        seconds=clock.seconds,
+        cut=cut,
+        multiply_adds=work(net, job, rows, cut),
+        stored_bytes=sum(path.stat().st_size for path in cache.rglob("rows.bin")),
+        history=histories,
+        test_probabilities=outcome.probabilities[rows["split"] == "test"].tolist(),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The benchmark's counting, tables and agreement check; nothing here is timed."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import bench, multiply_adds, tables
+from kidneyct_lib import network
+
+N = 50
+
+
+@pytest.fixture(scope="module")
+def resnet50():
+    return network.build(
+        backbone="resnet50",
+        weights="none",
+        image_size=224,
+        classes=["Cyst", "Normal", "Stone", "Tumor"],
+        head_units=512,
+        dropout=0.3,
+        seed=1,
+    )
+
+
+def test_resnet50_has_its_known_multiply_adds(resnet50):
+    assert multiply_adds.forward(resnet50) == pytest.approx(3.86e9, rel=0.002)
+
+
+def test_the_suffix_of_stage_2_has_its_known_multiply_adds(resnet50):
+    network.unfreeze_last(resnet50, 50)
+    cut = network.frozen_cut(resnet50)
+    suffix, prefix = network.part(resnet50, cut, None), network.part(resnet50, None, cut)
+    assert multiply_adds.forward(suffix) == pytest.approx(1.17e9, rel=0.005)
+    whole = multiply_adds.forward(suffix) + multiply_adds.forward(prefix)
+    assert whole == multiply_adds.forward(resnet50)
+    assert 2.5 < multiply_adds.training(suffix) / multiply_adds.forward(suffix) < 3
+
+
+def test_convolutions_count_like_the_loop_that_computes_them():
+    x = keras.Input((9, 7, 4))
+    plain = keras.layers.Conv2D(6, (3, 2), strides=2, groups=2)
+    depthwise = keras.layers.DepthwiseConv2D(3, padding="same", depth_multiplier=2)
+    model = keras.Model(x, [plain(x), depthwise(x)])
+    assert multiply_adds.of_layer(plain) == 4 * 3 * 6 * (3 * 2 * 2)
+    assert multiply_adds.of_layer(depthwise) == 9 * 7 * 8 * (3 * 3)
+    assert multiply_adds.forward(model) == 864 + 4536
+
+
+def test_training_counts_only_the_gradients_that_are_needed():
+    x = keras.Input((8,))
+    first, second, third = (keras.layers.Dense(8) for _ in range(3))
+    model = keras.Model(x, third(second(first(x))))
+    assert multiply_adds.training(model) == 64 * (2 + 3 + 3)
+    first.trainable = False
+    assert multiply_adds.training(model) == 64 * (1 + 2 + 3)
+    third.trainable = False
+    assert multiply_adds.training(model) == 64 * (1 + 2 + 2)
+
+
+def test_what_cannot_be_counted_is_refused():
+    x = keras.Input((5,), dtype="int32")
+    model = keras.Model(x, keras.layers.Embedding(10, 3)(x))
+    with pytest.raises(ValueError, match="can't be counted"):
+        multiply_adds.forward(model)
+
+
+def test_scores_are_those_of_a_plain_loop():
+    rng = np.random.default_rng(3)
+    answers, truth = rng.dirichlet(np.ones(4), N), rng.integers(0, 4, N)
+    found = tables.scores(answers.tolist(), truth)
+    hits = sum(row.tolist().index(max(row)) == t for row, t in zip(answers, truth, strict=True))
+    losses = [-np.log(row[t]) for row, t in zip(answers, truth, strict=True)]
+    assert found["test accuracy"] == hits / N
+    assert found["test loss"] == pytest.approx(sum(losses) / N)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "loss", "wrong"),
+    [
+        (0.80, 0.500, []),
+        (0.82, 0.515, []),  # one image of 50
+        (0.84, 0.500, ["test accuracy"]),
+        (0.80, 0.521, ["test loss"]),
+        (0.70, 0.400, ["test accuracy", "test loss"]),
+        (0.80, float("nan"), ["test loss"]),
+    ],
+)
+def test_sides_that_lie_apart_are_named(accuracy, loss, wrong):
+    ours = {"test accuracy": 0.80, "test loss": 0.500}
+    theirs = {"test accuracy": accuracy, "test loss": loss}
+    lines = tables.disagreements(ours, theirs, N)
+    assert [line.split(":")[0] for line in lines] == wrong
+
+
+def side(factor, *phases, **more):
+    return {
+        "seconds": {name: factor * (i + 1) for i, name in enumerate(("start-up", *phases))},
+        "process_seconds": 40 * factor,
+        "peak_memory_mb": 1000 * factor,
+        "scores": {"test accuracy": 0.5, "test loss": 1.0},
+    } | more
+
+
+OURS = side(1, "decode", "prefix", "pooled features", "stage 1", "stage 2", stored_bytes=5e6)
+THEIRS = side(10, "stage 1", "stage 2", "test predictions")
+
+
+def test_study_table_sums_phases_and_divides_sides():
+    table = tables.study_table(OURS, THEIRS, {"prefix": 30, "stage 2": 600}).set_index("measure")
+    assert table.loc["stage 1, s", "ratio"] == 20 / 5
+    needed = table.loc["stage 1 with all that it needs, s"]
+    assert needed[tables.OURS] == 2 + 3 + 4 + 5
+    assert needed["ratio"] == 20 / 14
+    study = table.loc["study without start-up, s"]
+    assert (study[tables.OURS], study[tables.THEIRS]) == (20, 90)
+    assert table.loc["prefix, s", f"images/s, {tables.OURS}"] == 10
+    assert table.loc["stage 2, s", f"images/s, {tables.THEIRS}"] == 20
+    assert table["ratio"].drop(["start-up, s"]).notna().sum() == 6
+    assert np.isnan(table.loc["test accuracy", "ratio"])
+
+
+def test_study_table_without_the_other_side_has_no_ratio():
+    table = tables.study_table(OURS, None, {"prefix": 30})
+    assert table["ratio"].isna().all()
+    assert "test predictions, s" not in set(table["measure"])
+
+
+def test_shares_are_of_the_fastest_multiplication():
+    machine = {
+        "matmul_gflops": {"NumPy": 100.0, "Keras": 80.0},
+        "steady": {
+            "prefix": {"images_per_second": 10, "multiply_adds": 2_500_000_000},
+            "whole network, forward": {"multiply_adds": 4_000_000_000},
+        },
+    }
+    ours = {"multiply_adds": {"prefix": 60_000_000_000}, "seconds": {"prefix": 3}}
+    table = tables.machine_table(machine, ours)
+    assert table["GFLOP/s"].tolist() == [100, 80, 50, 40]
+    assert table["share_of_peak"].tolist() == [1, 0.8, 0.5, 0.4]
+
+
+def test_markdown_rounds_and_leaves_missing_cells_blank():
+    table = pd.DataFrame({"what": ["a", "b"], "value": [12446.4, 0.01234], "x": [np.nan, 3.0]})
+    assert tables.markdown(table).splitlines() == [
+        "| what | value | x |",
+        "| --- | ---: | ---: |",
+        "| a | 12,446 |  |",
+        "| b | 0.0123 | 3 |",
+    ]
+
+
+def test_rows_are_spread_over_classes_and_weighed_by_the_training_part(tmp_path):
+    from kidneyct_lib import params, phantom
+
+    settings = params.load(bench.ROOT / "params" / "phantom.yaml")
+    phantom.write_cohort(
+        tmp_path / "cohort",
+        classes=settings.classes,
+        patients_per_class=4,
+        slices_per_patient=(3, 3),
+        seed=1,
+        plane="axial",
+        scanner="A",
+        size=64,
+    )
+    rows = bench.chosen_rows(tmp_path / "cohort", settings, 40)
+    assert rows["label"].value_counts().to_dict() == dict.fromkeys(settings.classes, 10)
+    train = rows[rows["split"] == "train"]
+    assert train["weight"].mean() == pytest.approx(1)
+    assert set(rows["split"]) == {"train", "validation", "test"}
+    assert [settings.classes[i] for i in rows["target"]] == rows["label"].tolist()
