@@ -19,7 +19,7 @@ BIN = .venv/bin
 # Options of `python -m benchmarks.bench`.
 BENCH ?=
 
-.PHONY: help setup lab reproduce test lint bench review review-web lock clean distclean
+.PHONY: help setup lab reproduce test faults lint bench review review-web lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ lab: .venv/.ready ## open JupyterLab on the notebooks
 
 test: .venv/.ready ## run the tests
 	$(BIN)/python -m pytest
+
+faults: .venv/.ready ## kill, damage and fill what a study uses, and see that nothing is lost
+	$(BIN)/python -m pytest -m faults tests/faults
 
 lint: .venv/.ready ## check code and notebooks, and that notebook sources are stripped of outputs
 	$(BIN)/ruff check

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _reproduce(options: argparse.Namespace) -> int:
     from kidneyct_lib import params, report, runs, study
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the kernel ends too
     file = runs.project_root() / "params" / f"{options.study}.yaml"
     values = params.load(file)
     folders = {
@@ -82,8 +84,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     folder = study.run_folder(values, options.seed)
     values = params.load(file, **folders, seed=options.seed, run_folder=folder)
     run = runs.Run(folder)
-    if study.reproduce(values) or not (run.folder / "report.html").exists():
-        print(f"Report: {report.write(run)}", flush=True)
+    study.reproduce(values)
+    print(f"Report: {report.write(run)}", flush=True)
     return 0
 
 

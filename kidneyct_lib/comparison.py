@@ -1,6 +1,5 @@
 """Which metrics and tables moved between two runs, and by how much."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.files import read_json
 
 COLUMNS = ["where", "what", "a", "b", "difference"]
 
@@ -36,6 +36,7 @@ def compare_runs(a: Path, b: Path) -> pd.DataFrame:
         ("tables/*.csv", _compare_table),
     ):
         names = {path.relative_to(folder) for folder in (a, b) for path in folder.glob(pattern)}
+        names = {name for name in names if not name.name.startswith(".")}  # a killed process's
         for name in sorted(names):
             there = (a / name).exists(), (b / name).exists()
             if all(there):
@@ -46,7 +47,7 @@ def compare_runs(a: Path, b: Path) -> pd.DataFrame:
 
 
 def _compare_metrics(a: Path, b: Path) -> list[tuple]:
-    left, right = (_flatten(json.loads(path.read_text())) for path in (a, b))
+    left, right = (_flatten(read_json(path, "make that run again.")) for path in (a, b))
     rows = []
     for key in dict.fromkeys([*left, *right]):
         x, y = left.get(key), right.get(key)
@@ -56,7 +57,7 @@ def _compare_metrics(a: Path, b: Path) -> list[tuple]:
 
 
 def _compare_table(a: Path, b: Path) -> list[tuple]:
-    left, right = (pd.read_csv(path, keep_default_na=False, low_memory=False) for path in (a, b))
+    left, right = map(_read_table, (a, b))
     if len(left) != len(right):
         return [("rows", len(left), len(right), len(right) - len(left))]
     rows = []
@@ -71,6 +72,13 @@ def _compare_table(a: Path, b: Path) -> list[tuple]:
             largest = float(np.abs(x[moved] - y[moved]).max()) if numeric else None
             rows.append((column, f"{moved.sum()} cells", f"of {len(x)}", largest))
     return rows
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, keep_default_na=False, low_memory=False)
+    except ValueError as error:  # what pandas raises for any file that is no table
+        raise StudyError(f"{path} is damaged ({error}); make that run again.") from None
 
 
 def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:

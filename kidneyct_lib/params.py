@@ -92,7 +92,7 @@ def load(path: Path, **overrides: Any) -> Params:
         raise ParamsError(f"There is no study {path.stem!r} at {path}; known studies: {known}.")
     try:
         content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold `key: value` lines.")

@@ -1,7 +1,6 @@
 """Answers of a saved model for single image files."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from kidneyct_lib import images
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.files import read_json
 
 _BATCH = 32
 
@@ -32,7 +32,7 @@ class Predictor:
         for file in (path, facts):
             if not file.is_file():
                 raise StudyError(f"{file} is missing: `make reproduce` writes the models.")
-        known = json.loads(facts.read_text())
+        known = read_json(facts, "`make reproduce` writes it anew.")
         self.classes: list[str] = known["classes"]
         self.image_size: int = known["image_size"]
         self.name = f"{path.parent.parent.name}/{path.stem}"

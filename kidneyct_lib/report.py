@@ -12,7 +12,7 @@ SCHEMES = ("slice", "patient")
 
 
 def write(run: Run) -> Path:
-    """Write `report.html` of a finished run.
+    """Write `report.html` of a finished run, unless it is there already as it should be.
 
     Raises
     ------
@@ -36,6 +36,9 @@ def write(run: Run) -> Path:
         external=_as_html(run.read_table("external").round(3)),
         figures=_figures(run.folder / "figures"),
     )
+    path = run.folder / "report.html"
+    if path.exists() and path.read_text() == page:
+        return path  # a second call does nothing
     return run.write_text("report.html", page)
 
 

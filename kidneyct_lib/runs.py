@@ -21,10 +21,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.files import file_digest, read_json, temporary_name
 from kidneyct_lib.params import digest
 
 PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow")
 PACKAGES += ("opencv-python-headless", "papermill", "kidneyct")
+_ANEW = "`make reproduce` writes it anew."
 
 
 def project_root() -> Path:
@@ -57,13 +59,16 @@ class Run:
     def read_table(self, name: str) -> pd.DataFrame:
         """`tables/<name>.csv`; an empty cell is missing in a number column, "" in a text column."""
         path = self._existing(f"tables/{name}.csv")
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+        try:
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+        except ValueError as error:  # what pandas raises for any file that is no table
+            raise StudyError(f"{path} is damaged ({error}); {_ANEW}") from None
         texts = table.select_dtypes(exclude="number").columns
         return table.fillna(dict.fromkeys(texts, ""))
 
     def read_metrics(self, name: str) -> dict[str, Any]:
         """`metrics/<name>.json`."""
-        return json.loads(self._existing(f"metrics/{name}.json").read_text())
+        return read_json(self._existing(f"metrics/{name}.json"), _ANEW)
 
     def model_path(self, scheme: str) -> Path:
         """`models/<scheme>.keras`, which must exist."""
@@ -80,7 +85,14 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         """`run.json` as it stands; empty before the first notebook."""
         path = self.folder / "run.json"
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_json(path, f"delete it: {_ANEW}") if path.exists() else {}
+
+    def is_sound(self, relative: str, notebook: str) -> bool:
+        """Whether a file still is what this notebook, or a later one, last wrote there."""
+        known = self.provenance().get("files", {}).get(relative)
+        if known is None or known["notebook"] < notebook:
+            return False
+        return known["sha256"] == file_digest(self.folder / relative)
 
     def _existing(self, relative: str) -> Path:
         path = self.folder / relative
@@ -135,23 +147,30 @@ class Run:
         """Merge facts into `run.json` at its top level."""
         self._write_json("run.json", self.provenance() | facts)
 
+    def record_file(self, relative: str, notebook: str) -> None:
+        """Record in `run.json` which notebook wrote a file last, and the file's sha256."""
+        known = {"sha256": file_digest(self.folder / relative), "notebook": notebook}
+        self.record(files=self.provenance().get("files", {}) | {relative: known})
+
     def _write_json(self, relative: str, content: Mapping[str, Any]) -> Path:
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         return self.write_text(relative, text)
 
     def _write(self, relative: str, save: Callable[[Path], Any]) -> Path:
         path = self.folder / relative
-        # The suffix stays last: Keras and Matplotlib choose the format by it.
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        temporary = temporary_name(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save(temporary)
-            temporary.replace(path)
+            try:
+                save(temporary)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StudyError(f"{path} could not be written: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
-        self._written.append(relative)
+        if self._notebook and relative != "run.json":
+            self._written.append(relative)
+            self.record_file(relative, self._notebook)
         return path
 
     # --- provenance ----------------------------------------------------------------------------
@@ -178,7 +197,7 @@ class Run:
             "seconds": round(time.monotonic() - self._started, 1),
             "peak_memory_mb": _peak_memory_mb(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "outputs": sorted(set(self._written) - {"run.json"}),
+            "outputs": sorted(set(self._written)),
         }
         self.record(notebooks=notebooks)
 

@@ -1,9 +1,15 @@
 """Where a study's images come from: a generated cohort, the public set, or a folder."""
 
+import hashlib
+import json
+import shutil
 from pathlib import Path
+
+from filelock import FileLock
 
 from kidneyct_lib import kaggle_download, phantom
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.files import file_digest
 from kidneyct_lib.params import digest
 
 
@@ -81,7 +87,24 @@ def _generated(cache, classes, patients, slices, size, seed, *, scanner) -> Path
     }
     drawing = [path.read_text() for path in sorted(Path(phantom.__file__).parent.glob("*.py"))]
     folder = cache / f"phantom-{digest(cohort | {'drawing': drawing})[:12]}"
-    if not folder.exists():
+    known = cache / f"{folder.name}.sha256"
+    try:
         cache.mkdir(parents=True, exist_ok=True)
-        phantom.write_cohort(folder, **cohort)
+        with FileLock(cache / f"{folder.name}.lock"):
+            if not known.exists() or known.read_bytes() != _digest_of(folder).encode():
+                for remains in [folder, *cache.glob(f".{folder.name}.*")]:
+                    shutil.rmtree(remains, ignore_errors=True)
+                phantom.write_cohort(folder, **cohort)
+                known.write_text(_digest_of(folder))
+    except OSError as error:
+        raise StudyError(
+            f"{cache} can't hold the phantom's images: {error}; mend this or change cache_folder."
+        ) from error
     return folder
+
+
+def _digest_of(folder: Path) -> str:
+    """sha256 (hex) of the names and contents of all files below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = [(path.relative_to(folder).as_posix(), file_digest(path)) for path in files]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()

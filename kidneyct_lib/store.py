@@ -15,6 +15,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.files import read_json
 
 
 class RowStore:
@@ -41,7 +42,7 @@ class RowStore:
         self._values = self.folder / "rows.bin"
         self._index = self.folder / "index.csv"
         self._sound: set[str] = set()
-        self._read_index()
+        self._read_index(repair=False)
 
     def __contains__(self, key: str) -> bool:
         """Whether a row of this key is kept."""
@@ -95,25 +96,32 @@ class RowStore:
         Raises
         ------
         StudyError
-            If the disk is too small for the missing rows.
+            If the disk is too small for the missing rows, or the folder can't be written.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"):
-            self._read_index()
-            missing = self._missing(keys)
-            if not missing:
-                return 0
-            self._require_space(len(missing))
-            size = len(missing) * self.row_bytes / 1e6
-            with tqdm(total=len(missing), desc=f"{label} ({size:.0f} MB)", unit="row") as bar:
-                for positions in _batches(missing, batch):
-                    rows = np.ascontiguousarray(compute(positions), self.dtype)
-                    if rows.shape != (len(positions), *self.shape):
-                        raise ValueError(
-                            f"{label}: rows of shape {rows.shape[1:]}, not {self.shape}"
-                        )
-                    self._append([keys[i] for i in positions], rows)
-                    bar.update(len(positions))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock"):
+                return self._fill(keys, compute, batch, label)
+        except OSError as error:
+            raise StudyError(
+                f"{self.folder} could not be filled: {error}; what is there is kept. Mend this or "
+                "point cache_folder to another disk."
+            ) from error
+
+    def _fill(self, keys, compute, batch: int, label: str) -> int:
+        self._read_index(repair=True)
+        missing = self._missing(keys)
+        if not missing:
+            return 0
+        self._require_space(len(missing))
+        size = len(missing) * self.row_bytes / 1e6
+        with tqdm(total=len(missing), desc=f"{label} ({size:.0f} MB)", unit="row") as bar:
+            for positions in _batches(missing, batch):
+                rows = np.ascontiguousarray(compute(positions), self.dtype)
+                if rows.shape != (len(positions), *self.shape):
+                    raise ValueError(f"{label}: rows of shape {rows.shape[1:]}, not {self.shape}")
+                self._append([keys[i] for i in positions], rows)
+                bar.update(len(positions))
         return len(missing)
 
     def _missing(self, keys: Sequence[str]) -> list[int]:
@@ -156,35 +164,37 @@ class RowStore:
         self._length += len(keys)
         self._sound.update(keys)
 
-    def _read_index(self) -> None:
-        """Load the index, cutting off a torn last line and lines whose values are not there."""
+    def _read_index(self, *, repair: bool) -> None:
+        """Load the index, leaving out a torn last line and lines whose values are not there.
+
+        Only under the lock may they be cut off: another process may be writing that last line.
+        """
         self._position: dict[str, int] = {}
         self._checksum: dict[str, int] = {}
         self._length = 0
-        self._check_format()
+        self._check_format(repair)
         if not self._index.exists():
             return
-        text = self._index.read_text()
+        text = self._index.read_text(errors="replace")
         held = self._values.stat().st_size // self.row_bytes if self._values.exists() else 0
         lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)[:held]
         whole = "".join(lines)
-        if whole != text:
+        if repair and whole != text:
             _replace_text(self._index, whole)
         self._length = len(lines)
         for position, line in enumerate(lines):
-            key, checksum = line.rstrip("\n").split(",")
-            self._position[key], self._checksum[key] = position, int(checksum)
+            key, _, checksum = line.rstrip("\n").partition(",")
+            if checksum.isdecimal():  # else the line is damaged, and its row is computed anew
+                self._position[key], self._checksum[key] = position, int(checksum)
 
-    def _check_format(self) -> None:
+    def _check_format(self, repair: bool) -> None:
         """Refuse a folder that was filled with rows of another shape or dtype."""
-        about, mine = (
-            self.folder / "about.json",
-            {"shape": list(self.shape), "dtype": str(self.dtype)},
-        )
+        about = self.folder / "about.json"
+        mine = {"shape": list(self.shape), "dtype": str(self.dtype)}
         if about.exists():
-            if json.loads(about.read_text()) != mine:
+            if read_json(about, f"delete the folder {self.folder}.") != mine:
                 raise StudyError(f"{self.folder} holds other rows than {mine}; delete the folder.")
-        elif self.folder.exists():
+        elif repair:
             _replace_text(about, json.dumps(mine))
 
     @staticmethod

@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.files import discard_temporaries
 from kidneyct_lib.params import Params
 from kidneyct_lib.runs import Run, project_root
 
@@ -45,6 +46,7 @@ def reproduce(params: Params) -> int:
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(run.folder / ".lock", timeout=0):
+            discard_temporaries(run.folder)
             return _execute_stale(sources, run, params)
     except Timeout:
         raise StudyError(
@@ -65,11 +67,10 @@ def _announce(params: Params) -> None:
 
 
 def _execute_stale(sources: list[Path], run: Run, params: Params) -> int:
-    stamp, executed = _library_digest(), 0
-    for number, source in enumerate(sources, 1):
-        given = _parameters_of(source, params)
-        stamp = _stamp(stamp, source, given)
-        if _is_current(run, source.stem, stamp):
+    plan, executed = _plan(sources, params), 0
+    missing = _lacks_images(run) and not all(_is_current(run, s.stem, x) for s, _, x in plan)
+    for number, (source, given, stamp) in enumerate(plan, 1):
+        if _is_current(run, source.stem, stamp) and not (missing and number == 1):
             continue
         started = time.monotonic()
         print(f"[{number}/{len(sources)}] {source.stem}", flush=True)
@@ -77,11 +78,32 @@ def _execute_stale(sources: list[Path], run: Run, params: Params) -> int:
         notebooks = run.provenance()["notebooks"]
         notebooks[source.stem]["stamp"] = stamp
         run.record(notebooks=notebooks)
+        run.record_file(f"notebooks/{source.name}", source.stem)
         executed += 1
         print(f"      done in {time.monotonic() - started:.0f} s", flush=True)
     if not executed:
         print(f"Nothing to do: {run.folder} is up to date.", flush=True)
     return executed
+
+
+def _plan(sources: list[Path], params: Params) -> list[tuple[Path, dict[str, Any], str]]:
+    """Each notebook with its parameters and the stamp of what its outcome depends on."""
+    plan, stamp = [], _library_digest()
+    for source in sources:
+        try:
+            given = _parameters_of(source, params)
+            stamp = _stamp(stamp, source, given)
+        except (ValueError, KeyError, AttributeError) as error:  # no JSON, or not of a notebook
+            raise StudyError(
+                f"{source} is no study notebook ({type(error).__name__}: {error}); restore it."
+            ) from None
+        plan.append((source, given, stamp))
+    return plan
+
+
+def _lacks_images(run: Run) -> bool:
+    """Whether notebook 01 must bring the images back, as after the cache was deleted."""
+    return "data" in run.provenance() and not run.data_folder.is_dir()
 
 
 def _parameters_of(source: Path, params: Params) -> dict[str, Any]:
@@ -117,7 +139,7 @@ def _library_digest() -> str:
 def _is_current(run: Run, notebook: str, stamp: str) -> bool:
     known = run.provenance().get("notebooks", {}).get(notebook, {})
     outputs = [f"notebooks/{notebook}.ipynb", *known.get("outputs", [])]
-    return known.get("stamp") == stamp and all((run.folder / name).exists() for name in outputs)
+    return known.get("stamp") == stamp and all(run.is_sound(name, notebook) for name in outputs)
 
 
 def _execute(source: Path, run: Run, given: dict[str, Any]) -> None:

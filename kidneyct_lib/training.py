@@ -7,8 +7,6 @@ pooled features; stage 2 trains the unfrozen layers and the head on the frozen p
 import hashlib
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -195,12 +193,13 @@ class _State:
         temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(temporary, about=np.array(about), **arrays)
-            temporary.replace(path)
+            try:
+                np.savez(temporary, about=np.array(about), **arrays)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StudyError(f"{path} could not be written: {error}") from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @classmethod
     def resume(cls, path: Path, identity: str, model: keras.Model) -> "_State":
@@ -213,11 +212,14 @@ class _State:
                     return state
                 best = _numbered(arrays, "best")
                 last = _numbered(arrays, "last")
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            return state  # none yet, or damaged: train anew
+            variables = model.variables + model.optimizer.variables
+            if not (_fit(best, model.variables) and (not last or _fit(last, variables))):
+                return state
+        except Exception:  # none yet, or damaged, which raises nearly anything: train anew
+            return state
         state.history, state.best = about["history"], best
         if last:
-            _assign(model.variables + model.optimizer.variables, last)
+            _assign(variables, last)
         return state
 
 
@@ -260,6 +262,10 @@ def _values(variables: list) -> list[np.ndarray]:
 def _assign(variables: list, values: list[np.ndarray]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _fit(values: list[np.ndarray], variables: list) -> bool:
+    return [value.shape for value in values] == [tuple(v.shape) for v in variables]
 
 
 def _numbered(arrays, prefix: str) -> list[np.ndarray]:

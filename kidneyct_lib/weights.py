@@ -12,8 +12,6 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +47,7 @@ def cached() -> dict[str, list[np.ndarray]] | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return _by_layer({name: arrays[name] for name in arrays.files})
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+    except Exception:  # a damaged archive raises nearly anything
         path.unlink()
         return None
 
@@ -118,13 +116,18 @@ def _read_shards(folder: Path) -> dict[str, np.ndarray]:
 
 def _keep(arrays: dict[str, np.ndarray]) -> None:
     folder = weights_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{os.getpid()}.npz"
     try:
-        np.savez(temporary, **arrays)
-        temporary.replace(folder / CONVERTED)
-    finally:
-        temporary.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            np.savez(temporary, **arrays)
+            temporary.replace(folder / CONVERTED)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(
+            f"the weights can't be kept in {folder} ({error}); KIDNEYCT_WEIGHTS names another"
+        ) from error
 
 
 def _by_layer(arrays: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:

@@ -12,6 +12,7 @@ LIBRARY = Path(__file__).parents[1] / "kidneyct_lib"
 # A fraction orders the parts that one module was split into.
 FLOOR = {
     "errors": -1,
+    "files": -0.5,
     "params": 0,
     "store": 0,
     "images": 0,

@@ -1,0 +1,53 @@
+"""Files and killed processes: temporary names to rename from, digests, JSON that may be torn."""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from kidneyct_lib.errors import StudyError
+
+_TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
+
+
+def temporary_name(path: Path) -> Path:
+    """Where this process writes what will be renamed to `path`; its suffix stays last.
+
+    Keras and Matplotlib choose the format by the suffix.
+    """
+    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+
+
+def discard_temporaries(folder: Path) -> None:
+    """Delete what killed processes left under temporary names; nobody else may be writing here."""
+    for path in folder.rglob(".*"):
+        if path.is_file() and _TEMPORARY.fullmatch(path.name):
+            path.unlink()
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Content of a JSON file that holds an object.
+
+    Raises
+    ------
+    StudyError
+        If it does not; the message names the file and ends with the remedy.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:  # no JSON, or no text
+        raise StudyError(f"{path} is damaged ({error}); {remedy}") from None
+    if not isinstance(content, dict):
+        raise StudyError(f"{path} is damaged (it holds no object); {remedy}")
+    return content
+
+
+def file_digest(path: Path) -> str | None:
+    """sha256 (hex) of a file; None if there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
