@@ -19,26 +19,16 @@ from benchmarks.measure import Clock, read_job, write_result
 class Files(keras.utils.PyDataset):
     """Batches decoded from files: gray by OpenCV, resized, three channels, ResNet50's scaling."""
 
-    def __init__(self, job, rows, *, shuffle):
+    def __init__(self, job, rows):
         super().__init__(workers=2, max_queue_size=4)
         self.paths = [str(Path(job["folder"]) / path) for path in rows["path"]]
         self.targets = rows["target"].to_numpy()
         self.size, self.batch = job["image_size"], job["batch_size"]
-        self.seed = job["seed"] if shuffle else None
-        self.epoch = 0
-        self._draw_order()
+        self.order = np.arange(len(self.paths))
 
-    def _draw_order(self):
-        count = len(self.paths)
-        if self.seed is None:
-            self.order = np.arange(count)
-        else:
-            self.order = np.random.default_rng([self.seed, self.epoch]).permutation(count)
-
-    def on_epoch_end(self):
-        """Draw the next epoch's order."""
-        self.epoch += 1
-        self._draw_order()
+    def shuffle(self, seed, epoch):
+        """Draw the order of this epoch."""
+        self.order = np.random.default_rng([seed, epoch]).permutation(len(self.paths))
 
     def __len__(self):
         return -(-len(self.paths) // self.batch)
@@ -84,17 +74,19 @@ class Classifier(keras.Model):
                 layer.set_weights([arrays[f"{name}/{i}"] for i in range(len(layer.weights))])
 
 
-class SameDropout(keras.callbacks.Callback):
-    """Draw the dropout masks that the study draws in this epoch."""
+class SameDraws(keras.callbacks.Callback):
+    """Draw the order of images and the dropout masks that the study draws in each epoch."""
 
-    def __init__(self, seed):
+    def __init__(self, files, seed):
         super().__init__()
-        self.seed = seed
+        self.files, self.seed = files, seed
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Set the state that the masks are drawn from."""
-        state = self.model.dropout.seed_generator.state
-        state.assign(np.array([self.seed, epoch], dtype="uint32"))
+        """Set both; Keras passes over the files once before the first epoch, so it can't count."""
+        self.files.shuffle(self.seed, epoch)
+        if self.model.dropout.rate > 0:
+            state = self.model.dropout.seed_generator.state
+            state.assign(np.array([self.seed, epoch], dtype="uint32"))
 
 
 def train(model, job, parts, epochs, rate, class_weight):
@@ -106,13 +98,14 @@ def train(model, job, parts, epochs, rate, class_weight):
         jit_compile={"auto": "auto", "on": True, "off": False}[job["baseline_xla"]],
     )
     best = keras.callbacks.EarlyStopping("val_loss", patience=epochs, restore_best_weights=True)
+    files = Files(job, parts["train"])
     history = model.fit(
-        Files(job, parts["train"], shuffle=True),
-        validation_data=Files(job, parts["validation"], shuffle=False),
+        files,
+        validation_data=Files(job, parts["validation"]),
         epochs=epochs,
         class_weight=class_weight,
-        callbacks=[best, SameDropout(job["seed"])],
-        shuffle=False,  # `Files` draws the order
+        callbacks=[best, SameDraws(files, job["seed"])],
+        shuffle=False,  # `SameDraws` does it
         verbose=2,
     )
     return history.history
@@ -144,12 +137,13 @@ def main():
             model, job, parts, job["stage2_epochs"], job["stage2_learning_rate"], class_weight
         )
     with clock.phase("test predictions"):
-        answers = model.predict(Files(job, parts["test"], shuffle=False), verbose=0)
+        answers = model.predict(Files(job, parts["test"]), verbose=0)
     write_result(
         job,
         seconds=clock.seconds,
         history={"stage 1": first, "stage 2": second},
         test_probabilities=answers.tolist(),
+        xla=bool(model.jit_compile),
     )
 
 
