@@ -127,13 +127,12 @@ def test_a_read_only_disk_is_told(fresh, small_disk, place):
 
 
 def test_a_disk_that_becomes_read_only_half_way_is_told(done, small_disk):
-    whole = done.folder / "whole"
-    done.run.rename(whole)
-    small_disk(done.run)
-    shutil.copytree(whole, done.run, dirs_exist_ok=True)
+    metrics = done.run / "metrics"
+    kept = shutil.copytree(metrics, done.folder / "kept")
+    shutil.copytree(kept, small_disk(metrics), dirs_exist_ok=True)
     code = (
         "import subprocess\n"
-        "subprocess.run(['mount', '-o', 'remount,ro', str(run.folder)], check=True)\n"
+        "subprocess.run(['mount', '-o', 'remount,ro', str(run.folder / 'metrics')], check=True)\n"
         "run.write_metrics('groups', {})"
     )
     write_notebook(done.folder, "02_rows", "bootstrap = 1", code)
@@ -192,10 +191,10 @@ def test_files_under_temporary_names_are_swept(done, expected):
 
 def test_a_parameter_changed_half_way_runs_only_what_depends_on_it(fresh):
     stopped_in_the_middle(fresh, signal.SIGKILL)
-    fresh.begin(bootstrap=200)
+    fresh.change(bootstrap=200)
     assert fresh.executes() == ["02_rows", "03_last"]
     assert json.loads((fresh.run / "metrics/groups.json").read_text())["bootstrap"] == 200
-    fresh.begin(bootstrap=200, external_images=7)
+    fresh.change(bootstrap=200, external_images=7)
     assert fresh.executes() == ["03_last"]
     assert b",7\n" in (fresh.run / "tables/last.csv").read_bytes()
 
