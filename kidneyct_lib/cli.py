@@ -22,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"kidneyct: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("kidneyct: stopped; the same command goes on from here.", file=sys.stderr)
+        # A progress bar may stand on the line.
+        print("\nkidneyct: stopped; the same command goes on from here.", file=sys.stderr)
         return 130
 
 

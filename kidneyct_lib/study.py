@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -162,8 +163,16 @@ def _execute(source: Path, run: Run, given: dict[str, Any]) -> None:
             progress_bar=False,
             stderr_file=sys.stderr,
             cwd=project_root(),
-            config=Config({"KernelManager": {"transport": "ipc"}}),
+            config=Config(
+                {
+                    "KernelManager": {"transport": "ipc"},
+                    "NotebookClient": {"shutdown_kernel": "immediate"},
+                }
+            ),
         )
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what waited for the kernel
+        raise
     except PapermillExecutionError as error:
         raise StudyError(
             f"{source.stem} stopped in cell {error.cell_index}: {error.ename}: {error.evalue}\n"

@@ -91,7 +91,7 @@ def cut(path: Path, share: float = 0.5) -> None:
     path.write_bytes(content[: int(share * len(content))])
 
 
-def flip(path: Path, at: int) -> None:
+def flip(path: Path, at: int = 30) -> None:
     """Flip all bits of one byte."""
     content = bytearray(path.read_bytes())
     content[at % len(content)] ^= 0xFF

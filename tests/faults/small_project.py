@@ -106,9 +106,13 @@ class Small:
         assert ended[0] == 0, ended
         return disturb.executed(ended[1])
 
-    def begin(self, **changes) -> None:
-        """Write its parameters, notebooks and pictures."""
+    def change(self, **changes) -> None:
+        """Write its parameters."""
         write_params(self.folder, "folder", **self.VALUES | changes)
+
+    def begin(self) -> None:
+        """Write its parameters, notebooks and pictures."""
+        self.change()
         for name, (parameters, code) in NOTEBOOKS.items():
             write_notebook(self.folder, name, parameters, code)
         for number in range(8):

@@ -89,7 +89,7 @@ def test_killed_at_random_moments_it_ends_as_an_undisturbed_one(oracle, tmp_path
             assert "did not finish" in told(ended)
         wait_for(lambda: all(map(is_gone, below)), 15)  # noqa: B023
         killed.append((name, victim, ended[0]))
-    assert sum(status != 0 for *_, status in killed) >= 8, killed
+    assert sum(status != 0 for *_, status in killed) >= 6, killed
     status, _, err = finish(start(folder, "reproduce"), folder)
     assert status == 0, err
     assert results(folder / "outputs/phantom") == results(expected / "outputs/phantom")
