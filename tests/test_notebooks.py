@@ -21,6 +21,7 @@ TINY = {
     "phantom_patients": 4,
     "phantom_slices": [4, 5],
     "head_units": 16,
+    "unfreeze_layers": 10,
     "stage1_epochs": 2,
     "stage2_epochs": 1,
     "external_images": 6,
@@ -189,7 +190,7 @@ def test_the_same_parameters_give_the_same_metrics_and_a_second_call_does_nothin
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_folds_test_every_image_once_under_both_schemes(run, values, tmp_path):
     changes = TINY | {"folds": 3, "stage1_epochs": 1, "cache_folder": values.cache_folder}
     folded = params.load(
