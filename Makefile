@@ -48,7 +48,7 @@ lint: .venv/.ready ## check code and notebooks, and that notebook sources are st
 	$(BIN)/ruff format --check
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
 
-bench: .venv/.ready ## time the study against the common recipe, 10 to 15 minutes: [BENCH="--images 480"]
+bench: .venv/.ready ## time the study against the common recipe: [BENCH="--images 480"]
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
 
 review: .venv/.ready ## show in the terminal what this branch changes in notebooks: [BASE=main]

@@ -15,7 +15,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from kidneyct_lib.errors import StudyError
-from kidneyct_lib.files import read_json
+from kidneyct_lib.files import read_json, temporary_name
 
 
 class RowStore:
@@ -43,10 +43,6 @@ class RowStore:
         self._index = self.folder / "index.csv"
         self._sound: set[str] = set()
         self._read_index(repair=False)
-
-    def __contains__(self, key: str) -> bool:
-        """Whether a row of this key is kept."""
-        return key in self._position
 
     def take(self, keys: Sequence[str]) -> np.ndarray:
         """Rows of these keys, in their order, as a new array (len(keys), *shape).
@@ -208,6 +204,6 @@ def _batches(positions: list[int], size: int) -> Iterator[np.ndarray]:
 
 
 def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     temporary.write_text(text)
     temporary.replace(path)

@@ -21,8 +21,10 @@ _NOT_IN_RESULTS = {"cli.py", "study.py", "report.py", "comparison.py"}
 
 
 def run_folder(params: Params, seed: int | None) -> str:
-    """Folder of the results; another seed than the file's does not overwrite the file's."""
-    return params.run_folder if seed in (None, params.seed) else f"{params.run_folder}-seed{seed}"
+    """Folder of the results; its name marks an untrained backbone and another seed's results."""
+    untrained = "-untrained" if params.weights == "none" else ""
+    other_seed = "" if seed in (None, params.seed) else f"-seed{seed}"
+    return f"{params.run_folder}{untrained}{other_seed}"
 
 
 def reproduce(params: Params) -> int:

@@ -6,7 +6,6 @@ pooled features; stage 2 trains the unfrozen layers and the head on the frozen p
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from kidneyct_lib import network
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.files import temporary_name
 
 
 class Rows(Protocol):
@@ -190,7 +190,7 @@ class _State:
             going_on = _values(model.variables) + _values(model.optimizer.variables)
             arrays |= {f"last_{i}": value for i, value in enumerate(going_on)}
         about = json.dumps({"identity": self.identity, "history": self.history})
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+        temporary = temporary_name(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -114,3 +114,9 @@ def test_another_seed_has_its_own_folder():
     assert study.run_folder(values, None) == "outputs/phantom"
     assert study.run_folder(values, values.seed) == "outputs/phantom"
     assert study.run_folder(values, 5) == "outputs/phantom-seed5"
+
+
+def test_an_untrained_backbone_marks_the_folder_of_all_its_results():
+    values = params.load(ROOT / "params/phantom.yaml", weights="none")
+    assert study.run_folder(values, None) == "outputs/phantom-untrained"
+    assert study.run_folder(values, 5) == "outputs/phantom-untrained-seed5"
