@@ -1,5 +1,6 @@
 """The frozen prefix computed once per image and kept on disk, keyed by content."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,11 +26,14 @@ class Activations:
         Rows of the layer's output shape.
     keys : sequence of str
         Content key of each image.
+    compute : callable
+        Gives the output for catalog rows that are not stored, where the store was to stay small.
     """
 
     layer: str
     store: RowStore
     keys: Sequence[str]
+    compute: Callable[[np.ndarray], np.ndarray]
 
     def __len__(self) -> int:
         """Number of images."""
@@ -37,7 +41,17 @@ class Activations:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """Activations of these catalog rows, float32 (len(rows), *layer shape)."""
-        return self.store.take([self.keys[row] for row in rows]).astype(np.float32)
+        rows = np.asarray(rows)
+        keys = [self.keys[row] for row in rows]
+        held = self.store.holds(keys)
+        if held.all():
+            return self.store.take(keys).astype(np.float32)
+        values = np.empty((len(rows), *self.store.shape), self.store.dtype)
+        values[held] = self.store.take(
+            [key for key, there in zip(keys, held, strict=True) if there]
+        )
+        values[~held] = self.compute(rows[~held])
+        return values.astype(np.float32)
 
 
 def content_keys(images: np.ndarray) -> list[str]:
@@ -53,6 +67,7 @@ def of_images(
     cache: Path,
     dtype: str,
     batch: int,
+    most_gb: float | None = None,
 ) -> Activations:
     """Output of a frozen layer for gray images, from the store where it is there already.
 
@@ -70,6 +85,9 @@ def of_images(
         Type of the stored values.
     batch : int
         Images computed at a time.
+    most_gb : float or None
+        How large the store may become; what does not fit is computed at every use. 0: nothing is
+        stored or read. None: no limit.
     """
     prefix = part(network, None, layer)
     return _stored(
@@ -80,6 +98,7 @@ def of_images(
         cache=cache,
         dtype=dtype,
         batch=batch,
+        most_gb=most_gb,
     )
 
 
@@ -91,6 +110,7 @@ def of_activations(
     cache: Path,
     dtype: str,
     batch: int,
+    most_gb: float | None = None,
 ) -> Activations:
     """Output of a later frozen layer, computed from the stored output of an earlier one."""
     between = part(network, earlier.layer, layer)
@@ -103,6 +123,7 @@ def of_activations(
         cache=cache,
         dtype=dtype,
         batch=batch,
+        most_gb=most_gb,
     )
 
 
@@ -115,8 +136,12 @@ def _stored(
     cache: Path,
     dtype: str,
     batch: int,
+    most_gb: float | None,
 ) -> Activations:
     folder = cache / f"activations-{layer}-{dtype}-{digest(model)[:16]}"
     store = RowStore(folder, model.output.shape[1:], dtype)
-    store.fill(keys, compute, batch=batch, label=f"activations of {layer}")
-    return Activations(layer, store, keys)
+    most_bytes = math.inf if most_gb is None else most_gb * 1e9
+    if most_bytes:
+        label = f"activations of {layer}"
+        store.fill(keys, compute, batch=batch, label=label, most_bytes=most_bytes)
+    return Activations(layer, store, keys, compute)

@@ -9,18 +9,26 @@ import pandas as pd
 from kidneyct_lib.errors import StudyError
 from kidneyct_lib.files import read_json
 
-COLUMNS = ["where", "what", "a", "b", "difference"]
+COLUMNS = ["where", "what", "row", "a", "b", "difference", "cells"]
 
 
-def compare_runs(a: Path, b: Path) -> pd.DataFrame:
+def compare_runs(a: Path, b: Path, *, tolerance: float = 0.0) -> pd.DataFrame:
     """One row per metric and per table column that differs between two run folders.
+
+    Parameters
+    ----------
+    a, b : Path
+        Folders with `metrics/*.json` and `tables/*.csv`.
+    tolerance : float
+        Two numbers are equal if they differ by at most this, or by this share of the first where
+        that is larger than 1; two columns of text, if at most this share of their cells differs.
 
     Returns
     -------
     pandas.DataFrame
-        where (file), what (metric or column), a, b (the values; for columns the number of cells
-        that differ and of rows), difference (b - a; for columns the largest absolute one). Empty
-        if the runs agree in every metric and every cell.
+        where (file), what (metric or column), row (of the cell that moved most: its number from 0
+        and what stands first in it), a, b (the values there), difference (b - a), cells (how many
+        of the column moved). Empty if the runs agree in every metric and every cell.
 
     Raises
     ------
@@ -33,50 +41,76 @@ def compare_runs(a: Path, b: Path) -> pd.DataFrame:
     rows = []
     for pattern, compare in (
         ("metrics/*.json", _compare_metrics),
-        ("tables/*.csv", _compare_table),
+        ("tables/*.csv", _compare_tables),
     ):
         names = {path.relative_to(folder) for folder in (a, b) for path in folder.glob(pattern)}
         names = {name for name in names if not name.name.startswith(".")}  # a killed process's
         for name in sorted(names):
             there = (a / name).exists(), (b / name).exists()
             if all(there):
-                rows += [(str(name), *row) for row in compare(a / name, b / name)]
+                moved = compare(a / name, b / name, tolerance)
+                rows += [{"where": str(name)} | row for row in moved]
             else:
-                rows.append((str(name), "file", *("yes" if x else "no" for x in there), None))
-    return pd.DataFrame(rows, columns=COLUMNS)
+                rows.append({"where": str(name)} | _presence("file", there))
+    return pd.DataFrame(rows, columns=COLUMNS).astype(object).fillna("")
 
 
-def _compare_metrics(a: Path, b: Path) -> list[tuple]:
+def _presence(what: str, there: tuple[bool, bool]) -> dict[str, Any]:
+    a, b = ("there" if present else "missing" for present in there)
+    return {"what": what, "a": a, "b": b}
+
+
+def _compare_metrics(a: Path, b: Path, tolerance: float) -> list[dict[str, Any]]:
     left, right = (_flatten(read_json(path, "make that run again.")) for path in (a, b))
     rows = []
     for key in dict.fromkeys([*left, *right]):
         x, y = left.get(key), right.get(key)
-        if x != y:
-            rows.append((key, x, y, y - x if _number(x) and _number(y) else None))
+        if key not in left or key not in right:
+            rows.append(_presence(key, (key in left, key in right)))
+        elif _number(x) and _number(y):
+            if _moved(np.array([x]), np.array([y]), tolerance)[0]:
+                rows.append({"what": key, "a": x, "b": y, "difference": y - x})
+        elif x != y:
+            rows.append({"what": key, "a": x, "b": y})
     return rows
 
 
-def _compare_table(a: Path, b: Path) -> list[tuple]:
+def _compare_tables(a: Path, b: Path, tolerance: float) -> list[dict[str, Any]]:
     left, right = map(_read_table, (a, b))
     if len(left) != len(right):
-        return [("rows", len(left), len(right), len(right) - len(left))]
+        return [{"what": "rows", "a": len(left), "b": len(right), "cells": "all"}]
     rows = []
     for column in dict.fromkeys([*left.columns, *right.columns]):
         if column not in left or column not in right:
-            rows.append((column, *("yes" if column in x else "no" for x in (left, right)), None))
+            rows.append(_presence(column, (column in left, column in right)))
             continue
         x, y = left[column], right[column]
-        moved = (x != y).to_numpy()
+        numeric = all(pd.api.types.is_numeric_dtype(values) for values in (x, y))
+        if numeric:
+            moved = _moved(x.to_numpy(float), y.to_numpy(float), tolerance)
+        else:
+            moved = (x.fillna("") != y.fillna("")).to_numpy()
+            if moved.mean() <= tolerance:
+                continue
         if moved.any():
-            numeric = all(pd.api.types.is_numeric_dtype(series) for series in (x, y))
-            largest = float(np.abs(x[moved] - y[moved]).max()) if numeric else None
-            rows.append((column, f"{moved.sum()} cells", f"of {len(x)}", largest))
+            apart = np.abs(x - y).to_numpy(float) if numeric else np.ones(len(x))
+            most = int(np.where(moved, np.nan_to_num(apart, nan=np.inf), -1).argmax())
+            cell = {"row": f"{most} ({left.iloc[most, 0]})", "a": x[most], "b": y[most]}
+            difference = {"difference": y[most] - x[most]} if numeric else {}
+            cells = {"cells": f"{moved.sum()} of {len(x)}"}
+            rows.append({"what": column} | cell | difference | cells)
     return rows
+
+
+def _moved(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
+    """Whether numbers differ by more than is allowed; two missing ones are equal."""
+    allowed = tolerance * np.maximum(1, np.abs(a))
+    return ~((np.abs(a - b) <= allowed) | (np.isnan(a) & np.isnan(b)))
 
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, keep_default_na=False, low_memory=False)
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
     except ValueError as error:  # what pandas raises for any file that is no table
         raise StudyError(f"{path} is damaged ({error}); make that run again.") from None
 

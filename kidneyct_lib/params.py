@@ -53,6 +53,7 @@ class Params(_Strict):
     head_units: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
     unfreeze_layers: Count
+    activations_gb: Annotated[float, Field(ge=0, description="most of each store")] | None
     class_weight: Literal["none", "slice", "group"]
     batch_size: Count
     stage1_epochs: Count

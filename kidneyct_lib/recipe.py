@@ -45,16 +45,22 @@ class Stage(NamedTuple):
 
 
 def frozen_body(
-    net: keras.Model, images: np.ndarray, *, unfreeze_layers: int, cache: Path, batch: int
+    net: keras.Model,
+    images: np.ndarray,
+    *,
+    unfreeze_layers: int,
+    cache: Path,
+    batch: int,
+    most_gb: float | None = None,
 ) -> FrozenBody:
-    """Activations of both stages for gray images uint8 (N, S, S), computed where not yet stored."""
+    """Activations of both stages for gray images uint8 (N, S, S), computed where not yet stored.
+
+    `cache`, `batch` and `most_gb` (of each of both stores) as in `activations.of_images`.
+    """
     network.unfreeze_last(net, unfreeze_layers)
-    prefix = activations.of_images(
-        net, network.frozen_cut(net), images, cache=cache, dtype="float16", batch=batch
-    )
-    pooled = activations.of_activations(
-        net, network.POOL, prefix, cache=cache, dtype="float32", batch=batch
-    )
+    options = {"cache": cache, "batch": batch, "most_gb": most_gb}
+    prefix = activations.of_images(net, network.frozen_cut(net), images, dtype="float16", **options)
+    pooled = activations.of_activations(net, network.POOL, prefix, dtype="float32", **options)
     return FrozenBody(prefix, pooled)
 
 

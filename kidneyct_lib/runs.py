@@ -4,28 +4,21 @@ Everything is written to a temporary name and then renamed, so that a reader nev
 file and an interrupted run keeps what it had.
 """
 
-import hashlib
 import json
-import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from kidneyct_lib import provenance
 from kidneyct_lib.errors import StudyError
 from kidneyct_lib.files import file_digest, read_json, temporary_name
 from kidneyct_lib.params import digest
 
-PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow")
-PACKAGES += ("opencv-python-headless", "papermill", "kidneyct")
 _ANEW = "`make reproduce` writes it anew."
 
 
@@ -130,18 +123,19 @@ class Run:
         """Write a text file at a path relative to the run's folder."""
         return self._write(relative, lambda path: path.write_text(text))
 
-    def record_data(self, folder: Path, catalog: pd.DataFrame) -> None:
-        """Record in `run.json` where the images are, and one hash of their names and contents."""
+    def record_images(self, role: str, folder: Path, table: pd.DataFrame) -> None:
+        """Record in `run.json` where images are, and one hash of their names and contents.
+
+        The role is "data" for the study's own images; `table` is their catalog.
+        """
         root = project_root()
         inside = folder.resolve().is_relative_to(root.resolve())
-        content = catalog[["path", "label", "sha256"]].to_csv(index=False)
-        self.record(
-            data={
-                "folder": str(folder.resolve().relative_to(root.resolve()) if inside else folder),
-                "images": len(catalog),
-                "sha256": hashlib.sha256(content.encode()).hexdigest(),
-            }
-        )
+        known = {
+            "folder": str(folder.resolve().relative_to(root.resolve()) if inside else folder),
+            "images": len(table),
+            "sha256": provenance.images_digest(table),
+        }
+        self.record(**{role: known})
 
     def record(self, **facts: Any) -> None:
         """Merge facts into `run.json` at its top level."""
@@ -180,14 +174,17 @@ class Run:
         self._notebook, self._started, self._written = notebook, time.monotonic(), []
         known = self.provenance()
         merged = known.get("parameters", {}) | dict(parameters)
-        notebooks = known.get("notebooks", {}) | {notebook: {"parameters": dict(parameters)}}
+        source = project_root() / "notebooks" / f"{notebook}.ipynb"
+        started = {"parameters": dict(parameters), "source_sha256": file_digest(source)}
         self.record(
             parameters=merged,
             parameters_sha256=digest(merged),
-            git=_git_state(),
-            packages=_package_versions(),
-            machine=_machine(),
-            notebooks=notebooks,
+            library_sha256=provenance.library_digest(),
+            environment_sha256=provenance.environment_digest(),
+            git=provenance.git_state(project_root()),
+            packages=provenance.package_versions(),
+            machine=provenance.machine(),
+            notebooks=known.get("notebooks", {}) | {notebook: started},
         )
 
     def finish(self, **facts: Any) -> None:
@@ -195,7 +192,7 @@ class Run:
         notebooks = self.provenance()["notebooks"]
         notebooks[self._notebook] |= facts | {
             "seconds": round(time.monotonic() - self._started, 1),
-            "peak_memory_mb": _peak_memory_mb(),
+            "peak_memory_mb": provenance.peak_memory_mb(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "outputs": sorted(set(self._written)),
         }
@@ -207,43 +204,3 @@ def open_run(folder: str | Path, notebook: str, parameters: Mapping[str, Any]) -
     run = Run(folder)
     run.begin(notebook, parameters)
     return run
-
-
-def _git_state() -> dict[str, Any]:
-    """Commit and whether tracked files differ from it; both None outside a git checkout."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=project_root(), capture_output=True, text=True, check=True
-            )
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return done.stdout.strip()
-
-    status = git("status", "--porcelain", "--untracked-files=no")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
-
-
-def _package_versions() -> dict[str, str]:
-    return {d.name: d.version for d in distributions() if d.name in PACKAGES}
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "system": platform.platform(),
-        "processor": platform.machine(),
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "keras_backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
-    }
-
-
-def _peak_memory_mb() -> float | None:
-    """Peak resident memory of this process in MB; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)

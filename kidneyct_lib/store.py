@@ -4,6 +4,7 @@ Both stations that are costly to reach (decoded images, frozen activations) are 
 """
 
 import json
+import math
 import os
 import shutil
 import zlib
@@ -70,8 +71,9 @@ class RowStore:
         *,
         batch: int,
         label: str,
+        most_bytes: float = math.inf,
     ) -> int:
-        """Compute and keep the rows that are missing or damaged.
+        """Compute and keep the rows that are missing or damaged, as far as they may take space.
 
         Parameters
         ----------
@@ -83,6 +85,8 @@ class RowStore:
             Rows computed and made durable at a time.
         label : str
             Name of the work on the progress bar.
+        most_bytes : float
+            How large the store's values may become; what goes beyond is left out.
 
         Returns
         -------
@@ -97,16 +101,22 @@ class RowStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock"):
-                return self._fill(keys, compute, batch, label)
+                return self._fill(keys, compute, batch, label, most_bytes)
         except OSError as error:
             raise StudyError(
                 f"{self.folder} could not be filled: {error}; what is there is kept. Mend this or "
                 "point cache_folder to another disk."
             ) from error
 
-    def _fill(self, keys, compute, batch: int, label: str) -> int:
+    def holds(self, keys: Sequence[str]) -> np.ndarray:
+        """Whether each key's row is there and its checksum holds, bool (len(keys),)."""
+        return np.fromiter((self._is_sound(key) for key in keys), bool, len(keys))
+
+    def _fill(self, keys, compute, batch: int, label: str, most_bytes: float) -> int:
         self._read_index(repair=True)
         missing = self._missing(keys)
+        room = most_bytes / self.row_bytes - self._length  # infinite where there is no limit
+        missing = missing[: int(min(max(room, 0), len(missing)))]
         if not missing:
             return 0
         self._require_space(len(missing))

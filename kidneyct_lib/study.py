@@ -14,10 +14,8 @@ from filelock import FileLock, Timeout
 from kidneyct_lib.errors import StudyError
 from kidneyct_lib.files import discard_temporaries
 from kidneyct_lib.params import Params
+from kidneyct_lib.provenance import library_digest
 from kidneyct_lib.runs import Run, project_root
-
-# Modules that only start or describe a run; changing them changes no result.
-_NOT_IN_RESULTS = {"cli.py", "study.py", "report.py", "comparison.py"}
 
 
 def run_folder(params: Params, seed: int | None) -> str:
@@ -91,7 +89,7 @@ def _execute_stale(sources: list[Path], run: Run, params: Params) -> int:
 
 def _plan(sources: list[Path], params: Params) -> list[tuple[Path, dict[str, Any], str]]:
     """Each notebook with its parameters and the stamp of what its outcome depends on."""
-    plan, stamp = [], _library_digest()
+    plan, stamp = [], library_digest()
     for source in sources:
         try:
             given = _parameters_of(source, params)
@@ -129,14 +127,6 @@ def _listing(folder: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of every file below a folder: cheap, and changes when they do."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-
-
-def _library_digest() -> str:
-    sha = hashlib.sha256()
-    for module in sorted(Path(__file__).parent.glob("*.py")):
-        if module.name not in _NOT_IN_RESULTS:
-            sha.update(module.name.encode() + module.read_bytes())
-    return sha.hexdigest()
 
 
 def _is_current(run: Run, notebook: str, stamp: str) -> bool:

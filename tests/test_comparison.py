@@ -34,12 +34,43 @@ def test_moved_metrics_are_listed_with_their_difference(make):
     assert set(moved["where"]) == {"metrics/test.json"}
 
 
-def test_moved_columns_tell_cells_and_the_largest_difference(make):
-    other = pd.DataFrame({"path": ["a", "c"], "p": [0.4, 0.1]})
+def test_moved_columns_tell_the_cell_that_moved_most(make):
+    other = pd.DataFrame({"path": ["a", "c"], "p": [0.15, 0.5]})
     moved = compare_runs(make("a"), make("b", table=other)).set_index("what")
-    assert moved.loc["p", "a"] == "2 cells"
-    assert moved.loc["p", "difference"] == pytest.approx(0.3)
-    assert moved.loc["path", "a"] == "1 cells"
+    number = moved.loc["p"]
+    assert (number["row"], number["a"], number["b"]) == ("1 (b)", 0.2, 0.5)
+    assert number["difference"] == pytest.approx(0.3)
+    assert number["cells"] == "2 of 2"
+    text = moved.loc["path"]
+    assert (text["row"], text["a"], text["b"], text["cells"]) == ("1 (b)", "b", "c", "1 of 2")
+
+
+def test_a_number_that_went_missing_moved_most(make):
+    table = pd.DataFrame({"path": ["a", "b"], "p": [0.9, None]})
+    moved = compare_runs(make("a"), make("b", table=table)).set_index("what")
+    assert moved.loc["p", "row"] == "1 (b)"
+    assert moved.loc["p", "cells"] == "2 of 2"
+    same = compare_runs(make("c", table=table), make("d", table=table))
+    assert same.empty
+
+
+@pytest.mark.parametrize(("tolerance", "told"), [(0.009, {"p"}), (0.011, set())])
+def test_numbers_within_the_tolerance_did_not_move(make, tolerance, told):
+    table = pd.DataFrame({"path": ["a", "b"], "p": [0.11, 0.2], "count": [1000, 1]})
+    other = pd.DataFrame({"path": ["a", "b"], "p": [0.1, 0.2], "count": [1009, 1]})
+    moved = compare_runs(
+        make("a", table=table), make("b", table=other, accuracy=0.505), tolerance=tolerance
+    )
+    assert set(moved["what"]) == told
+
+
+def test_texts_may_differ_in_as_large_a_share_of_a_column(make):
+    table = pd.DataFrame({"vote": ["Cyst"] * 10})
+    other = pd.DataFrame({"vote": ["Cyst"] * 9 + ["Stone"]})
+    folders = make("a", table=table), make("b", table=other)
+    assert compare_runs(*folders, tolerance=0.1).empty
+    moved = compare_runs(*folders, tolerance=0.05)
+    assert list(moved["cells"]) == ["1 of 10"]
 
 
 def test_missing_files_columns_and_rows_are_told(make):
@@ -47,7 +78,7 @@ def test_missing_files_columns_and_rows_are_told(make):
         make("a"), make("b", metrics=False, table=pd.DataFrame({"path": ["a", "b"]}))
     )
     told = set(zip(moved["what"], moved["a"], moved["b"], strict=True))
-    assert told == {("file", "yes", "no"), ("p", "yes", "no")}
+    assert told == {("file", "there", "missing"), ("p", "there", "missing")}
     shorter = pd.DataFrame({"path": ["a"], "p": [0.1]})
     moved = compare_runs(make("c"), make("d", table=shorter))
     assert list(moved["what"]) == ["rows"]

@@ -24,6 +24,7 @@ FLOOR = {
     "phantom.cohort": 0.3,
     "phantom": 0.4,
     "prediction_table": 0,
+    "provenance": 0,
     "runs": 1,
     "catalog": 1,
     "kaggle_download": 1,

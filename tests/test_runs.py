@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from kidneyct_lib import runs
+from kidneyct_lib import provenance
 from kidneyct_lib.errors import StudyError
 from kidneyct_lib.runs import Run, open_run
 
@@ -98,7 +98,7 @@ def test_the_data_hash_changes_with_any_image(run, tmp_path):
     table = pd.DataFrame({"path": ["a"], "label": ["Cyst"], "sha256": ["1"]})
     hashes = set()
     for changed in (table, table.assign(sha256="2"), table.assign(label="Stone")):
-        run.record_data(tmp_path, changed)
+        run.record_images("data", tmp_path, changed)
         hashes.add(run.provenance()["data"]["sha256"])
     assert len(hashes) == 3
     assert run.data_folder == tmp_path
@@ -110,17 +110,17 @@ def test_the_git_state_tells_commit_and_dirt(tmp_path, monkeypatch):
 
     (tmp_path / "params").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert runs._git_state() == {"commit": None, "dirty": None}
+    assert provenance.git_state(tmp_path) == {"commit": None, "dirty": None}
     git("init")
     git("config", "user.email", "a@b.c")
     git("config", "user.name", "n")
     (tmp_path / "file").write_text("1")
     git("add", "file")
     git("commit", "-m", "first")
-    assert runs._git_state()["dirty"] is False
-    assert len(runs._git_state()["commit"]) == 40
+    assert provenance.git_state(tmp_path)["dirty"] is False
+    assert len(provenance.git_state(tmp_path)["commit"]) == 40
     (tmp_path / "file").write_text("2")
-    assert runs._git_state()["dirty"] is True
+    assert provenance.git_state(tmp_path)["dirty"] is True
 
 
 def test_relative_folders_start_at_the_projects_root(tmp_path, monkeypatch):

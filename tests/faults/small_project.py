@@ -16,7 +16,7 @@ cache = runs.project_root() / cache_folder
 found = catalog.index_folder(data, classes)
 images = catalog.decode_all(data, found.table, image_size, cache)
 run.write_table("catalog", found.table)
-run.record_data(Path(data), found.table)
+run.record_images("data", Path(data), found.table)
 run.write_metrics("pixels", {"mean": float(images.mean()), "seed": seed})
 run.finish()
 """
