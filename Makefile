@@ -19,7 +19,7 @@ BIN = .venv/bin
 # Options of `python -m benchmarks.bench`.
 BENCH ?=
 
-.PHONY: help setup lab reproduce test faults lint bench review review-web lock clean distclean
+.PHONY: help setup lab reproduce verify test faults lint bench review review-web lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,9 @@ setup: .venv/.ready ## build the environment in .venv from the lock
 reproduce: .venv/.ready ## run a study: [STUDY=phantom] [DATA=path] [EXTERNAL=path] [SEED=n]
 	@$(BIN)/kidneyct reproduce --study "$$STUDY" $${DATA:+--data "$$DATA"} \
 		$${EXTERNAL:+--external "$$EXTERNAL"} $${SEED:+--seed "$$SEED"}
+
+verify: .venv/.ready ## run the phantom study anew and compare every cell with its reference
+	@$(BIN)/kidneyct verify
 
 # --allow-root lets it start in a container; it listens on this machine alone, behind a token.
 lab: .venv/.ready ## open JupyterLab on the notebooks
@@ -69,5 +72,7 @@ clean: ## remove computed stores and tool caches; outputs and .venv stay
 	find . -path ./.venv -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +
 
-distclean: clean ## remove outputs and .venv too
-	rm -rf outputs .venv
+distclean: clean ## remove outputs (all but the tracked reference) and .venv too
+	[ ! -d outputs ] || find outputs -mindepth 1 \
+		! -path outputs/phantom ! -path 'outputs/phantom/reference*' -delete
+	rm -rf .venv

@@ -18,22 +18,28 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import tables
-from kidneyct_lib import catalog, params, runs, sources, splits
+from benchmarks.job import ROOT, prepare
+from kidneyct_lib import runs
 from kidneyct_lib.errors import StudyError
 
-ROOT = Path(__file__).parents[1]
 PUBLIC_SET = 12_446
-SLICES = 4  # a generated patient
+FIRST_FIGURES = (
+    "Of the phantom study's notebooks as they last ran, counted from the start of the kernel; "
+    "empty before `make reproduce`."
+)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Options; everything else is as in params/phantom.yaml."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=240, help="images of both sides")
+    parser.add_argument("--images", type=int, default=480, help="images of both sides")
     parser.add_argument("--epochs1", type=int, default=10, help="epochs of stage 1")
     parser.add_argument("--epochs2", type=int, default=5, help="epochs of stage 2")
     parser.add_argument(
         "--synthetic-files", type=int, default=PUBLIC_SET, help="for catalog and grouping; 0: none"
+    )
+    parser.add_argument(
+        "--folds", type=int, default=5, help="of the cross-validation by both schemes; 0: none"
     )
     parser.add_argument("--data", type=Path, help="folder of class sub-folders, for the phantom")
     parser.add_argument("--skip-baseline", action="store_true", help="only this study's side")
@@ -44,56 +50,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="jit_compile of the common recipe; auto is Keras's default",
     )
     return parser.parse_args(arguments)
-
-
-def chosen_rows(folder: Path, settings: params.Params, count: int) -> pd.DataFrame:
-    """About `count` images of a folder, evenly over the classes, with split, target and weight."""
-    table = catalog.index_folder(folder, settings.classes).table
-    each = max(3, count // len(settings.classes))
-    parts = [
-        rows.sample(min(each, len(rows)), random_state=settings.seed)
-        for _, rows in table.groupby("label")
-    ]
-    table = pd.concat(parts).sort_index().reset_index(drop=True)
-    split = splits.slice_split(
-        table,
-        test_fraction=settings.test_fraction,
-        validation_fraction=settings.validation_fraction,
-        seed=settings.seed,
-    )
-    weights = splits.class_weights(table["label"][split == "train"], settings.classes)
-    return table[["path", "label", "sha256"]].assign(
-        split=split,
-        target=table["label"].map(settings.classes.index),
-        weight=table["label"].map(weights),
-    )
-
-
-def prepare(options: argparse.Namespace, scratch: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Get the images, choose and split them; the job that both sides do."""
-    epochs = {"stage1_epochs": options.epochs1, "stage2_epochs": options.epochs2}
-    settings = params.load(ROOT / "params" / "phantom.yaml", **epochs)
-    folder = options.data or sources.obtain(
-        "phantom",
-        None,
-        cache=ROOT / settings.cache_folder,
-        classes=settings.classes,
-        patients=-(-options.images // (SLICES * len(settings.classes))),
-        slices=[SLICES, SLICES],
-        size=settings.phantom_size,
-        seed=settings.seed,
-    )
-    rows = chosen_rows(folder, settings, options.images)
-    rows.to_csv(scratch / "rows.csv", index=False)
-    job = settings.model_dump() | {
-        "folder": str(folder.resolve()),
-        "rows": str(scratch / "rows.csv"),
-        "scratch": str(scratch),
-        "initial": str(scratch / "initial.npz"),
-        "synthetic_files": options.synthetic_files,
-        "baseline_xla": options.baseline_xla,
-    }
-    return job, rows
 
 
 def measured(module: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -136,31 +92,33 @@ def conditions(rows: pd.DataFrame, job: dict[str, Any], load: float) -> str:
 def bench(options: argparse.Namespace, scratch: Path) -> tuple[dict[str, Any], str, list[str]]:
     """All measurements, the report in Markdown, and where both sides disagree."""
     load = os.getloadavg()[0]
-    job, rows = prepare(options, scratch)
-    targets = rows.loc[rows["split"] == "test", "target"]
+    job = prepare(options, scratch)
     results = {"machine": measured("machine", job), "two_stage": measured("two_stage", job)}
     if not options.skip_baseline:
         results["baseline"] = measured("baseline", job)
+    if options.folds:
+        apart = job | {"scratch": job["folds_scratch"], "rows": job["splits"][0]}
+        results["folds"] = measured("folds", apart)
+        if not options.skip_baseline:
+            results["folds_baseline"] = measured("baseline", apart)
     if options.synthetic_files:
         results["files"] = measured("files", job)
-    for side in {"two_stage", "baseline"} & set(results):
-        results[side]["scores"] = tables.scores(results[side]["test_probabilities"], targets)
 
-    ours, theirs = results["two_stage"], results.get("baseline")
-    machine = results["machine"]
-    study = tables.study_table(ours, theirs, images_seen(rows, job))
-    sections = [
-        ("Study", conditions(rows, job, load), study),
+    sections, wrong = [], []
+    for title, section in (("Study", _study), ("Folds", _folds)):
+        text, table, apart = section(results, job, load)
+        sections.append((title, text, table))
+        wrong += [f"{title}: {line}" for line in apart]
+    machine, ours = results["machine"], results["two_stage"]
+    sections += [
         ("Machine", _network_text(machine, ours), tables.machine_table(machine, ours)),
         ("Imports", "", tables.imports_table(machine["imports"])),
+        ("Notebooks", FIRST_FIGURES, tables.first_figures(ROOT / "outputs/phantom/notebooks")),
     ]
     if options.synthetic_files:
         files = results["files"]
         sections.append(("Files", _files_text(files), tables.files_table(files)))
-    wrong = tables.disagreements(ours["scores"], theirs["scores"], len(targets)) if theirs else []
-    if theirs:
-        text = f"{sections[0][1]}\n\n{_comparison_text(ours, theirs, wrong, len(targets))}"
-        sections[0] = ("Study", text, study)
+    sections = [section for section in sections if not section[2].empty]
     for name, _, table in sections:
         table.to_csv(scratch.parent / f"{name.lower()}.csv", index=False)
     report = "\n\n".join(
@@ -170,19 +128,58 @@ def bench(options: argparse.Namespace, scratch: Path) -> tuple[dict[str, Any], s
     return facts | results, report, wrong
 
 
+def _study(results: dict[str, Any], job: dict[str, Any], load: float) -> tuple:
+    """Text, table and disagreements of one study on each side."""
+    rows = pd.read_csv(job["rows"])
+    targets = rows.loc[rows["split"] == "test", "target"]
+    ours, theirs = results["two_stage"], results.get("baseline")
+    for side in filter(None, (ours, theirs)):
+        side["scores"] = tables.scores(side["test_probabilities"], targets)
+    table = tables.study_table(ours, theirs, images_seen(rows, job))
+    text, wrong = conditions(rows, job, load), []
+    if theirs:
+        wrong = tables.disagreements(ours["scores"], theirs["scores"], len(targets))
+        text += f"\n\n{_comparison_text(ours, theirs, wrong, len(targets))}"
+    return text, table, wrong
+
+
+def _folds(results: dict[str, Any], job: dict[str, Any], load: float) -> tuple:
+    """The same of every training of the cross-validation; empty where it was not asked for."""
+    if "folds" not in results:
+        return "", pd.DataFrame(), []
+    ours, theirs = results["folds"], results.get("folds_baseline")
+    trainings = len(job["splits"])
+    text = f"{job['folds']} folds by slice and by patient: {trainings} trainings from one store."
+    wrong = []
+    if theirs:
+        rows = pd.read_csv(job["splits"][0])
+        targets = rows.loc[rows["split"] == "test", "target"]
+        scores = [tables.scores(side["test_probabilities"], targets) for side in (ours, theirs)]
+        wrong = tables.disagreements(*scores, len(targets))
+        text += (
+            " The common recipe shares nothing between them: one of its trainings was measured, "
+            f"and counts {trainings} times. {_verdict(wrong)} on the first split."
+        )
+    return text, tables.folds_table(ours, theirs, trainings), wrong
+
+
 def _comparison_text(
     ours: dict[str, Any], theirs: dict[str, Any], wrong: list[str], tests: int
 ) -> str:
     pair = [np.array(side["test_probabilities"]) for side in (ours, theirs)]
     apart = abs(pair[0] - pair[1]).max()
     accuracy = max(tables.ACCURACY_TOLERANCE, 1 / tests)
-    verdict = "Both sides DISAGREE. " + ". ".join(wrong) if wrong else "Both sides agree"
     return (
-        f"{verdict} (allowed: {accuracy:.3f} in test accuracy, {tables.LOSS_TOLERANCE} in test "
-        f"loss); the largest difference of a test probability is {apart:.4f}. "
+        f"{_verdict(wrong)} (allowed: {accuracy:.3f} in test accuracy, "
+        f"{tables.LOSS_TOLERANCE} in test loss); the largest difference of a test probability is "
+        f"{apart:.4f}. "
         f"The common recipe ran {'with' if theirs['xla'] else 'without'} XLA, as Keras or the "
         "options chose; the study, deterministic, runs without."
     )
+
+
+def _verdict(wrong: list[str]) -> str:
+    return "Both sides DISAGREE. " + ". ".join(wrong) if wrong else "Both sides agree"
 
 
 def _network_text(machine: dict[str, Any], ours: dict[str, Any]) -> str:

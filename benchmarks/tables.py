@@ -1,6 +1,9 @@
 """The benchmark's results as tables, and whether both sides agree."""
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,6 +86,46 @@ def _column(result: Mapping[str, Any]) -> dict[str, float]:
         "activations and pixels on disk, MB": result.get("stored_bytes", np.nan) / 1e6,
         **result["scores"],
     }
+
+
+def folds_table(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any] | None, trainings: int
+) -> pd.DataFrame:
+    """Seconds of a cross-validation: what is shared, a further training, and all of them.
+
+    The start of the processes is not counted on either side.
+    """
+    seconds = ours["seconds"]
+    shared = sum(seconds[name] for name in _SHARED)
+    each = [value for name, value in seconds.items() if name.startswith("training ")]
+    one = np.nan
+    if theirs:
+        one = sum(theirs["seconds"].values()) - theirs["seconds"]["start-up"]
+    rows = [
+        ("shared by all trainings, s", shared, np.nan),
+        ("a further training, s", sum(each) / len(each), one),
+        (f"all {trainings} trainings, s", shared + sum(each), trainings * one),
+        ("peak memory, MB", ours["peak_memory_mb"], theirs["peak_memory_mb"] if theirs else np.nan),
+    ]
+    table = pd.DataFrame(rows, columns=["measure", OURS, THEIRS])
+    return table.assign(ratio=table[THEIRS] / table[OURS])
+
+
+def first_figures(folder: Path) -> pd.DataFrame:
+    """Seconds to the first figure, and to the end, of every executed notebook in a folder."""
+    rows = []
+    for path in sorted(folder.glob("*.ipynb")):
+        notebook = json.loads(path.read_text())
+        known = notebook["metadata"]["papermill"]
+        start = datetime.fromisoformat(known["start_time"])
+        ends = [
+            datetime.fromisoformat(cell["metadata"]["papermill"]["end_time"])
+            for cell in notebook["cells"]
+            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+        ]
+        first = (min(ends) - start).total_seconds() if ends else np.nan
+        rows.append((path.stem, first, known["duration"]))
+    return pd.DataFrame(rows, columns=["notebook", "first figure, s", "all, s"])
 
 
 def machine_table(machine: Mapping[str, Any], ours: Mapping[str, Any]) -> pd.DataFrame:

@@ -52,16 +52,12 @@ def work(net: network.keras.Model, job: dict, rows: pd.DataFrame, cut: str) -> d
     }
 
 
-def main() -> None:
-    """Run the phases one after the other and write what they took and answered."""
-    job = read_job()
-    rows, cache = pd.read_csv(job["rows"]), Path(job["scratch"]) / "cache"
-    clock = Clock()
-    net = build(job)
-    clock.seconds["start-up"] = time.time() - job["started"]
-    save_initial(net, job["initial"])
+def compute_body(
+    net: network.keras.Model, job: dict, rows: pd.DataFrame, clock: Clock
+) -> recipe.FrozenBody:
+    """Decode the images and store what the frozen layers say of them, a phase each."""
+    cache = Path(job["scratch"]) / "cache"
     options = {"cache": cache, "batch": job["batch_size"]}
-
     with clock.phase("decode"):
         images = catalog.decode_all(job["folder"], rows, job["image_size"], cache)
     network.unfreeze_last(net, job["unfreeze_layers"])
@@ -69,28 +65,45 @@ def main() -> None:
     with clock.phase("prefix"):  # on its own first, so that `frozen_body` finds it in the store
         activations.of_images(net, cut, images, dtype="float16", **options)
     with clock.phase("pooled features"):
-        body = recipe.frozen_body(net, images, unfreeze_layers=job["unfreeze_layers"], **options)
+        return recipe.frozen_body(net, images, unfreeze_layers=job["unfreeze_layers"], **options)
 
-    histories = {}
-    for stage, inputs in {1: body.pooled, 2: body.prefix}.items():
+
+def training(
+    net: network.keras.Model, job: dict, body: recipe.FrozenBody
+) -> recipe.TwoStageTraining:
+    """Both stages of the job."""
+    settings = {stage: stage_settings(job, stage) for stage in (1, 2)}
+    layers = job["unfreeze_layers"]
+    return recipe.TwoStageTraining(net, body, unfreeze_layers=layers, settings=settings)
+
+
+def columns(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Targets, weights and split of the rows."""
+    return rows["target"].to_numpy(), rows["weight"].to_numpy(), rows["split"].to_numpy(str)
+
+
+def main() -> None:
+    """Run the phases one after the other and write what they took and answered."""
+    job = read_job()
+    rows = pd.read_csv(job["rows"])
+    clock = Clock()
+    net = build(job)
+    clock.seconds["start-up"] = time.time() - job["started"]
+    save_initial(net, job["initial"])
+    body = compute_body(net, job, rows, clock)
+    both, histories = training(net, job, body), {}
+    for stage in (1, 2):
+        checkpoint = Path(job["scratch"]) / f"stage{stage}.npz"
         with clock.phase(f"stage {stage}"):
-            outcome = recipe.run_stage(
-                net,
-                inputs,
-                rows["target"].to_numpy(),
-                rows["weight"].to_numpy(),
-                rows["split"].to_numpy(str),
-                unfreeze_layers=0 if stage == 1 else job["unfreeze_layers"],
-                settings=stage_settings(job, stage),
-                checkpoint=Path(job["scratch"]) / f"stage{stage}.npz",
-            )
+            outcome = both.run_stage(stage, *columns(rows), checkpoint)
         histories[f"stage {stage}"] = outcome.history.drop(columns="best").to_dict("list")
+    stores = (Path(job["scratch"]) / "cache").rglob("rows.bin")
     write_result(
         job,
         seconds=clock.seconds,
-        cut=cut,
-        multiply_adds=work(net, job, rows, cut),
-        stored_bytes=sum(path.stat().st_size for path in cache.rglob("rows.bin")),
+        cut=body.prefix.layer,
+        multiply_adds=work(net, job, rows, body.prefix.layer),
+        stored_bytes=sum(path.stat().st_size for path in stores),
         history=histories,
         test_probabilities=outcome.probabilities[rows["split"] == "test"].tolist(),
     )

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (0 good, 1 a told problem, 2 wrong usage)."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        return options.answer(options)
     except StudyError as error:
         print(f"kidneyct: {error}", file=sys.stderr)
         return 1
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--data", help="folder of class sub-folders")
     command.add_argument("--external", help="folder of external images for notebook 06")
     command.add_argument("--seed", type=int, help="another seed; its results get their own folder")
-    command.set_defaults(run=_reproduce)
+    command.set_defaults(answer=_reproduce)
 
     command = commands.add_parser(
         "predict",
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the model trained on which split (default: patient)",
     )
     command.add_argument("--model", type=Path, help="a .keras file instead of a study's")
-    command.set_defaults(run=_predict)
+    command.set_defaults(answer=_predict)
 
     command = commands.add_parser(
         "compare",
@@ -68,14 +68,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("a", type=Path, metavar="OUTPUTS_A")
     command.add_argument("b", type=Path, metavar="OUTPUTS_B")
-    command.set_defaults(run=_compare)
+    command.set_defaults(answer=_compare)
+
+    command = commands.add_parser(
+        "verify",
+        help="run the phantom study anew and compare it with its reference",
+        description="Runs the phantom study from nothing in .cache/verify and compares every "
+        "metric and table cell with outputs/phantom/reference: exactly on the kind of machine that "
+        "the reference comes from, else within a tolerance. Exit status 1 if anything moved.",
+    )
+    command.add_argument(
+        "--run", type=Path, metavar="OUTPUTS", help="a finished run, not a new one"
+    )
+    command.add_argument("--keep", action="store_true", help="make this run the reference")
+    command.set_defaults(answer=_verify)
     return parser
 
 
 def _reproduce(options: argparse.Namespace) -> int:
     from kidneyct_lib import params, report, runs, study
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the kernel ends too
+    _end_on_sigterm()
     file = runs.project_root() / "params" / f"{options.study}.yaml"
     values = params.load(file)
     folders = {
@@ -108,8 +121,35 @@ def _compare(options: argparse.Namespace) -> int:
     from kidneyct_lib.comparison import compare_runs
 
     moved = compare_runs(options.a, options.b)
-    print("No metric and no table differs." if moved.empty else moved.to_string(index=False))
+    print("No metric and no table differs." if moved.empty else _as_text(moved))
     return int(not moved.empty)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from kidneyct_lib import runs, verification
+
+    _end_on_sigterm()
+    reference = runs.project_root() / verification.REFERENCE
+    run = runs.Run(options.run) if options.run else verification.rerun()
+    if options.keep:
+        verification.keep(run, reference)
+        print(f"{reference} now holds the metrics and tables of {run.folder}.")
+        return 0
+    verdict = verification.check(run, reference)
+    how = f"within {verdict.tolerance:g}" if verdict.tolerance else "exactly"
+    if verdict.moved.empty:
+        print(f"All {verdict.files} files of {run.folder} equal the reference {how}.")
+        return 0
+    print(f"Moved against {reference} (a), compared {how}:\n{_as_text(verdict.moved)}")
+    return 1
+
+
+def _as_text(table) -> str:
+    return table.to_string(index=False, max_colwidth=60)
+
+
+def _end_on_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the kernel ends too
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ import pandas as pd
 PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow")
 PACKAGES += ("opencv-python-headless", "papermill", "kidneyct")
 
+DECISIVE = ("processor", "cpus", "python", "keras_backend")
+"""Facts of a machine on which the last digits of a result depend."""
+
 # Modules that only start, describe or check a run; changing them changes no result.
 _NOT_IN_RESULTS = {"cli.py", "study.py", "report.py", "comparison.py", "verification.py"}
 

@@ -1,5 +1,6 @@
 """The published two-stage recipe, on activations that are computed once for all its uses."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -64,45 +65,83 @@ def frozen_body(
     return FrozenBody(prefix, pooled)
 
 
-def run_stage(
-    net: keras.Model,
-    inputs: Activations,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    split: np.ndarray,
-    *,
-    unfreeze_layers: int,
-    settings: StageSettings,
-    checkpoint: Path,
-) -> Stage:
-    """Train the head and the last layers of the backbone, then predict every image.
+class TwoStageTraining:
+    """The published recipe on one network, trained on as many splits as are wanted.
 
-    Stage 1 of the published recipe unfreezes no layer and sees `FrozenBody.pooled`; stage 2 goes
-    on with the same network, unfreezes the last 50 and sees `FrozenBody.prefix`.
+    The network is built and each stage traced once; every split starts from the initial weights.
 
     Parameters
     ----------
     net : keras.Model
-        As built by `network.build`; holds the weights of the best epoch afterwards.
-    inputs : Activations
-        Stored output of a frozen layer of an equal network.
-    targets : int array (N,)
-        Index of the true class.
-    weights : float array (N,)
-        Weight of each image in the training loss.
-    split : str array (N,)
-        "train", "validation" or "test"; the test part is only predicted.
+        As built by `network.build`; holds the weights of the last trained stage afterwards.
+    body : FrozenBody
+        Activations of an equal network.
     unfreeze_layers : int
-        Layers of the backbone to train, counted from its end.
-    settings : StageSettings
-        How to train.
-    checkpoint : Path
-        File of the stage's state.
+        Layers of the backbone, counted from its end, that stage 2 trains; stage 1 trains none.
+    settings : mapping of int to StageSettings
+        How stages 1 and 2 train.
     """
-    network.unfreeze_last(net, unfreeze_layers)
-    model = network.part(net, inputs.layer, None)
-    parts = {name: np.flatnonzero(split == name) for name in ("train", "validation")}
-    history = train_stage(
-        model, inputs, targets, weights, **parts, settings=settings, checkpoint=checkpoint
-    )
-    return Stage(history, predict(model, inputs, np.arange(len(targets))))
+
+    def __init__(
+        self,
+        net: keras.Model,
+        body: FrozenBody,
+        *,
+        unfreeze_layers: int,
+        settings: Mapping[int, StageSettings],
+    ) -> None:
+        self.net = net
+        self._initial = net.get_weights()
+        self._inputs = {1: body.pooled, 2: body.prefix}
+        self._layers = {1: 0, 2: unfreeze_layers}
+        self._settings = settings
+        self._models = {
+            stage: network.part(net, inputs.layer, None) for stage, inputs in self._inputs.items()
+        }
+
+    def train(
+        self, targets: np.ndarray, weights: np.ndarray, split: np.ndarray, checkpoints: Path
+    ) -> dict[int, Stage]:
+        """Train both stages on one split, from the initial weights; the outcome of each.
+
+        Parameters
+        ----------
+        targets : int array (N,)
+            Index of the true class.
+        weights : float array (N,)
+            Weight of each image in the training loss.
+        split : str array (N,)
+            "train", "validation" or "test"; the test part is only predicted.
+        checkpoints : Path
+            Beginning of the file names of the stages' states.
+        """
+        self.net.set_weights(self._initial)
+        return {
+            stage: self.run_stage(
+                stage, targets, weights, split, Path(f"{checkpoints}-stage{stage}.npz")
+            )
+            for stage in self._inputs
+        }
+
+    def run_stage(
+        self,
+        stage: int,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        split: np.ndarray,
+        checkpoint: Path,
+    ) -> Stage:
+        """Train one stage, going on from the network's present weights; predict every image."""
+        network.unfreeze_last(self.net, self._layers[stage])
+        model, inputs = self._models[stage], self._inputs[stage]
+        history = train_stage(
+            model,
+            inputs,
+            targets,
+            weights,
+            train=np.flatnonzero(split == "train"),
+            validation=np.flatnonzero(split == "validation"),
+            settings=self._settings[stage],
+            checkpoint=checkpoint,
+        )
+        return Stage(history, predict(model, inputs, np.arange(len(targets))))

@@ -72,7 +72,9 @@ def train_stage(
     Parameters
     ----------
     model : keras.Model
-        Inputs to class probabilities; what may train is marked already.
+        Inputs to class probabilities; what may train is marked already. Compiled here at the first
+        call; a model that is trained again keeps its traced functions, which saves seconds and
+        hundreds of MB, so what may train must then be the same.
     inputs : Rows
         One row an image of the catalog.
     targets : int array (N,)
@@ -99,13 +101,7 @@ def train_stage(
     if not len(train) or not len(validation):
         raise StudyError(f"{settings.name}: the training or the validation part has no images.")
     identity = _identity(model, inputs, targets, weights, train, validation, settings)
-    model.compile(
-        optimizer=keras.optimizers.Adam(settings.learning_rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        weighted_metrics=[],
-    )
-    model.optimizer.build(model.trainable_variables)
+    _start_optimizer(model, settings.learning_rate)
     state = _State.resume(checkpoint, identity, model)
     bar = tqdm(total=settings.epochs, initial=len(state.history), desc=settings.name, unit="epoch")
     with bar:
@@ -138,6 +134,20 @@ def predict(model: keras.Model, inputs: Rows, rows: np.ndarray, *, batch: int = 
     parts = [model.predict_on_batch(inputs[chunk]) for chunk in _chunks(rows, batch)]
     probabilities = np.concatenate(parts).astype(np.float64)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def _start_optimizer(model: keras.Model, learning_rate: float) -> None:
+    if not model.compiled:
+        model.compile(
+            optimizer=keras.optimizers.Adam(learning_rate),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            weighted_metrics=[],
+        )
+        model.optimizer.build(model.trainable_variables)
+    for variable in model.optimizer.variables:
+        variable.assign(keras.ops.zeros_like(variable))
+    model.optimizer.learning_rate = learning_rate
 
 
 def _train_epoch(model, inputs, targets, weights, order, batch_size) -> dict[str, float]:

@@ -1,12 +1,14 @@
 """The benchmark's counting, tables and agreement check; nothing here is timed."""
 
+import json
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import bench, multiply_adds, tables
-from kidneyct_lib import network
+from benchmarks import bench, job, multiply_adds, tables
+from kidneyct_lib import network, phantom
 
 N = 50
 
@@ -107,6 +109,35 @@ OURS = side(1, "decode", "prefix", "pooled features", "stage 1", "stage 2", stor
 THEIRS = side(10, "stage 1", "stage 2", "test predictions")
 
 
+def test_folds_table_shares_once_and_counts_the_common_recipe_every_time():
+    ours = side(1, "decode", "prefix", "pooled features", "training 1", "training 2")
+    theirs = side(10, "stage 1", "stage 2", "test predictions")
+    table = tables.folds_table(ours, theirs, 2).set_index("measure")
+    assert table.loc["shared by all trainings, s", tables.OURS] == 2 + 3 + 4
+    further = table.loc["a further training, s"]
+    assert (further[tables.OURS], further[tables.THEIRS]) == (5.5, 90)
+    whole = table.loc["all 2 trainings, s"]
+    assert (whole[tables.OURS], whole[tables.THEIRS], whole["ratio"]) == (20, 180, 9)
+    assert tables.folds_table(ours, None, 2)["ratio"].isna().all()
+
+
+def test_first_figures_are_counted_from_the_start_of_the_notebook(tmp_path):
+    def cell(end, **data):
+        times = {"papermill": {"end_time": f"2026-01-01T00:00:{end}"}}
+        return {"metadata": times, "outputs": [{"data": data}]}
+
+    cells = [cell("05.0", **{"text/plain": ""}), cell("07.5", **{"image/png": ""})]
+    cells += [{"metadata": {}}, cell("09.0", **{"image/png": ""})]
+    times = {"start_time": "2026-01-01T00:00:01.0", "duration": 11.5}
+    notebook = {"metadata": {"papermill": times}, "cells": cells}
+    (tmp_path / "02_b.ipynb").write_text(json.dumps(notebook))
+    (tmp_path / "01_a.ipynb").write_text(json.dumps(notebook | {"cells": cells[:1]}))
+    table = tables.first_figures(tmp_path)
+    assert table["first figure, s"].isna().tolist() == [True, False]
+    assert tuple(table.iloc[1]) == ("02_b", 6.5, 11.5)
+    assert tables.first_figures(tmp_path / "nowhere").empty
+
+
 def test_study_table_sums_phases_and_divides_sides():
     table = tables.study_table(OURS, THEIRS, {"prefix": 30, "stage 2": 600}).set_index("measure")
     assert table.loc["stage 1, s", "ratio"] == 20 / 5
@@ -151,13 +182,13 @@ def test_markdown_rounds_and_leaves_missing_cells_blank():
     ]
 
 
-def test_rows_are_spread_over_classes_and_weighed_by_the_training_part(tmp_path):
-    from kidneyct_lib import params, phantom
-
-    settings = params.load(bench.ROOT / "params" / "phantom.yaml")
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """The job on a small cohort with three folds."""
+    folder = tmp_path_factory.mktemp("bench")
     phantom.write_cohort(
-        tmp_path / "cohort",
-        classes=settings.classes,
+        folder / "cohort",
+        classes=["Cyst", "Normal", "Stone", "Tumor"],
         patients_per_class=4,
         slices_per_patient=(3, 3),
         seed=1,
@@ -165,9 +196,26 @@ def test_rows_are_spread_over_classes_and_weighed_by_the_training_part(tmp_path)
         scanner="A",
         size=64,
     )
-    rows = bench.chosen_rows(tmp_path / "cohort", settings, 40)
-    assert rows["label"].value_counts().to_dict() == dict.fromkeys(settings.classes, 10)
+    (folder / "scratch").mkdir()
+    given = ["--data", str(folder / "cohort"), "--images", "40", "--folds", "3", "--epochs2", "2"]
+    return job.prepare(bench.parse(given), folder / "scratch")
+
+
+def test_rows_are_spread_over_classes_and_weighed_by_the_training_part(prepared):
+    rows, classes = pd.read_csv(prepared["rows"]), prepared["classes"]
+    assert rows["label"].value_counts().to_dict() == dict.fromkeys(classes, 10)
     train = rows[rows["split"] == "train"]
     assert train["weight"].mean() == pytest.approx(1)
     assert set(rows["split"]) == {"train", "validation", "test"}
-    assert [settings.classes[i] for i in rows["target"]] == rows["label"].tolist()
+    assert [classes[i] for i in rows["target"]] == rows["label"].tolist()
+    assert prepared["stage2_epochs"] == 2
+
+
+def test_every_image_is_tested_once_in_the_folds_of_each_scheme(prepared):
+    assert len(prepared["splits"]) == 6
+    for scheme in ("slice", "patient"):
+        files = [path for path in prepared["splits"] if path.endswith(f"-{scheme}.csv")]
+        parts = [pd.read_csv(path).query("split == 'test'")["path"] for path in files]
+        tested = pd.concat(parts)
+        assert tested.is_unique
+        assert set(tested) == set(pd.read_csv(prepared["rows"])["path"])

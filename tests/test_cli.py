@@ -109,7 +109,7 @@ def test_a_study_without_a_model_says_how_to_make_one(in_project, picture, capsy
     assert "make reproduce" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["predict"], ["reproduce"], ["compare"]])
+@pytest.mark.parametrize("command", [[], ["predict"], ["reproduce"], ["compare"], ["verify"]])
 def test_every_help_text_opens(command, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([*command, "--help"])

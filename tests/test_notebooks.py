@@ -170,6 +170,9 @@ def test_the_report_is_one_page_with_both_numbers_and_says_it_is_untrained(run):
 @pytest.mark.slow
 def test_provenance_covers_every_notebook_and_parameter(run, values):
     known = run.provenance()
+    for role in ("data", "external"):
+        assert known[role]["sha256"]
+    assert len(known["initial_weights_sha256"]) == 64
     assert set(known["notebooks"]) == {notebook.stem for notebook in NOTEBOOKS}
     used = set(params.Params.model_fields) - {"study", "expected_minutes"}
     assert set(known["parameters"]) == used

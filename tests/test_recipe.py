@@ -73,6 +73,22 @@ def test_nothing_is_computed_twice(build, images, cache, body, monkeypatch):
     np.testing.assert_array_equal(again.pooled[np.arange(N)], body.pooled[shuffled])
 
 
+@pytest.mark.parametrize("share", [0, 0.4])
+def test_a_capped_store_gives_the_same_activations(net, images, body, tmp_path, share):
+    row_bytes = body.prefix.store.row_bytes
+    most = share * N * row_bytes / 1e9
+    capped = recipe.frozen_body(
+        net, images, unfreeze_layers=50, cache=tmp_path, batch=5, most_gb=most
+    )
+    file = capped.prefix.store.folder / "rows.bin"
+    assert file.exists() == bool(share)
+    if share:
+        assert file.stat().st_size == int(share * N) * row_bytes
+    rows = np.array([23, 0, 11, 1])
+    assert relative_error(capped.prefix[rows], body.prefix[rows]) < 2e-3
+    assert relative_error(capped.pooled[rows], body.pooled[rows]) < 2e-3
+
+
 def test_other_weights_have_another_store(build, images, cache, body):
     other = build()
     kernel = other.get_layer("conv1_conv").kernel
@@ -112,24 +128,21 @@ def test_stage_one_from_the_store_equals_stage_one_through_the_whole_network(
     np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-3)
 
 
-def test_a_stage_predicts_every_image_and_changes_only_what_it_may(build, body, tmp_path):
-    net = build()
-    before = {variable.path: np.array(variable) for variable in net.variables}
-    for stage, layers, inputs in ((1, 0, body.pooled), (2, 50, body.prefix)):
-        outcome = recipe.run_stage(
-            net,
-            inputs,
-            TARGETS,
-            np.ones(N),
-            SPLIT,
-            unfreeze_layers=layers,
-            settings=SETTINGS,
-            checkpoint=tmp_path / f"{stage}.npz",
-        )
+@pytest.fixture
+def both(build, body):
+    return recipe.TwoStageTraining(
+        build(), body, unfreeze_layers=50, settings={1: SETTINGS, 2: SETTINGS}
+    )
+
+
+def test_a_stage_predicts_every_image_and_changes_only_what_it_may(both, tmp_path):
+    before = {variable.path: np.array(variable) for variable in both.net.variables}
+    for stage in (1, 2):
+        outcome = both.run_stage(stage, TARGETS, np.ones(N), SPLIT, tmp_path / f"{stage}.npz")
         assert outcome.probabilities.shape == (N, 2)
         moved = {
             variable.path
-            for variable in net.variables
+            for variable in both.net.variables
             if not np.array_equal(before[variable.path], np.array(variable))
         }
         body_moved = {path for path in moved if path.startswith("conv")}
@@ -140,3 +153,18 @@ def test_a_stage_predicts_every_image_and_changes_only_what_it_may(build, body, 
         else:
             assert {path[:5] for path in body_moved} == {"conv4", "conv5"}
             assert not any("block5_1_conv" in path and "conv4" in path for path in body_moved)
+
+
+def test_a_training_owes_nothing_to_the_one_before_it(both, build, body, tmp_path):
+    """One network trained on two splits in turn, against a new network for each."""
+    other = np.roll(SPLIT, 6)
+    both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "first")
+    again = both.train(TARGETS, np.ones(N), other, tmp_path / "second")
+    settings = {1: SETTINGS, 2: SETTINGS}
+    alone = recipe.TwoStageTraining(build(), body, unfreeze_layers=50, settings=settings)
+    new = alone.train(TARGETS, np.ones(N), other, tmp_path / "alone")
+    for stage in (1, 2):
+        np.testing.assert_array_equal(again[stage].probabilities, new[stage].probabilities)
+        assert again[stage].history.equals(new[stage].history)
+    pairs = zip(both.net.get_weights(), alone.net.get_weights(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)

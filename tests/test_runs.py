@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from kidneyct_lib import provenance
 from kidneyct_lib.errors import StudyError
 from kidneyct_lib.runs import Run, open_run
 
@@ -92,35 +90,6 @@ def test_parameters_of_several_notebooks_are_merged_and_hashed(run):
     known = run.provenance()
     assert known["parameters"] == {"seed": 3, "bootstrap": 10}
     assert known["parameters_sha256"] != before
-
-
-def test_the_data_hash_changes_with_any_image(run, tmp_path):
-    table = pd.DataFrame({"path": ["a"], "label": ["Cyst"], "sha256": ["1"]})
-    hashes = set()
-    for changed in (table, table.assign(sha256="2"), table.assign(label="Stone")):
-        run.record_images("data", tmp_path, changed)
-        hashes.add(run.provenance()["data"]["sha256"])
-    assert len(hashes) == 3
-    assert run.data_folder == tmp_path
-
-
-def test_the_git_state_tells_commit_and_dirt(tmp_path, monkeypatch):
-    def git(*arguments):
-        subprocess.run(["git", *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-    (tmp_path / "params").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert provenance.git_state(tmp_path) == {"commit": None, "dirty": None}
-    git("init")
-    git("config", "user.email", "a@b.c")
-    git("config", "user.name", "n")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
-    git("commit", "-m", "first")
-    assert provenance.git_state(tmp_path)["dirty"] is False
-    assert len(provenance.git_state(tmp_path)["commit"]) == 40
-    (tmp_path / "file").write_text("2")
-    assert provenance.git_state(tmp_path)["dirty"] is True
 
 
 def test_relative_folders_start_at_the_projects_root(tmp_path, monkeypatch):

@@ -109,3 +109,23 @@ def test_a_disk_too_small_is_refused_before_anything_is_computed(tmp_path, monke
     with pytest.raises(StudyError, match="larger disk"):
         store.fill(list("ab"), computer, batch=2, label="rows")
     assert computer.asked == []
+
+
+@pytest.mark.parametrize(("most_rows", "held"), [(0, ""), (2.9, "ab"), (4, "abcd"), (9, "abcd")])
+def test_a_store_grows_no_further_than_it_may(tmp_path, most_rows, held):
+    store, computer = RowStore(tmp_path, (2, 3), np.float32), Computer("abcd")
+    store.fill("abcd", computer, batch=3, label="rows", most_bytes=most_rows * store.row_bytes)
+    assert "".join(computer.asked) == held
+    assert store.holds("abcd").tolist() == [key in held for key in "abcd"]
+    store.fill("dcba", computer, batch=3, label="rows", most_bytes=4 * store.row_bytes)
+    assert store.holds("abcd").all()
+
+
+def test_a_damaged_row_that_finds_no_room_is_not_held(tmp_path):
+    filled(tmp_path, list("abc"))
+    with (tmp_path / "rows.bin").open("r+b") as values:
+        values.seek(24 + 3)
+        values.write(b"\xff")
+    store = RowStore(tmp_path, (2, 3), np.float32)
+    store.fill("abc", Computer("abc"), batch=1, label="rows", most_bytes=3 * store.row_bytes)
+    assert store.holds("abc").tolist() == [True, False, True]

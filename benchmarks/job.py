@@ -1,0 +1,91 @@
+"""The job that both sides of the benchmark do: images, splits, class weights, settings."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kidneyct_lib import catalog, cross_validation, groups, params, sources, splits
+
+ROOT = Path(__file__).parents[1]
+SLICES = 4  # a generated patient
+
+
+def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """Get the images, choose and split them.
+
+    In the job, `rows` names the table of one split by slice, `splits` those of every fold by both
+    schemes: path, label, sha256, split, target (index of the class), weight.
+    """
+    epochs = {"stage1_epochs": options.epochs1, "stage2_epochs": options.epochs2}
+    settings = params.load(ROOT / "params" / "phantom.yaml", folds=options.folds or 1, **epochs)
+    folder = options.data or sources.obtain(
+        "phantom",
+        None,
+        cache=ROOT / settings.cache_folder,
+        classes=settings.classes,
+        patients=-(-options.images // (SLICES * len(settings.classes))),
+        slices=[SLICES, SLICES],
+        size=settings.phantom_size,
+        seed=settings.seed,
+    )
+    table = choose(catalog.index_folder(folder, settings.classes).table, settings, options.images)
+    fractions = {
+        "test_fraction": settings.test_fraction,
+        "validation_fraction": settings.validation_fraction,
+        "seed": settings.seed,
+    }
+    rows = as_rows(table, splits.slice_split(table, **fractions).to_numpy(), settings)
+    rows.to_csv(scratch / "rows.csv", index=False)
+    apart = scratch / "folds"
+    apart.mkdir()
+    files = []
+    if options.folds:
+        table["group"] = recover_groups(table, folder, settings, scratch)
+        dealt = cross_validation.study_splits(table, folds=options.folds, **fractions)
+        for fold, parts in dealt.groupby("fold"):
+            for scheme in cross_validation.UNITS:
+                files.append(str(apart / f"fold{fold}-{scheme}.csv"))
+                as_rows(table, parts[scheme].to_numpy(), settings).to_csv(files[-1], index=False)
+    return settings.model_dump() | {
+        "folder": str(folder.resolve()),
+        "rows": str(scratch / "rows.csv"),
+        "splits": files,
+        "scratch": str(scratch),
+        "folds_scratch": str(apart),
+        "initial": str(scratch / "initial.npz"),
+        "synthetic_files": options.synthetic_files,
+        "baseline_xla": options.baseline_xla,
+    }
+
+
+def choose(table: pd.DataFrame, settings: params.Params, count: int) -> pd.DataFrame:
+    """About `count` images of a catalog, evenly over the classes."""
+    each = max(3, count // len(settings.classes))
+    parts = [
+        rows.sample(min(each, len(rows)), random_state=settings.seed)
+        for _, rows in table.groupby("label")
+    ]
+    return pd.concat(parts).sort_index().reset_index(drop=True)
+
+
+def as_rows(table: pd.DataFrame, split: np.ndarray, settings: params.Params) -> pd.DataFrame:
+    """The images with their part, target and the class weight of the training part."""
+    weights = splits.class_weights(table["label"][split == "train"], settings.classes)
+    return table[["path", "label", "sha256"]].assign(
+        split=split,
+        target=table["label"].map(settings.classes.index),
+        weight=table["label"].map(weights),
+    )
+
+
+def recover_groups(
+    table: pd.DataFrame, folder: Path, settings: params.Params, scratch: Path
+) -> np.ndarray:
+    """Group of each image, as notebook 03 recovers it."""
+    images = catalog.decode_all(folder, table, settings.image_size, scratch / "grouping")
+    thumbs = groups.thumbnails(images, settings.thumbnail_size)
+    edges = groups.near_duplicates(thumbs, settings.group_threshold, block=2048)
+    return groups.find_groups(len(table), edges, settings.group_threshold)
