@@ -79,7 +79,7 @@ class TwoStageTraining:
     unfreeze_layers : int
         Layers of the backbone, counted from its end, that stage 2 trains; stage 1 trains none.
     settings : mapping of int to StageSettings
-        How stages 1 and 2 train.
+        How each stage trains: both, or stage 1 alone.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class TwoStageTraining:
         self._layers = {1: 0, 2: unfreeze_layers}
         self._settings = settings
         self._models = {
-            stage: network.part(net, inputs.layer, None) for stage, inputs in self._inputs.items()
+            stage: network.part(net, self._inputs[stage].layer, None) for stage in settings
         }
 
     def train(
         self, targets: np.ndarray, weights: np.ndarray, split: np.ndarray, checkpoints: Path
     ) -> dict[int, Stage]:
-        """Train both stages on one split, from the initial weights; the outcome of each.
+        """Train the stages in turn on one split, from the initial weights; the outcome of each.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class TwoStageTraining:
             stage: self.run_stage(
                 stage, targets, weights, split, Path(f"{checkpoints}-stage{stage}.npz")
             )
-            for stage in self._inputs
+            for stage in self._settings
         }
 
     def run_stage(
