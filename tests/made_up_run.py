@@ -147,7 +147,12 @@ def _audit(run):
     row = {"model": "pixel kNN", "scheme": "patient", "accuracy": 0.4321}
     leakage = pd.DataFrame([row | {"accuracy_low": 0.3, "accuracy_high": 0.5}])
     run.write_table("leakage", leakage)
-    run.write_metrics("leakage", {"models": leakage.to_dict("records")})
+    told = {"slice": {"accuracy": 0.987}, "patient": {"accuracy": 0.254}}
+    run.write_metrics(
+        "leakage",
+        {"folds_note": "the study's own 3 folds", "chance": {"uniform": 0.25}}
+        | {"models": {"pixel kNN": told}, "controls": {"labels by group": told}},
+    )
     _finish(run)
     _begin(run, "08_robustness_and_calibration", {})
     run.write_metrics("calibration", {"ece": 0.1})

@@ -170,7 +170,9 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     ends = f"{row.accuracy:.3f} ({row.accuracy_low:.3f} to {row.accuracy_high:.3f})"
     wilson = f"{row.accuracy_wilson_low:.3f} to {row.accuracy_wilson_high:.3f}"
     assert is_row([f"{row.n:,}", str(row.groups), ends, wilson], page.cells)
-    assert is_row(["pixel kNN", "by patient", "0.432 (0.300 to 0.500)"], page.cells)
+    assert is_row(
+        ["Most similar training picture", "by patient", "0.432 (0.300 to 0.500)"], page.cells
+    )
     assert is_row(["by patient", "0.062"], page.cells)
     assert "0.123" not in page.cells  # of the first stage: in the file alone
     assert "1 more in tables/calibration.csv" in page.text
@@ -381,10 +383,10 @@ def test_a_table_as_text():
             "recall_Odd Name": [1.0, 0.0],
         }
     )
-    found = shown(table, {"slice": "by slice", "few_groups": "Note"})
+    found = shown(table, {"headers": {"few_groups": "Note"}, "cells": {"slice": "by slice"}})
     assert found.headers == [
         "Model name",
-        "Score (95 % interval)",
+        "Score",
         "Other",
         "N",
         "Note",
@@ -395,10 +397,14 @@ def test_a_table_as_text():
         ["by slice", "0.123 (0.100 to 0.200)", "0.500 to 0.750", "12,345", few, "1.000"],
         ["b", "–", "1.000 to 1.000", "7", "", "0.000"],
     ]
+    assert found.intervals
     assert found.numeric == [False, True, True, True, False, True]
-    unmarked = shown(table.assign(few_groups=False), {})
+    nothing = {"headers": {}, "cells": {}}
+    means = pd.DataFrame({"size": [2.5, 4.0], "n": [2.0, np.nan], "right": [True, False]})
+    assert shown(means, nothing).rows == [["2.500", "2", "yes"], ["4.000", "–", "no"]]
+    unmarked = shown(table.assign(few_groups=False), nothing)
     assert "Few groups" not in unmarked.headers
-    assert shown(pd.concat([table] * 50), {}).left_out == 40
+    assert shown(pd.concat([table] * 50), nothing).left_out == 40
 
 
 def test_a_picture_keeps_its_size_and_its_grays(tmp_path):

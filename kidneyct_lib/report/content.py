@@ -37,7 +37,6 @@ def page(run: Run) -> str:
     )
     templates.filters |= {"percent": _percent, "number": _number, "listing": _listing}
     told = facts(saved) | {"saved": saved, "sections": sections}
-    told |= {"style": Markup((files(__package__) / "page/style.css").read_text())}
 
     def say(text: str) -> Markup:
         """Fill the facts into a text of the YAML files."""
@@ -56,6 +55,7 @@ def page(run: Run) -> str:
         "links": links,
         "wanted": wanted,
         "figures": _figures_by_section(saved, sections),
+        "style": Markup((files(__package__) / "page/style.css").read_text("utf-8")),
     }
     told |= {name: _text(name) for name in ("model_card", "datasheet", "tripod_ai", "claim")}
     return templates.get_template("page.html.j2").render(told)
@@ -73,7 +73,6 @@ def facts(saved: Saved) -> dict[str, Any]:
         "p": parameters,
         "classes": parameters["classes"],
         "data": known["data"],
-        "metrics": metrics,
         "new": metrics[_NEW],
         "published": metrics[_PUBLISHED],
         "schemes": _text("schemes"),
@@ -85,6 +84,7 @@ def facts(saved: Saved) -> dict[str, Any]:
             "name": largest,
             "share": per_class[largest]["support"] / metrics[_NEW]["n"],
         },
+        "few_limit": FEW_GROUPS,
         "few": {n: c["groups"] for n, c in per_class.items() if c["groups"] < FEW_GROUPS},
     }
 
@@ -156,7 +156,7 @@ def _link(saved: Saved, sections: list[dict], target: str) -> Link | None:
 
 
 def _text(name: str) -> Any:
-    return yaml.safe_load((files(__package__) / f"page/{name}.yaml").read_text())
+    return yaml.safe_load((files(__package__) / f"page/{name}.yaml").read_text("utf-8"))
 
 
 def _percent(value: float, digits: int = 1) -> str:

@@ -12,7 +12,7 @@ def data_address(path: Path) -> str:
     with Image.open(path) as picture:
         reduced = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small = io.BytesIO()
-    reduced.save(small, "PNG", optimize=True)
+    reduced.save(small, "PNG")
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
 
 

@@ -27,10 +27,10 @@ class Saved:
     run
         A finished run.
     names
-        Headers and cells of tables that are not shown as they are saved.
+        ``headers`` and ``cells`` of tables that are not shown as they are saved.
     """
 
-    def __init__(self, run: Run, names: Mapping[str, str]) -> None:
+    def __init__(self, run: Run, names: Mapping[str, Mapping[str, str]]) -> None:
         self.run = run
         self._names = names
 

@@ -1,11 +1,12 @@
 """Saved tables in the form in which the page shows them: headers and cells of text."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 MOST_ROWS = 60
+MISSING = "–"
 
 
 class Shown(NamedTuple):
@@ -19,6 +20,8 @@ class Shown(NamedTuple):
         Cells of each row, as many as headers.
     numeric
         Whether a column holds numbers, which stand at the right.
+    intervals
+        Whether cells hold intervals.
     left_out
         Rows that the table has beyond those shown.
     """
@@ -26,51 +29,47 @@ class Shown(NamedTuple):
     headers: list[str]
     rows: list[list[str]]
     numeric: list[bool]
+    intervals: bool
     left_out: int
 
 
-def shown(table: pd.DataFrame, names: Mapping[str, str], missing: str = "–") -> Shown:
+def shown(table: pd.DataFrame, names: Mapping[str, Mapping[str, str]]) -> Shown:
     """Turn a saved table into text.
 
-    A number with the ends of its interval (`x`, `x_low`, `x_high`) becomes one cell, and the mark
-    `few_groups` a note.
+    A number with the ends of its interval (`x`, `x_low`, `x_high`) becomes one cell, the ends of an
+    interval without a number another, and the mark `few_groups` a note where any row has it.
 
     Parameters
     ----------
     table
         As saved.
     names
-        Header of each column, and text of each cell, that is not shown as it is saved.
-    missing
-        Text of an empty cell.
+        ``headers`` and ``cells`` that are not shown as they are saved.
     """
     head = table.head(MOST_ROWS)
+    ends = [c.removesuffix("_low") for c in head if c.endswith("_low")]
+    ends = [base for base in ends if f"{base}_high" in head]
     columns: dict[str, list[str]] = {}
     numeric = []
     for column in head:
         base = column.removesuffix("_low").removesuffix("_high")
-        alone = base not in head and f"{base}_low" in head and f"{base}_high" in head
-        if base != column and not (alone and column.endswith("_low")):
-            continue
-        header = names.get(base, _header(base))
         if column == "few_groups":
             if not head[column].any():
                 continue
             texts = ["fewer than ten groups" if few else "" for few in head[column]]
-        elif alone:
-            texts = _intervals(head, base, missing)
+        elif base in ends and base != column:
+            if base in head or column.endswith("_high"):
+                continue
+            texts = _intervals(head, base)
         else:
-            texts = [_text(value, names, missing) for value in head[column]]
-            if f"{column}_low" in head and f"{column}_high" in head:
-                ends = _intervals(head, column, missing)
-                texts = [
-                    a if a == missing else f"{a} ({b})" for a, b in zip(texts, ends, strict=True)
-                ]
-                header += " (95 % interval)"
-        columns[header] = texts
+            texts = _texts(head[column], names["cells"])
+            if column in ends:
+                both = zip(texts, _intervals(head, column), strict=True)
+                texts = [a if b == MISSING else f"{a} ({b})" for a, b in both]
+        columns[names["headers"].get(base, _header(base))] = texts
         numeric.append(pd.api.types.is_numeric_dtype(head[column]) and column != "few_groups")
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    return Shown(list(columns), rows, numeric, len(table) - len(head))
+    return Shown(list(columns), rows, numeric, bool(ends), len(table) - len(head))
 
 
 def _header(column: str) -> str:
@@ -79,16 +78,19 @@ def _header(column: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _intervals(table: pd.DataFrame, name: str, missing: str) -> list[str]:
-    ends = zip(table[f"{name}_low"], table[f"{name}_high"], strict=True)
-    return [f"{_text(low, {}, missing)} to {_text(high, {}, missing)}" for low, high in ends]
+def _intervals(table: pd.DataFrame, name: str) -> list[str]:
+    low, high = (_texts(table[f"{name}_{end}"], {}) for end in ("low", "high"))
+    pairs = zip(low, high, strict=True)
+    return [MISSING if MISSING in pair else " to ".join(pair) for pair in pairs]
 
 
-def _text(value: Any, names: Mapping[str, str], missing: str) -> str:
-    if isinstance(value, str):
-        return names.get(value, value) or missing
-    if pd.isna(value):
-        return missing
-    if isinstance(value, bool) or not isinstance(value, float):
-        return f"{value:,}" if not isinstance(value, bool) else ("yes" if value else "no")
-    return f"{value:,.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.3f}"
+def _texts(column: pd.Series, names: Mapping[str, str]) -> list[str]:
+    """Write counts with separators, other numbers with three digits, words as they are named."""
+    if pd.api.types.is_bool_dtype(column):
+        return ["yes" if value else "no" for value in column]
+    if not pd.api.types.is_numeric_dtype(column):
+        return [names.get(value, str(value)) or MISSING for value in column]
+    known = column.dropna()
+    counts = (known % 1 == 0).all() and (known.abs() > 1).any()
+    written = "{:,.0f}" if counts or pd.api.types.is_integer_dtype(column) else "{:.3f}"
+    return [MISSING if pd.isna(value) else written.format(value) for value in column]
