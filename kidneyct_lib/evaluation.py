@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.metrics import (
     auc,
     average_precision_score,
@@ -20,6 +19,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from kidneyct_lib.intervals import cluster_intervals, group_confusions, wilson_interval
 from kidneyct_lib.prediction_table import EvaluationError, check_predictions, probability_columns
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "headline",
     "probability_columns",
     "summarise",
-    "wilson_interval",
     "worst_errors",
 ]
 
@@ -67,9 +66,10 @@ def summarise(
     Returns
     -------
     dict of plain Python numbers: ``n``, ``groups``, ``accuracy``, ``accuracy_ci95`` [low, high],
-    ``loss`` (mean negative log likelihood in nats, probabilities clipped at 1e-7), ``macro_f1``,
-    ``macro_f1_ci95``, and ``per_class``: {class: {``precision``, ``recall``, ``f1``,
-    ``support`` (slices), ``groups``}}.
+    ``accuracy_wilson95`` (the interval if slices were independent, which they are not: it shows
+    how falsely narrow that is), ``loss`` (mean negative log likelihood in nats, probabilities
+    clipped at 1e-7), ``macro_f1``, ``macro_f1_ci95``, and ``per_class``: {class: {``precision``,
+    ``recall``, ``f1``, ``support`` (slices), ``groups``}}.
 
     Raises
     ------
@@ -79,15 +79,17 @@ def summarise(
     true, probabilities = check_predictions(predictions, classes, columns=["group"])
     predicted = probabilities.argmax(axis=1)
     group, _ = pd.factorize(predictions["group"])
-    accuracy_ci95, macro_f1_ci95 = _cluster_intervals(
-        _group_confusions(true, predicted, group, len(classes)), bootstrap, seed
+    right = true == predicted
+    accuracy_ci95, macro_f1_ci95 = cluster_intervals(
+        group_confusions(true, predicted, group, len(classes)), bootstrap, seed
     )
     of_truth = probabilities[np.arange(len(true)), true]
     return {
         "n": len(true),
         "groups": int(group.max()) + 1,
-        "accuracy": float(np.mean(true == predicted)),
+        "accuracy": float(right.mean()),
         "accuracy_ci95": accuracy_ci95,
+        "accuracy_wilson95": wilson_interval(int(right.sum()), len(right)),
         "loss": float(-np.log(np.clip(of_truth, _SMALLEST_PROBABILITY, 1)).mean()),
         "macro_f1": float(
             f1_score(true, predicted, labels=range(len(classes)), average="macro", zero_division=0)
@@ -95,31 +97,6 @@ def summarise(
         "macro_f1_ci95": macro_f1_ci95,
         "per_class": _per_class(true, predicted, group, classes),
     }
-
-
-def wilson_interval(successes: int, n: int) -> list[float]:
-    """Give Wilson's 95 % interval of a proportion, valid where the trials are independent.
-
-    Slices of one patient are not independent; shown beside the cluster interval to say so.
-
-    Parameters
-    ----------
-    successes, n
-        Number of successes, and of trials (at least 1).
-
-    Returns
-    -------
-    [low, high], proportions from 0 to 1 (Wilson 1927).
-
-    Raises
-    ------
-    EvaluationError
-        If there are no trials.
-    """
-    if n < 1:
-        raise EvaluationError("A proportion of no images has no interval.")
-    interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
-    return [float(interval.low), float(interval.high)]
 
 
 def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -277,8 +254,9 @@ def headline(metrics_by_scheme: Mapping[str, Mapping]) -> pd.DataFrame:
     Returns
     -------
     DataFrame with one row a scheme and stage: ``scheme``, ``stage`` (1 or 2), ``n``,
-    ``groups``, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``loss``, ``macro_f1``,
-    ``macro_f1_low``, ``macro_f1_high`` and ``recall_<class>`` for each class.
+    ``groups``, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``accuracy_wilson_low``,
+    ``accuracy_wilson_high``, ``loss``, ``macro_f1``, ``macro_f1_low``, ``macro_f1_high`` and
+    ``recall_<class>`` for each class.
     """
     rows = []
     for scheme, final in metrics_by_scheme.items():
@@ -296,8 +274,9 @@ def _headline_row(metrics: Mapping) -> dict:
     row = {}
     for key in ("n", "groups", "accuracy", "loss", "macro_f1"):
         row[key] = metrics[key]
-        if f"{key}_ci95" in metrics:
-            row[f"{key}_low"], row[f"{key}_high"] = metrics[f"{key}_ci95"]
+        for interval, name in (("ci95", key), ("wilson95", f"{key}_wilson")):
+            if f"{key}_{interval}" in metrics:
+                row[f"{name}_low"], row[f"{name}_high"] = metrics[f"{key}_{interval}"]
     recalls = {f"recall_{name}": values["recall"] for name, values in metrics["per_class"].items()}
     return row | recalls
 
@@ -321,38 +300,3 @@ def _per_class(
             zip(classes, *scores, strict=True)
         )
     }
-
-
-def _group_confusions(
-    true: np.ndarray, predicted: np.ndarray, group: np.ndarray, k: int
-) -> np.ndarray:
-    """Count (group, true, predicted): int (G, K, K)."""
-    counts = np.zeros((group.max() + 1, k, k), int)
-    np.add.at(counts, (group, true, predicted), 1)
-    return counts
-
-
-def _cluster_intervals(
-    confusions: np.ndarray, bootstrap: int, seed: int
-) -> tuple[list[float], list[float]]:
-    """Bootstrap groups: 95 % percentile intervals of accuracy and macro-F1.
-
-    A resample's confusion matrix is the sum of its groups' matrices, so drawing how often each
-    group occurs and one product replace drawing and scoring slices.
-    """
-    n = len(confusions)
-    if n < 2:
-        return [0.0, 1.0], [0.0, 1.0]
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(n, np.full(n, 1 / n), size=bootstrap)
-    resampled = np.einsum("bg,gtp->btp", times, confusions, optimize=True)
-    right = np.einsum("bkk->bk", resampled)
-    accuracy = right.sum(axis=1) / resampled.sum(axis=(1, 2))
-    either = resampled.sum(axis=1) + resampled.sum(axis=2)
-    f1 = np.divide(2 * right, either, out=np.zeros(right.shape), where=either > 0)
-    return _percentile_interval(accuracy), _percentile_interval(f1.mean(axis=1))
-
-
-def _percentile_interval(values: np.ndarray) -> list[float]:
-    """Cut 2.5 % off each side."""
-    return np.quantile(values, [0.025, 0.975]).tolist()

@@ -16,9 +16,9 @@ from kidneyct_lib.evaluation import (
     headline,
     probability_columns,
     summarise,
-    wilson_interval,
     worst_errors,
 )
+from kidneyct_lib.intervals import wilson_interval
 
 CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
 
@@ -94,7 +94,8 @@ def test_metrics_are_those_of_scikit_learn(seed):
 def test_the_keys_are_the_contract_and_plain_numbers():
     result = summarise(random_table(), CLASSES, bootstrap=20, seed=0)
     assert list(result) == [
-        "n", "groups", "accuracy", "accuracy_ci95", "loss", "macro_f1", "macro_f1_ci95", "per_class"
+        "n", "groups", "accuracy", "accuracy_ci95", "accuracy_wilson95", "loss",
+        "macro_f1", "macro_f1_ci95", "per_class",
     ]  # fmt: skip
     assert list(result["per_class"]) == CLASSES
     for values in result["per_class"].values():
@@ -134,6 +135,7 @@ def test_homogeneous_groups_make_the_interval_wider_than_wilson():
     groups = np.repeat(np.arange(20), 50)
     clustered = summarise(certain(labels, predicted, groups), CLASSES, bootstrap=500, seed=0)
     low, high = wilson_interval(int(right.sum()) * 50, 1000)
+    assert clustered["accuracy_wilson95"] == [low, high]
     width = np.ptp(clustered["accuracy_ci95"])
     assert width > 4 * (high - low)
     # Twenty groups are what the evidence is worth: the interval is near that of 20 trials.
@@ -302,4 +304,6 @@ def test_headline_sets_schemes_and_stages_side_by_side():
         first["accuracy"], final["accuracy"], final["accuracy"]
     ]  # fmt: skip
     assert table.loc[0, ["macro_f1_low", "macro_f1_high"]].tolist() == first["macro_f1_ci95"]
+    wilson = table.loc[0, ["accuracy_wilson_low", "accuracy_wilson_high"]]
+    assert wilson.tolist() == first["accuracy_wilson95"]
     assert table.loc[1, "recall_Tumor"] == final["per_class"]["Tumor"]["recall"]

@@ -85,7 +85,7 @@ def test_a_run_leaves_what_it_promises(run):
     for path in (
         *(f"notebooks/{notebook.name}" for notebook in NOTEBOOKS),
         *(f"tables/{name}.csv" for name in ("catalog", "predictions", "splits", "data_flow")),
-        *(f"metrics/{name}.json" for name in ("test", "external", "grouping")),
+        *(f"metrics/{name}.json" for name in ("test", "external", "grouping", "uncertainty")),
         *(f"models/{scheme}.keras" for scheme in ("slice", "patient")),
     ):
         assert (run.folder / path).is_file(), path
@@ -160,8 +160,7 @@ def test_the_report_is_one_page_with_both_numbers_and_says_it_is_untrained(run):
     page = report.write(run).read_text()
     metrics = run.read_metrics("test")
     for scheme in ("slice", "patient"):
-        assert f"Accuracy by {scheme}" in page
-        assert f"{100 * metrics[scheme]['accuracy']:.2f} %" in page
+        assert f'<p class="number">{100 * metrics[scheme]["accuracy"]:.1f} %</p>' in page
     assert "not pretrained" in page
     assert page.count("data:image/png;base64,") == len(list((run.folder / "figures").iterdir()))
     assert "http" not in page.replace("http-equiv", "")

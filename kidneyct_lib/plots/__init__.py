@@ -28,6 +28,7 @@ from kidneyct_lib.plots.results import (
     learning_curves,
     per_class_recall_pair,
 )
+from kidneyct_lib.plots.subgroups import subgroup_accuracy
 
 __all__ = [
     "class_counts",
@@ -49,5 +50,6 @@ __all__ = [
     "roc_curves",
     "series_structure",
     "split_counts",
+    "subgroup_accuracy",
     "threshold_curve",
 ]

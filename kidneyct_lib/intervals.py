@@ -1,0 +1,82 @@
+"""How sure a number is: the cluster bootstrap over groups, and Wilson's interval beside it."""
+
+import numpy as np
+from scipy.stats import binomtest
+
+from kidneyct_lib.prediction_table import EvaluationError
+
+FEW_GROUPS = 10
+"""With fewer groups than this, a number says little about the next patient, and is marked."""
+
+
+def wilson_interval(successes: int, n: int) -> list[float]:
+    """Give Wilson's 95 % interval of a proportion, valid where the trials are independent.
+
+    Slices of one patient are not independent; shown beside the cluster interval to say so.
+
+    Parameters
+    ----------
+    successes, n
+        Number of successes, and of trials (at least 1).
+
+    Returns
+    -------
+    [low, high], proportions from 0 to 1 (Wilson 1927).
+
+    Raises
+    ------
+    EvaluationError
+        If there are no trials.
+    """
+    if n < 1:
+        raise EvaluationError("A proportion of no images has no interval.")
+    interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    return [float(interval.low), float(interval.high)]
+
+
+def group_confusions(
+    true: np.ndarray, predicted: np.ndarray, group: np.ndarray, k: int
+) -> np.ndarray:
+    """Count (group, true, predicted): int (G, K, K) from three int arrays (N,)."""
+    counts = np.zeros((group.max() + 1, k, k), int)
+    np.add.at(counts, (group, true, predicted), 1)
+    return counts
+
+
+def drawn_times(groups: int, bootstrap: int, seed: int) -> np.ndarray:
+    """Draw as many groups as there are, with replacement: times each is drawn, int (B, G)."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(groups, np.full(groups, 1 / groups), size=bootstrap)
+
+
+def resampled_scores(confusions: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Score every resample of the groups: accuracy and macro-F1, float (B,) each.
+
+    A resample's confusion matrix is the sum of its groups' matrices, so one product replaces
+    drawing and scoring slices.
+    """
+    resampled = np.einsum("bg,gtp->btp", times, confusions, optimize=True)
+    right = np.einsum("bkk->bk", resampled)
+    accuracy = right.sum(axis=1) / resampled.sum(axis=(1, 2))
+    either = resampled.sum(axis=1) + resampled.sum(axis=2)
+    f1 = np.divide(2 * right, either, out=np.zeros(right.shape), where=either > 0)
+    return accuracy, f1.mean(axis=1)
+
+
+def cluster_intervals(
+    confusions: np.ndarray, bootstrap: int, seed: int
+) -> tuple[list[float], list[float]]:
+    """Bootstrap groups: 95 % percentile intervals of accuracy and macro-F1.
+
+    With fewer than two groups nothing is known of other ones: [0, 1] for both.
+    """
+    if len(confusions) < 2:
+        return [0.0, 1.0], [0.0, 1.0]
+    times = drawn_times(len(confusions), bootstrap, seed)
+    accuracy, macro_f1 = resampled_scores(confusions, times)
+    return percentile_interval(accuracy), percentile_interval(macro_f1)
+
+
+def percentile_interval(values: np.ndarray) -> list[float]:
+    """Cut 2.5 % off each side."""
+    return np.quantile(values, [0.025, 0.975]).tolist()

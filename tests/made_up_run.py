@@ -1,0 +1,161 @@
+"""A small finished run folder, made up: what a report is written from."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import yaml
+
+from kidneyct_lib import cross_validation, evaluation, paired, seeds, subgroups
+from kidneyct_lib.prediction_table import predictions_table
+from kidneyct_lib.runs import Run, project_root
+
+FIGURES = {
+    "01_download": ["class_counts"],
+    "02_explore": ["contact_sheet"],
+    "04_two_stage_training": ["headline", "learning_curves"],
+    "05_error_analysis": ["recall", "worst_errors"],
+    "06_external_grayscale": ["external"],
+    "07_leakage_audit": ["summary", "not_known_to_the_page"],
+}
+
+
+def make(folder, *, classes=("Cyst", "Normal", "Stone"), folds=3, audit=True, **parameters):
+    """Write a run whose network knows the patients it has seen and little of others."""
+    run, classes = Run(folder), list(classes)
+    table = _catalog(classes)
+    asked = {"folds": folds, "test_fraction": 0.2, "validation_fraction": 0.2, "seed": 1}
+    split = cross_validation.study_splits(table, **asked)
+    predictions = _predictions(table, split, classes)
+    _begin(run, "01_download", asked | {"classes": classes} | parameters)
+    run.write_table("catalog", table)
+    run.write_table("rejected", pd.DataFrame({"path": ["<bad> & name.png"], "reason": ["torn"]}))
+    steps = {"files in the folder": len(table) + 1, "rejected: unreadable or truncated": -1}
+    flow = pd.DataFrame((steps | {"images in the study": len(table)}).items())
+    run.write_table("data_flow", flow.set_axis(["step", "files"], axis=1))
+    run.record(data={"folder": "somewhere", "images": len(table), "sha256": "da7a" * 16})
+    _finish(run)
+    _begin(run, "02_explore", {})
+    _finish(run)
+    _begin(run, "03_split_and_weight", {})
+    run.write_table("splits", split)
+    run.write_metrics("grouping", {"groups": int(table["group"].nunique())})
+    _finish(run)
+    metrics = _train(run, predictions, classes)
+    _analyse(run, table, predictions, metrics, classes)
+    if audit:
+        _audit(run)
+    return run
+
+
+def _begin(run, notebook, parameters):
+    values = yaml.safe_load((project_root() / "params/phantom.yaml").read_text())
+    used = values | {"source": "folder"} | parameters
+    run.begin(notebook, run.provenance().get("parameters", used) | parameters)
+
+
+def _finish(run):
+    notebook = run._notebook
+    for name in FIGURES.get(notebook, []):
+        figure, axes = plt.subplots(figsize=(2, 1))
+        axes.plot([0, 1])
+        run.write_figure(name, figure)
+        plt.close(figure)
+    run.write_text(f"notebooks/{notebook}.ipynb", "{}")
+    run.finish()
+
+
+def _catalog(classes, groups=12, few=4):
+    """Twelve groups a class, four of the last, of two to six slices."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (label, f"{label}-{k}")
+        for label in classes
+        for k in range(few if label == classes[-1] else groups)
+        for _ in range(rng.integers(2, 7))
+    ]
+    table = pd.DataFrame(rows, columns=["label", "group"])
+    table["group"] = pd.factorize(table["group"])[0]
+    table["path"] = [f"{row.label}/{row.Index}.png" for row in table.itertuples()]
+    table["sha256"] = [f"{k:064x}" for k in range(len(table))]
+    return table.assign(plane="coronal")
+
+
+def _predictions(table, split, classes):
+    """By slice nearly all is right; by patient, whole groups are right or wrong."""
+    rng = np.random.default_rng(1)
+    truth = table["label"].map(classes.index).to_numpy()
+    known = rng.random(table["group"].nunique())[table["group"]] < 0.5
+    frames = []
+    for fold, rows in split.groupby("fold"):
+        for scheme in ("slice", "patient"):
+            for stage in (1, 2):
+                right = rng.random(len(table)) < 0.8 + 0.08 * stage if scheme == "slice" else known
+                chosen = np.where(right, truth, (truth + 1) % len(classes))
+                answers = np.full((len(table), len(classes)), 0.2 / (len(classes) - 1))
+                answers[np.arange(len(table)), chosen] = 0.8
+                named = {"scheme": scheme, "stage": stage, "fold": fold}
+                part = rows[scheme].to_numpy()
+                frames.append(predictions_table(table, part, answers, classes, **named))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _train(run, predictions, classes):
+    tested = predictions[predictions["split"] == "test"]
+    scores = {
+        key: evaluation.summarise(rows, classes, bootstrap=100, seed=0)
+        for key, rows in tested.groupby(["scheme", "stage"])
+    }
+    metrics = {s: scores[s, 2] | {"stage1": scores[s, 1]} for s in ("slice", "patient")}
+    _begin(run, "04_two_stage_training", {})
+    run.record(initial_weights_sha256="f00d" * 16)
+    run.write_table("predictions", predictions)
+    run.write_metrics("test", metrics)
+    run.write_table("headline", evaluation.headline(metrics))
+    _finish(run)
+    return metrics
+
+
+def _analyse(run, table, predictions, metrics, classes):
+    tested = predictions[predictions["split"] == "test"]
+    resampling = {"bootstrap": 100, "seed": 0}
+    _begin(run, "05_error_analysis", {})
+    frames = {
+        scheme: pd.DataFrame.from_dict(metrics[scheme]["per_class"], orient="index")
+        for scheme in metrics
+    }
+    per_class = pd.concat(frames, names=["scheme", "class"]).reset_index()
+    run.write_table("per_class", per_class.assign(few_groups=per_class["groups"] < 10))
+    finals = dict(tuple(tested[tested["stage"] == 2].groupby("scheme", sort=False)))
+    run.write_table("errors", evaluation.worst_errors(finals["patient"], classes, 9))
+    levels = subgroups.levels(table, np.arange(len(table)))
+    found = {s: subgroups.by_subgroup(r, levels, classes, **resampling) for s, r in finals.items()}
+    found = pd.concat(found, names=["scheme"]).reset_index("scheme")
+    run.write_table("subgroups", found)
+    run.write_table("paired", paired.compare_all(tested, classes, **resampling))
+    spread = seeds.spread(seeds.by_seed(run.folder)).to_dict("records")
+    run.write_metrics("uncertainty", {"seeds": spread})
+    _finish(run)
+    _begin(run, "06_external_grayscale", {})
+    condition = {"scheme": "slice", "condition": "one channel", "gray_step": "without"}
+    run.write_table("external", pd.DataFrame([condition | {"n": None, "accuracy": None}]))
+    run.record(external=None)
+    _finish(run)
+
+
+def _audit(run):
+    _begin(run, "07_leakage_audit", {})
+    row = {"model": "pixel kNN", "scheme": "patient", "accuracy": 0.4321}
+    leakage = pd.DataFrame([row | {"accuracy_low": 0.3, "accuracy_high": 0.5}])
+    run.write_table("leakage", leakage)
+    told = {"slice": {"accuracy": 0.987}, "patient": {"accuracy": 0.254}}
+    run.write_metrics(
+        "leakage",
+        {"folds_note": "the study's own 3 folds", "chance": {"uniform": 0.25}}
+        | {"models": {"pixel kNN": told}, "controls": {"labels by group": told}},
+    )
+    _finish(run)
+    _begin(run, "08_robustness_and_calibration", {})
+    run.write_metrics("calibration", {"ece": 0.1})
+    rows = [{"scheme": "patient", "stage": stage, "ece": 0.1234 / stage} for stage in (1, 2)]
+    run.write_table("calibration", pd.DataFrame(rows))
+    _finish(run)
