@@ -90,7 +90,7 @@ def _compare_tables(a: Path, b: Path, tolerance: float) -> list[dict[str, Any]]:
             moved = _moved(x.to_numpy(float), y.to_numpy(float), tolerance)
         else:
             moved = (x.fillna("") != y.fillna("")).to_numpy()
-            if moved.mean() <= tolerance:
+            if moved.sum() <= tolerance * len(moved):
                 continue
         if moved.any():
             apart = np.abs(x - y).to_numpy(float) if numeric else np.ones(len(x))
