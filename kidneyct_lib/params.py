@@ -64,6 +64,10 @@ class Params(_Strict):
     stage2_patience: Count
     external_images: Count = Field(description="most test images per external condition")
     bootstrap: Annotated[int, Field(ge=100)]
+    audit_folds: Annotated[int, Field(ge=2, le=20, description="where the study has one split")]
+    audit_seeds: Count = Field(description="deals, draws of labels and of fewer patients")
+    audit_gaps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    audit_c: Annotated[float, Field(gt=0, description="of the logistic regression")]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -38,3 +40,32 @@ def real_axial() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real slices at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def synthetic_probe():
+    """Builder of a probe on synthetic patients whose features tell the patient, not the class.
+
+    Each group has a centre of its own, drawn without regard to its class; its slices walk a
+    little way from it, neighbours staying near each other.
+    """
+    from kidneyct_lib.probes import Probe, logistic_regression
+
+    def build(
+        *, classes=("Normal", "Stone"), groups=12, slices=6, width=24, step=0.05, informed=0.0
+    ):
+        rng = np.random.default_rng(0)
+        rows, features = [], []
+        for code, label in enumerate(classes):
+            for number in range(groups):
+                centre = rng.normal(size=width)
+                centre[code] += informed
+                walk = centre + step * rng.normal(size=(slices, width)).cumsum(axis=0)
+                features.append(walk)
+                names = [f"{label}/{number}-{place}" for place in range(slices)]
+                rows += [(name, label, name, code * groups + number) for name in names]
+        table = pd.DataFrame(rows, columns=["path", "label", "sha256", "group"])
+        features = np.concatenate(features).astype(np.float32)
+        return Probe(logistic_regression(c=1.0), features, table, list(classes))
+
+    return build

@@ -27,6 +27,7 @@ TINY = {
     "external_images": 6,
     "folds": 1,
     "bootstrap": 100,
+    "audit_seeds": 1,
 }
 
 
@@ -153,6 +154,32 @@ def test_the_gray_step_leaves_rgb_alone_and_answers_one_channel(run):
         assert rgb["with"] == rgb["without"] == one["with"]
         assert one["without"] is None
         assert external[scheme]["other scanner"]["with"]["n"] > 0
+
+
+@pytest.mark.slow
+def test_the_audit_holds_every_model_and_control_under_both_schemes(run):
+    audit = run.read_metrics("leakage")
+    shallow = ["pixel kNN", "PCA + random forest", "logistic regression"]
+    assert list(audit["models"]) == [*shallow, "stage 1", "stage 2"]
+    assert list(audit["controls"]) == ["labels by group", "labels by slice"]
+    for by_scheme in (audit["models"] | audit["controls"]).values():
+        for scores in by_scheme.values():
+            low, high = scores["accuracy_ci95"]
+            assert 0 <= low <= high <= 1
+    assert {s: found["n"] for s, found in audit["models"]["pixel kNN"].items()} == {
+        scheme: len(run.read_table("catalog")) for scheme in ("slice", "patient")
+    }
+    for scheme in ("slice", "patient"):
+        expected = run.read_metrics("test")[scheme]
+        stages = audit["models"]["stage 1"][scheme], audit["models"]["stage 2"][scheme]
+        assert stages[0]["per_class"] == expected["stage1"]["per_class"]
+        assert stages[1]["per_class"] == expected["per_class"]
+        assert stages[1]["accuracy_ci95"] == expected["accuracy_ci95"]
+    answers = run.read_table("audit_predictions")
+    for _, rows in answers.groupby(["model", "scheme"]):
+        assert sorted(rows["path"]) == sorted(run.read_table("catalog")["path"])
+    assert len(run.read_table("leakage")) == 14
+    assert 2 <= audit["folds"] <= min(audit["groups_per_class"].values())
 
 
 @pytest.mark.slow

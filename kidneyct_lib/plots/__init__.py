@@ -1,5 +1,11 @@
 """Figures that a journal would print: data in, Figure out; nothing computed, nothing saved."""
 
+from kidneyct_lib.plots.audit_curves import (
+    gap_curve,
+    grouping_sweep,
+    nearest_slice_error,
+    patient_curve,
+)
 from kidneyct_lib.plots.data import (
     class_counts,
     contact_sheet,
@@ -21,6 +27,7 @@ from kidneyct_lib.plots.groups import (
     split_counts,
     threshold_curve,
 )
+from kidneyct_lib.plots.leakage import leak_summary
 from kidneyct_lib.plots.results import (
     class_weight_comparison,
     confusion_pair,
@@ -39,12 +46,17 @@ __all__ = [
     "error_panel",
     "errors_by_group",
     "external_comparison",
+    "gap_curve",
     "group_montage",
     "group_sizes",
+    "grouping_sweep",
     "headline_pair",
     "image_sizes",
     "intensity_histograms",
+    "leak_summary",
     "learning_curves",
+    "nearest_slice_error",
+    "patient_curve",
     "per_class_recall_pair",
     "pr_curves",
     "roc_curves",

@@ -21,6 +21,7 @@ SMALL = 7  # points: numbers on bars, titles of pictures
 
 PART_COLOURS = {"train": "#d9d9d9", "validation": "#969696", "test": "#525252"}
 SCHEME_TITLES = {"slice": "By slice", "patient": "By patient"}
+PATIENT_TITLES = {"slice": "patients seen in training", "patient": "new patients"}
 
 _COLOURS = sns.color_palette("colorblind").as_hex()
 _MARKERS = "os^DvPX*<>"

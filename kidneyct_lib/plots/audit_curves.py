@@ -1,0 +1,260 @@
+"""Figures of the audit's sweeps: nearest slices, gaps, groupings, numbers of patients.
+
+Each function takes data and returns a Figure; it computes no result and saves nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+from kidneyct_lib.plots.style import (
+    FULL_WIDTH,
+    HALF_WIDTH,
+    PATIENT_TITLES,
+    SMALL,
+    Style,
+    journal_style,
+    legend_above,
+    new_figure,
+    panel_letters,
+    scheme_styles,
+)
+
+_FEWEST = 10  # slices of a bin that is drawn
+_LOW = 0.08  # no room for words below a point as low as this
+
+
+@journal_style
+def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
+    """Draw the error of the slices by how like their most similar training slice they are.
+
+    Parameters
+    ----------
+    rows
+        From `leakage.nearest_error`.
+
+    Returns
+    -------
+    Figure with one line a scheme; the numbers at the points are slices. Bins of fewer than ten
+    slices are left out.
+    """
+    figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
+    table = pd.DataFrame(list(rows))
+    table = table[table["n"] >= min(_FEWEST, table["n"].max())]
+    bins = {up_to: k for k, up_to in enumerate(sorted(table["up_to"].unique()))}
+    for scheme, style in scheme_styles(list(table["scheme"].unique())).items():
+        points = table[table["scheme"] == scheme]
+        x = points["up_to"].map(bins) + (0.08 if scheme == "patient" else -0.08)
+        _line_with_intervals(
+            axes,
+            x,
+            points["error"],
+            points["error_ci95"],
+            style,
+            PATIENT_TITLES.get(scheme, scheme),
+        )
+        _number_points(axes, x, points["error"], [f"{n:,}" for n in points["n"]])
+    above = table.groupby("up_to")["above"].first()
+    ticks = [
+        f"{above[up_to]:g} to\n{up_to:g}" if above[up_to] > 0 else f"below\n{up_to:g}"
+        for up_to in bins
+    ]
+    axes.set_xticks(range(len(bins)), ticks)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set(
+        xlim=(-0.5, len(bins) - 0.4), ylim=(-0.03, 1.03), ylabel="Wrong slices, with 95 % interval"
+    )
+    axes.set_xlabel("Correlation with the most similar training slice")
+    legend_above(figure, axes)
+    return figure
+
+
+@journal_style
+def gap_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
+    """Draw the accuracy on a held-out block over the gap between it and the training slices.
+
+    Parameters
+    ----------
+    rows
+        From `gaps.gap_curve`; the last is of whole series. May be empty.
+    chance
+        Accuracy marked by a dotted line.
+
+    Returns
+    -------
+    Figure; under each gap, how many series still have slices in training.
+    """
+    figure, ((axes,),) = new_figure(HALF_WIDTH, 3.2)
+    ticks = [f"{'all' if row['gap'] is None else row['gap']}\n{row['series_left']}" for row in rows]
+    _curve_over_steps(axes, rows, ticks)
+    _level(axes, chance, "chance", ":")
+    series = rows[0]["groups"] if rows else 0
+    axes.set_xlabel(
+        "Slices left out on either side of the tested ones\n"
+        f"(below: how many of {series} series still have slices in training)"
+    )
+    return figure
+
+
+@journal_style
+def grouping_sweep(
+    rows: Sequence[Mapping], *, chosen: float, by_slice: float, chance: float
+) -> Figure:
+    """Draw the accuracy by patient over the threshold that makes slices one patient's.
+
+    Parameters
+    ----------
+    rows
+        From `redeals.threshold_sweep`; skipped thresholds get no point.
+    chosen
+        The study's threshold, marked by a line.
+    by_slice
+        Accuracy by slice, drawn as the level that a grouping too fine would reach.
+    chance
+        Accuracy marked by a dotted line.
+    """
+    figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
+    ticks = [f"{row['threshold']:g}\n{row['groups']:,}" for row in rows]
+    _curve_over_steps(axes, rows, ticks)
+    _level(axes, chance, "chance", ":", right=True)
+    _level(axes, by_slice, "by slice", "--")
+    for place, row in enumerate(rows):
+        if row["threshold"] == chosen:
+            axes.axvline(place, color="0.4", linewidth=0.9, linestyle="--", zorder=0)
+            axes.annotate(" chosen", (place, 0.02), fontsize=SMALL)
+        if row["skipped"]:
+            axes.annotate("not\npossible", (place, 0.45), ha="center", fontsize=SMALL)
+    axes.set_xlabel("Correlation above which two slices are one patient's (below: groups)")
+    return figure
+
+
+@journal_style
+def patient_curve(
+    points: Sequence[Mapping], fits: Mapping[str, Mapping], *, chance: float
+) -> Figure:
+    """Draw the scores on new patients over the number of patients in training.
+
+    Parameters
+    ----------
+    points
+        From `patient_curve.patient_curve`.
+    fits
+        {measure: what `patient_curve.extrapolate` gives}.
+    chance
+        Accuracy marked by a dotted line.
+
+    Returns
+    -------
+    Figure; bars are the range over the draws. Beyond the measured numbers a dashed line is the
+    extrapolation, with the standard error of the fit; where a fit is of no use there is none.
+    """
+    names = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
+    figure, axes = new_figure(FULL_WIDTH, 3.0, columns=len(names), sharex=True, sharey=True)
+    groups = np.array([point["groups"] for point in points])
+    style = scheme_styles(["patient"])["patient"]
+    for panel, measure in zip(axes.flat, names, strict=True):
+        ranges = [(point[f"{measure}_low"], point[f"{measure}_high"]) for point in points]
+        values = [point[measure] for point in points]
+        _line_with_intervals(panel, groups, values, ranges, style, "measured (range over draws)")
+        if fits[measure]["use"]:
+            _draw_promises(panel, groups, fits[measure], style)
+        else:
+            panel.text(0.97, 0.95, f"no extrapolation:\n{fits[measure]['why']}", fontsize=SMALL,
+                       ha="right", va="top", transform=panel.transAxes, wrap=True)  # fmt: skip
+        panel.set_xscale("log", base=2)
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.set(ylim=(0, 1.02), xlabel="Patients (groups) in training")
+    axes[0, 0].set_ylabel("Score on new patients")
+    _level(axes[0, 0], chance, "chance", ":", right=True)
+    panel_letters(axes.flat, list(names.values()))
+    legend_above(
+        figure, max(axes.flat, key=lambda panel: len(panel.get_legend_handles_labels()[0]))
+    )
+    return figure
+
+
+def _line_with_intervals(
+    axes: Axes, x: Sequence, y: Sequence, ends: Sequence, style: Style, name: str | None
+) -> None:
+    """Draw points joined by a line, each with its own [low, high]."""
+    low, high = np.array([list(pair) for pair in ends], float).T
+    # Drawn about its own middle: an interval need not contain the estimate.
+    axes.errorbar(x, (low + high) / 2, (high - low) / 2, fmt="none", ecolor=style.colour,
+                  elinewidth=0.9, capsize=2.5)  # fmt: skip
+    axes.plot(
+        x,
+        y,
+        color=style.colour,
+        linestyle=style.line,
+        marker=style.marker,
+        markersize=5,
+        markeredgecolor="black",
+        markeredgewidth=0.4,
+        label=name,
+    )
+
+
+def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str]) -> None:
+    """Draw accuracy with intervals over evenly spaced steps, whatever their values."""
+    places = [place for place, row in enumerate(rows) if "accuracy" in row]
+    drawn = [rows[place] for place in places]
+    style = scheme_styles(["patient"])["patient"]
+    if drawn:
+        values, ends = zip(*((row["accuracy"], row["accuracy_ci95"]) for row in drawn), strict=True)
+        _line_with_intervals(axes, places, values, ends, style, None)
+        _number_points(axes, places, values, [f"{value:.2f}" for value in values])
+    axes.set_xticks(range(len(rows)), ticks)
+    axes.set(xlim=(-0.4, max(len(rows), 1) - 0.4), ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
+    axes.set_ylabel("Accuracy, with 95 % interval")
+
+
+def _level(axes: Axes, value: float, name: str, line: str, *, right: bool = False) -> None:
+    """Mark a level by a horizontal line and name it at its left or right end."""
+    axes.axhline(value, color="0.35", linewidth=0.9, linestyle=line, zorder=0)
+    axes.annotate(
+        f"{name} {value:.2f}",
+        (int(right), value),
+        (-3 if right else 3, 2),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        fontsize=SMALL,
+    )
+
+
+def _number_points(axes: Axes, x: Sequence, y: Sequence, texts: Sequence[str]) -> None:
+    """Write beside each point, below where the line rises to the right: never on a line."""
+    for place, value, following, text in zip(x, y, [*list(y)[1:], 0], texts, strict=True):
+        axes.annotate(
+            text,
+            (place, value),
+            (4, -10 if following > value > _LOW else 4),
+            textcoords="offset points",
+            fontsize=SMALL,
+        )
+
+
+def _draw_promises(axes: Axes, groups: np.ndarray, fit: Mapping, style: Style) -> None:
+    """Draw an extrapolation dashed, with the standard error of the fit at its promises."""
+    far, value, error = (
+        np.array([promise[key] for promise in fit["promises"]])
+        for key in ("groups", "value", "error")
+    )
+    n = np.union1d(np.geomspace(groups.max(), far.max(), 50), far)
+    axes.errorbar(far, value, error, fmt="none", ecolor=style.colour, elinewidth=0.9, capsize=2.5)
+    axes.plot(
+        n,
+        fit["a"] - fit["b"] * n ** -fit["c"],
+        "--",
+        marker=style.marker,
+        markevery=np.searchsorted(n, far).tolist(),
+        color=style.colour,
+        markerfacecolor="white",
+        markersize=5,
+        linewidth=1,
+        label="extrapolation (standard error of the fit)",
+    )

@@ -1,0 +1,158 @@
+"""Figures of the audit: what models owe to patients they have seen.
+
+Each function takes data and returns a Figure; it computes no result and saves nothing.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from kidneyct_lib.plots.style import (
+    FULL_WIDTH,
+    PATIENT_TITLES,
+    SMALL,
+    Style,
+    journal_style,
+    new_figure,
+    scheme_styles,
+)
+
+_PLAIN_NAMES = {
+    "pixel kNN": "Most similar training picture\n(raw pixels)",
+    "PCA + random forest": "Random forest\n(raw pixels)",
+    "logistic regression": "Linear model\n(features of the frozen network)",
+    "stage 1": "Network with a trained head\n(stage 1)",
+    "stage 2": "Network fine-tuned as published\n(stage 2)",
+    "labels by group": "Random labels,\none for each patient",
+    "labels by slice": "Random labels,\nshuffled over slices",
+}
+_PERCENT = PercentFormatter(1, symbol=" %")
+_APART = 0.08  # of accuracy: lines of chance closer than this are drawn as one
+
+
+@journal_style
+def leak_summary(
+    models: Mapping[str, Mapping[str, Mapping]],
+    controls: Mapping[str, Mapping[str, Mapping]],
+    *,
+    chance: Mapping[str, float],
+) -> Figure:
+    """Draw what every model scores on patients it has seen and on new ones: the leak at a glance.
+
+    Parameters
+    ----------
+    models, controls
+        {name: {scheme: scores}} with ``n``, ``groups``, ``accuracy`` and ``accuracy_ci95``; the
+        title tells the last model's numbers.
+    chance
+        ``uniform`` and ``majority``: accuracy without looking.
+
+    Returns
+    -------
+    Figure with one row a model or control and one marker a scheme, on one axis of accuracy.
+    """
+    # From the network down to labels without meaning: what knows least stands last.
+    rows = {**dict(reversed(models.items())), **controls}
+    figure, ((axes,),) = new_figure(FULL_WIDTH, 1.9 + 0.45 * len(rows))
+    heights = [-k - 0.6 * (k >= len(models)) for k in range(len(rows))]
+    styles = scheme_styles(["patient", "slice"])
+    for y, scores in zip(heights, rows.values(), strict=True):
+        ends = [scores[scheme]["accuracy"] for scheme in styles]
+        axes.plot(ends, [y, y], color="0.82", linewidth=5, solid_capstyle="round", zorder=1)
+        for scheme, style in styles.items():
+            _interval_marker(axes, scores[scheme], y, style, above=scheme == "slice")
+    axes.set_yticks(heights, [_PLAIN_NAMES.get(name, name) for name in rows], linespacing=1.05)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set(xlim=(0, 1.04), ylim=(heights[-1] - 0.85, 0.6), xticks=np.arange(0, 1.01, 0.2))
+    axes.xaxis.set_major_formatter(_PERCENT)
+    axes.set_xlabel("Accuracy")
+    _mark_chance(axes, chance)
+    if controls:
+        axes.text(0, heights[len(models)] + 0.72, "Controls: labels that no picture can tell ",
+                  fontsize=8, fontstyle="italic", va="center", backgroundcolor="white")  # fmt: skip
+    _summary_words(figure, axes, models, styles)
+    return figure
+
+
+def _interval_marker(axes: Axes, scores: Mapping, y: float, style: Style, *, above: bool) -> None:
+    """Draw an accuracy, its interval and its number, above or below the row."""
+    low, high = scores["accuracy_ci95"]
+    axes.plot([low, high], [y, y], color=style.colour, linewidth=1.6, zorder=2)
+    axes.plot(
+        scores["accuracy"],
+        y,
+        style.marker,
+        color=style.colour,
+        markeredgecolor="black",
+        markeredgewidth=0.5,
+        markersize=7,
+        zorder=3,
+    )
+    axes.annotate(
+        _percent(scores["accuracy"], 1),
+        (scores["accuracy"], y),
+        (0, 5 if above else -5),
+        textcoords="offset points",
+        ha="center",
+        va="bottom" if above else "top",
+        fontsize=8,
+        fontweight="normal" if above else "bold",
+    )
+
+
+def _mark_chance(axes: Axes, chance: Mapping[str, float]) -> None:
+    """Mark what is reached without looking by vertical lines, named at their foot."""
+    lines = {"chance": chance["uniform"]}
+    if chance["majority"] - chance["uniform"] > _APART:
+        lines["largest class"] = chance["majority"]
+    for name, value in lines.items():
+        axes.axvline(value, color="0.35", linewidth=0.9, linestyle=":", zorder=0)
+        axes.annotate(
+            f" {name} {_percent(value)}",
+            (value, 0.01),
+            xycoords=("data", "axes fraction"),
+            fontsize=SMALL,
+        )
+
+
+def _summary_words(
+    figure: Figure, axes: Axes, models: Mapping[str, Mapping[str, Mapping]], styles: Mapping
+) -> None:
+    """Write the finding above the axes, and what was counted below them."""
+    last = {scheme: scores["accuracy"] for scheme, scores in list(models.values())[-1].items()}
+    figure.suptitle(
+        f"The network is right on {_percent(last['slice'])} of CT slices of patients it has seen\n"
+        f"and on {_percent(last['patient'])} of those of new patients.",
+        x=0.01,
+        ha="left",
+        fontsize=12,
+        fontweight="bold",
+    )
+    for scheme, style in styles.items():
+        axes.plot([], [], style.marker, color=style.colour, markeredgecolor="black",
+                  markeredgewidth=0.5, markersize=7, label=PATIENT_TITLES[scheme])  # fmt: skip
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9, handletextpad=0.2)
+    first = next(iter(models.values()))["patient"]
+    fewer = [name for name, by_scheme in models.items() if by_scheme["patient"]["n"] < first["n"]]
+    counted = f"{first['n']:,} slices of {first['groups']:,} patients"
+    if fewer:
+        one = models[fewer[0]]["patient"]
+        counted += f" ({', '.join(fewer)}: {one['n']:,} slices of {one['groups']:,} new patients)"
+    figure.supxlabel(
+        f"Each model is tested on slices it was not trained on: {counted}.\n"
+        "Lines through the markers: 95 % intervals over patients (groups of near-duplicates).\n"
+        "What is above chance on random labels can only come from recognising the patient.",
+        x=0.01,
+        ha="left",
+        fontsize=SMALL,
+    )
+
+
+def _percent(value: float, digits: int = 0) -> str:
+    """Write a share in percent; what is not all is never written as 100 %."""
+    text = f"{100 * value:.{digits}f}"
+    return f"{'99.9' if value < 1 and float(text) == 100 else text} %"
