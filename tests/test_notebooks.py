@@ -85,7 +85,7 @@ def test_a_run_leaves_what_it_promises(run):
     for path in (
         *(f"notebooks/{notebook.name}" for notebook in NOTEBOOKS),
         *(f"tables/{name}.csv" for name in ("catalog", "predictions", "splits", "data_flow")),
-        *(f"metrics/{name}.json" for name in ("test", "external", "grouping")),
+        *(f"metrics/{name}.json" for name in ("test", "external", "grouping", "calibration")),
         *(f"models/{scheme}.keras" for scheme in ("slice", "patient")),
     ):
         assert (run.folder / path).is_file(), path

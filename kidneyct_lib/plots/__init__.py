@@ -1,5 +1,12 @@
 """Figures that a journal would print: data in, Figure out; nothing computed, nothing saved."""
 
+from kidneyct_lib.plots.calibration import (
+    operating_points,
+    reliability,
+    risk_coverage,
+    scope_scores,
+    set_coverage,
+)
 from kidneyct_lib.plots.data import (
     class_counts,
     contact_sheet,
@@ -44,10 +51,15 @@ __all__ = [
     "image_sizes",
     "intensity_histograms",
     "learning_curves",
+    "operating_points",
     "per_class_recall_pair",
     "pr_curves",
+    "reliability",
+    "risk_coverage",
     "roc_curves",
+    "scope_scores",
     "series_structure",
+    "set_coverage",
     "split_counts",
     "threshold_curve",
 ]
