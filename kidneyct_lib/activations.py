@@ -5,13 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
+from tqdm import tqdm
 
 from kidneyct_lib.images import gray_to_rgb
-from kidneyct_lib.network import digest, part
+from kidneyct_lib.network import digest, part  # loads Keras, without its noise
 from kidneyct_lib.store import RowStore
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def content_keys(images: np.ndarray) -> list[str]:
 
 
 def of_images(
-    network: keras.Model,
+    network: "keras.Model",
     layer: str,
     images: np.ndarray,
     *,
@@ -103,7 +107,7 @@ def of_images(
 
 
 def of_activations(
-    network: keras.Model,
+    network: "keras.Model",
     layer: str,
     earlier: Activations,
     *,
@@ -127,8 +131,18 @@ def of_activations(
     )
 
 
+def channel_means(stored: Activations, *, batch: int) -> np.ndarray:
+    """Mean over the picture of every channel of a stored layer: float32 (N, channels).
+
+    `stored` holds rows (height, width, channels); `batch` of them are read at a time.
+    """
+    starts = tqdm(range(0, len(stored), batch), desc="channel means", unit="batch", leave=False)
+    rows = (np.arange(start, min(start + batch, len(stored))) for start in starts)
+    return np.concatenate([stored[part].mean(axis=(1, 2)) for part in rows])
+
+
 def _stored(
-    model: keras.Model,
+    model: "keras.Model",
     layer: str,
     keys: Sequence[str],
     compute: Callable[[np.ndarray], np.ndarray],

@@ -68,6 +68,11 @@ class Params(_Strict):
     audit_seeds: Count = Field(description="deals, draws of labels and of fewer patients")
     audit_gaps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     audit_c: Annotated[float, Field(gt=0, description="of the logistic regression")]
+    calibration_bins: Annotated[int, Field(ge=2, le=100)]
+    conformal_coverage: Rate
+    must_not_miss: Annotated[list[str], Field(min_length=1)]
+    must_not_miss_recall: Annotated[float, Field(gt=0, le=1)]
+    scope_kept: Rate = Field(description="share of validation slices that are accepted")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -77,6 +82,9 @@ class Params(_Strict):
             raise ValueError("folds is 1 (one split) or at least 3: train, validation and test")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes names one class twice")
+        strangers = [name for name in self.must_not_miss if name not in self.classes]
+        if strangers:
+            raise ValueError(f"must_not_miss names {strangers[0]!r}, which is none of the classes")
         if self.expected_counts is not None and set(self.expected_counts) != set(self.classes):
             raise ValueError("expected_counts must name exactly the classes")
         if self.phantom_slices[0] > self.phantom_slices[1]:

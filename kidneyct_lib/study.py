@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from nbformat import ValidationError
 
 from kidneyct_lib.errors import StudyError
 from kidneyct_lib.files import discard_temporaries
@@ -94,7 +95,7 @@ def _plan(sources: list[Path], params: Params) -> list[tuple[Path, dict[str, Any
         try:
             given = _parameters_of(source, params)
             stamp = _stamp(stamp, source, given)
-        except (ValueError, KeyError, AttributeError) as error:  # no JSON, or not of a notebook
+        except (ValueError, KeyError, AttributeError, ValidationError) as error:
             raise StudyError(
                 f"{source} is no study notebook ({type(error).__name__}: {error}); restore it."
             ) from None

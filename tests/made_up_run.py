@@ -26,7 +26,9 @@ def make(folder, *, classes=("Cyst", "Normal", "Stone"), folds=3, audit=True, **
     asked = {"folds": folds, "test_fraction": 0.2, "validation_fraction": 0.2, "seed": 1}
     split = cross_validation.study_splits(table, **asked)
     predictions = _predictions(table, split, classes)
-    _begin(run, "01_download", asked | {"classes": classes} | parameters)
+    _begin(
+        run, "01_download", asked | {"classes": classes, "must_not_miss": classes[-1:]} | parameters
+    )
     run.write_table("catalog", table)
     run.write_table("rejected", pd.DataFrame({"path": ["<bad> & name.png"], "reason": ["torn"]}))
     steps = {"files in the folder": len(table) + 1, "rejected: unreadable or truncated": -1}

@@ -87,6 +87,7 @@ def test_a_run_leaves_what_it_promises(run):
         *(f"notebooks/{notebook.name}" for notebook in NOTEBOOKS),
         *(f"tables/{name}.csv" for name in ("catalog", "predictions", "splits", "data_flow")),
         *(f"metrics/{name}.json" for name in ("test", "external", "grouping", "uncertainty")),
+        *(f"metrics/{name}.json" for name in ("leakage", "calibration")),
         *(f"models/{scheme}.keras" for scheme in ("slice", "patient")),
     ):
         assert (run.folder / path).is_file(), path

@@ -79,6 +79,9 @@ def test_every_parameter_is_used_by_a_notebook_or_the_study_runner():
         ({"classes": ["A", "A"]}, "names one class twice"),
         ({"expected_counts": {"A": 1}}, "exactly the classes"),
         ({"phantom_slices": [9, 2]}, "fewest, most"),
+        ({"must_not_miss": ["Stone", "Gout"]}, "'Gout', which is none of the classes"),
+        ({"must_not_miss": []}, "must_not_miss"),
+        ({"conformal_coverage": 1.0}, "conformal_coverage = 1.0"),
     ],
 )
 def test_a_wrong_file_is_told_by_key_and_value(tmp_path, changes, told):

@@ -121,6 +121,31 @@ THRESHOLDS = pd.DataFrame(
         "cross_class_links": [500, 0, 0],
     }
 )
+BINS = pd.DataFrame({"n": [10, 30], "confidence": [0.5, 0.9], "accuracy": [0.4, 0.95]})
+BIN_PAIR = {"before": BINS, "after": BINS}
+CALIBRATED = {"before": {"ece_width": 0.12}, "after": {"ece_width": 0.03}}
+SETS = pd.DataFrame(
+    [
+        {"scheme": scheme, "promise": promise, "unit": unit, "coverage": 0.9, "size": 1.5}
+        | {"group_coverage": 0.8}
+        | {f"coverage_{name}": 0.1 * k for k, name in enumerate(CLASSES)}
+        for scheme in SCHEMES
+        for promise in ("marginal", "class_conditional")
+        for unit in ("slices", "one_a_group", "groups")
+    ]
+)
+RISK = pd.DataFrame({"coverage": [0.25, 0.5, 0.85, 1.0], "risk": [0, 0.1, 0.2, 0.3]})
+SILENCE = {"aurc": 0.15}
+POINT = {
+    "asked": 0.99,
+    "recall": 0.9,
+    "recall_ci95": [0.7, 1.0],
+    "specificity": 0.6,
+    "specificity_ci95": [0.5, 0.8],
+    "false_alarms_per_100": 40.0,
+}
+DISTANCES = {"test slices": np.arange(1.0, 11), "blank": np.arange(50.0, 60), "text": [9.0, 90.0]}
+DISTANCES = {kind: np.array(values) for kind, values in DISTANCES.items()}
 
 DRAWN = {
     "class_counts": lambda: plots.class_counts(TABLE, CLASSES),
@@ -143,6 +168,18 @@ DRAWN = {
     "error_panel": lambda: plots.error_panel(IMAGES[:3], ERRORS, columns=2),
     "errors_by_group": lambda: plots.errors_by_group(BY_GROUP, CLASSES, seed=0),
     "external_comparison": lambda: plots.external_comparison(EXTERNAL),
+    "reliability": lambda: plots.reliability(
+        dict.fromkeys(SCHEMES, BIN_PAIR), dict.fromkeys(SCHEMES, CALIBRATED)
+    ),
+    "set_coverage": lambda: plots.set_coverage(SETS, CLASSES, asked=0.9),
+    "risk_coverage": lambda: plots.risk_coverage(
+        dict.fromkeys(SCHEMES, RISK), dict.fromkeys(SCHEMES, SILENCE)
+    ),
+    "operating_points": lambda: plots.operating_points(
+        dict.fromkeys(SCHEMES, CURVES),
+        dict.fromkeys(SCHEMES, dict.fromkeys(["Stone", "Tumor"], POINT)),
+    ),
+    "scope_scores": lambda: plots.scope_scores(DISTANCES, 10.5, in_scope=["test slices"], seed=0),
 }
 PICTURES = {"contact_sheet", "group_montage", "error_panel"}
 
@@ -174,7 +211,7 @@ def legend_texts(figure):
 def test_every_figure_of_the_library_is_tested_here():
     public = {
         name
-        for module in (plots.data, plots.groups, plots.results, plots.errors)
+        for module in (plots.data, plots.groups, plots.results, plots.errors, plots.calibration)
         for name, member in inspect.getmembers(module, inspect.isfunction)
         if member.__module__ == module.__name__ and not name.startswith("_")
     }
@@ -457,3 +494,79 @@ def test_external_comparison_puts_each_variant_at_its_accuracy(figures):
     points = [c.get_offsets()[:, 0].tolist() for c in axes.collections[1:]]
     assert points == [[0.9, 0.3], [0.9, 0.8]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["as stored", "16 bit"]
+
+
+# --- calibration and silence ------------------------------------------------------------------
+
+
+def test_reliability_draws_both_curves_over_the_diagonal(figures):
+    for panel in figures["reliability"].axes:
+        diagonal, before, _, after, _ = panel.lines
+        assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+        for line in (before, after):
+            assert line.get_xdata().tolist() == BINS["confidence"].tolist()
+            assert line.get_ydata().tolist() == BINS["accuracy"].tolist()
+        sizes = panel.collections[0].get_sizes()
+        assert sizes[1] > 2 * sizes[0]
+    texts = legend_texts(figures["reliability"])
+    assert "before scaling (ECE 0.120)" in texts
+    assert "after scaling (ECE 0.030)" in texts
+
+
+def test_set_coverage_draws_every_class_against_the_promise(figures):
+    axes = figures["set_coverage"].axes
+    assert len(axes) == 4
+    for panel in axes:
+        units, promised = panel.lines[:3], panel.lines[3]
+        for line in units:
+            assert line.get_ydata() == pytest.approx([0.9, 0.8, 0, 0.1, 0.2, 0.3])
+        assert list(promised.get_ydata()) == [0.9, 0.9]
+        assert panel.texts[0].get_text().endswith("1.5, 1.5, 1.5 of 4")
+    assert axes[3].get_title(loc="left") == "d  By patient, one threshold a class"
+    assert legend_texts(figures["set_coverage"]) == [
+        "every slice",
+        "one slice a group",
+        "every group",
+    ]
+
+
+def test_many_classes_turn_their_names():
+    names = [f"class {k}" for k in range(10)]
+    table = SETS.assign(**{f"coverage_{name}": 0.5 for name in names})
+    figure = plots.set_coverage(table, names, asked=0.9)
+    for panel in figure.axes[2:]:
+        labels = panel.get_xticklabels()
+        assert [label.get_text() for label in labels] == ["all slices", "mean of groups", *names]
+        assert {label.get_rotation() for label in labels} == {45}
+
+
+def test_risk_coverage_marks_what_silence_leaves(figures):
+    (axes,) = figures["risk_coverage"].axes
+    assert axes.lines[0].get_ydata().tolist() == RISK["risk"].tolist()
+    marks = [tuple(line.get_xydata()[0]) for line in axes.lines[1:5]]
+    assert marks == [(0.5, 0.1), (0.85, 0.2), (1.0, 0.3), (1.0, 0.3)]
+    assert legend_texts(figures["risk_coverage"])[0] == "By slice (area 0.150)"
+
+
+def test_operating_points_lie_where_they_are_with_their_intervals(figures):
+    axes = figures["operating_points"].axes
+    assert [panel.get_title(loc="left") for panel in axes] == ["a  Stone", "b  Tumor"]
+    for panel in axes:
+        for bar in panel.containers:
+            point, _, (across, along) = bar
+            assert point.get_xydata()[0] == pytest.approx([0.4, 0.9])
+            assert across.get_segments()[0][:, 0] == pytest.approx([0.2, 0.5])
+            assert along.get_segments()[0][:, 1] == pytest.approx([0.7, 1.0])
+        assert list(panel.lines[-1].get_ydata()) == [0.99, 0.99]
+    texts = legend_texts(figures["operating_points"])
+    assert texts[0] == "By slice: finds 90%, 40 false alarms in 100"
+
+
+def test_scope_scores_show_each_picture_and_the_share_refused(figures):
+    (axes,) = figures["scope_scores"].axes
+    rows = axes.collections[: len(DISTANCES)]
+    for row, values in zip(rows, DISTANCES.values(), strict=True):
+        assert row.get_offsets()[:, 0].tolist() == values.tolist()
+    assert [text.get_text() for text in axes.texts] == ["0%", "100%", "50%", "refused"]
+    assert list(axes.lines[0].get_xdata()) == [10.5, 10.5]
+    assert (rows[0].get_facecolor() != rows[1].get_facecolor()).any()

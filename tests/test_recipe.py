@@ -66,6 +66,13 @@ def test_single_precision_agrees_to_float_tolerance(net, images, tmp_path):
     assert relative_error(stored[np.arange(N)], direct) < 1e-5
 
 
+def test_channel_means_are_the_stored_rows_averaged(body):
+    rows = body.prefix[np.arange(len(body.prefix))]
+    means = activations.channel_means(body.prefix, batch=5)
+    assert means.shape == (len(rows), rows.shape[-1])
+    np.testing.assert_allclose(means, rows.mean(axis=(1, 2)), rtol=1e-6)
+
+
 def test_nothing_is_computed_twice(build, images, cache, body, monkeypatch):
     monkeypatch.setattr(activations.RowStore, "_append", None)
     shuffled = np.random.default_rng(1).permutation(N)

@@ -6,6 +6,13 @@ from kidneyct_lib.plots.audit_curves import (
     nearest_slice_error,
     patient_curve,
 )
+from kidneyct_lib.plots.calibration import (
+    operating_points,
+    reliability,
+    risk_coverage,
+    scope_scores,
+    set_coverage,
+)
 from kidneyct_lib.plots.data import (
     class_counts,
     contact_sheet,
@@ -56,11 +63,16 @@ __all__ = [
     "leak_summary",
     "learning_curves",
     "nearest_slice_error",
+    "operating_points",
     "patient_curve",
     "per_class_recall_pair",
     "pr_curves",
+    "reliability",
+    "risk_coverage",
     "roc_curves",
+    "scope_scores",
     "series_structure",
+    "set_coverage",
     "split_counts",
     "subgroup_accuracy",
     "threshold_curve",

@@ -35,6 +35,8 @@ TINY = {
     "stage1_epochs": 2,
     "stage2_epochs": 3,
     "external_images": 4,
+    "folds": 1,
+    "audit_seeds": 1,
     "bootstrap": 100,
 }
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
