@@ -20,7 +20,8 @@ def project(tmp_path, monkeypatch):
     """A project with the real notebooks and small pictures for the `folder` study."""
     (tmp_path / "params").mkdir()
     content = yaml.safe_load((ROOT / "params/folder.yaml").read_text())
-    content |= {"classes": ["Normal", "Stone"], "image_size": 32, "thumbnail_size": 16}
+    content |= {"classes": ["Normal", "Stone"], "must_not_miss": ["Stone"]}
+    content |= {"image_size": 32, "thumbnail_size": 16, "folds": 1}
     (tmp_path / "params/folder.yaml").write_text(yaml.safe_dump(content))
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     monkeypatch.chdir(tmp_path)

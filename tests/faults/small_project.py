@@ -88,7 +88,12 @@ class Small:
         "import sys; from kidneyct_lib import cli, report; "
         "report.write = lambda run: run.folder; sys.exit(cli.main())"
     )
-    VALUES = {"classes": ["Normal", "Stone"], "image_size": 32, "data": "data"}  # noqa: RUF012
+    VALUES = {  # noqa: RUF012
+        "classes": ["Normal", "Stone"],
+        "must_not_miss": ["Stone"],
+        "image_size": 32,
+        "data": "data",
+    }
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.run = folder, folder / "outputs/folder"
