@@ -82,6 +82,7 @@ def is_gone(process: psutil.Process) -> bool:
 def results(folder: Path) -> dict[str, bytes]:
     """Contents of all metrics and tables of a run folder."""
     files = [*folder.glob("metrics/*"), *folder.glob("tables/*")]
+    assert files, f"{folder} holds no results"  # two empty folders would be equal
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 

@@ -24,6 +24,7 @@ from disturb import (
 from small_project import ROOT, write_params
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
+RUN = "outputs/phantom-untrained"
 TINY = {
     "weights": "none",
     "image_size": 32,
@@ -94,7 +95,7 @@ def test_killed_at_random_moments_it_ends_as_an_undisturbed_one(oracle, tmp_path
     assert sum(status != 0 for *_, status in killed) >= 6, killed
     status, _, err = finish(start(folder, "reproduce"), folder)
     assert status == 0, err
-    assert results(folder / "outputs/phantom") == results(expected / "outputs/phantom")
+    assert results(folder / RUN) == results(expected / RUN)
     assert not list((folder / "outputs").rglob(".*.[0-9]*.*"))
 
 
@@ -104,7 +105,7 @@ def copy(oracle, tmp_path):
 
 
 def test_damaged_models_states_and_stores_are_mended(oracle, copy):
-    run = copy / "outputs/phantom"
+    run = copy / RUN
     flip(run / "models/slice.keras", 5000)
     delete(run / "models/patient.keras")
     flip(run / "checkpoints/slice-stage2.npz", 3000)
@@ -116,18 +117,18 @@ def test_damaged_models_states_and_stores_are_mended(oracle, copy):
     status, out, err = finish(start(copy, "reproduce"), copy)
     assert status == 0, err
     assert executed(out) == ["04_two_stage_training"]
-    assert results(run) == results(oracle[0] / "outputs/phantom")
+    assert results(run) == results(oracle[0] / RUN)
 
 
 def test_without_its_cache_a_study_gets_its_images_back(oracle, copy):
     """As after an interrupted run and `make clean`."""
     delete(copy / ".cache")
-    delete(copy / "outputs/phantom/tables/data_flow.csv")
-    (copy / "outputs/phantom/tables/per_class.csv").write_text("")
+    delete(copy / f"{RUN}/tables/data_flow.csv")
+    (copy / f"{RUN}/tables/per_class.csv").write_text("")
     status, out, err = finish(start(copy, "reproduce"), copy)
     assert status == 0, err
     assert executed(out)[0] == "01_download"
-    assert results(copy / "outputs/phantom") == results(oracle[0] / "outputs/phantom")
+    assert results(copy / RUN) == results(oracle[0] / RUN)
 
 
 def test_damaged_cached_weights_without_network_are_told(copy):
