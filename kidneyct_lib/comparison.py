@@ -35,24 +35,26 @@ def compare_runs(a: Path, b: Path, *, tolerance: float = 0.0) -> pd.DataFrame:
     StudyError
         If a folder does not exist or holds neither metrics nor tables.
     """
-    for folder in (a, b):
-        if not any(folder.glob("metrics/*.json")) and not any(folder.glob("tables/*.csv")):
+    found = {folder: result_files(folder) for folder in (a, b)}
+    for folder, names in found.items():
+        if not names:
             raise StudyError(f"{folder} holds no metrics and no tables: it is no run's folder.")
     rows = []
-    for pattern, compare in (
-        ("metrics/*.json", _compare_metrics),
-        ("tables/*.csv", _compare_tables),
-    ):
-        names = {path.relative_to(folder) for folder in (a, b) for path in folder.glob(pattern)}
-        names = {name for name in names if not name.name.startswith(".")}  # a killed process's
-        for name in sorted(names):
-            there = (a / name).exists(), (b / name).exists()
-            if all(there):
-                moved = compare(a / name, b / name, tolerance)
-                rows += [{"where": str(name)} | row for row in moved]
-            else:
-                rows.append({"where": str(name)} | _presence("file", there))
+    for name in sorted({*found[a], *found[b]}):
+        there = name in found[a], name in found[b]
+        if all(there):
+            compare = _compare_metrics if name.suffix == ".json" else _compare_tables
+            moved = compare(a / name, b / name, tolerance)
+            rows += [{"where": str(name)} | row for row in moved]
+        else:
+            rows.append({"where": str(name)} | _presence("file", there))
     return pd.DataFrame(rows, columns=COLUMNS).astype(object).fillna("")
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Metrics and tables of a run's folder, relative to it, in order; no killed process's."""
+    found = [*folder.glob("metrics/*.json"), *folder.glob("tables/*.csv")]
+    return sorted(path.relative_to(folder) for path in found if not path.name.startswith("."))
 
 
 def _presence(what: str, there: tuple[bool, bool]) -> dict[str, Any]:

@@ -15,9 +15,7 @@ from kidneyct_lib.runs import Run, project_root
 STUDY = "phantom"
 REFERENCE = f"outputs/{STUDY}/reference"
 TOLERANCE = 0.05
-"""Allowed on another kind of machine, as `comparison.compare_runs` takes it."""
-
-_KEPT = ("metrics/*.json", "tables/*.csv")
+"""Allowed on another kind of machine, as in `comparison.compare_runs`; chosen, not measured."""
 
 
 class Verdict(NamedTuple):
@@ -69,7 +67,7 @@ def check(run: Run, reference: Path) -> Verdict:
     same = all(kept[key] == now[key] for key in ("machine", "environment_sha256"))
     tolerance = 0.0 if same else TOLERANCE
     moved = comparison.compare_runs(reference, run.folder, tolerance=tolerance)
-    return Verdict(moved, tolerance, len(_results(reference)))
+    return Verdict(moved, tolerance, len(comparison.result_files(reference)))
 
 
 def keep(run: Run, reference: Path) -> None:
@@ -77,20 +75,14 @@ def keep(run: Run, reference: Path) -> None:
     temporary = reference.with_name(f".{reference.name}")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
-        for path in _results(run.folder):
-            copy = temporary / path.relative_to(run.folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+        for name in comparison.result_files(run.folder):
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(run.folder / name, temporary / name)
         (temporary / "reference.json").write_text(json.dumps(_about(run), indent=2) + "\n")
         shutil.rmtree(reference, ignore_errors=True)
         temporary.rename(reference)
     except OSError as error:
         raise StudyError(f"{reference} could not be written: {error}") from error
-
-
-def _results(folder: Path) -> list[Path]:
-    found = (path for pattern in _KEPT for path in folder.glob(pattern))
-    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _about(run: Run) -> dict[str, Any]:
