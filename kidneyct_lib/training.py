@@ -195,10 +195,14 @@ class _State:
 
     def keep(self, path: Path, model: keras.Model, *, finished: bool) -> None:
         """Write the state under a temporary name, then rename it."""
-        arrays = {f"best_{i}": value for i, value in enumerate(self.best)}
+        parts = {"best": self.best}
         if not finished:  # only an unfinished stage needs to know how to go on
-            going_on = _values(model.variables) + _values(model.optimizer.variables)
-            arrays |= {f"last_{i}": value for i, value in enumerate(going_on)}
+            parts["optimizer"] = _values(model.optimizer.variables)
+            if self.best_epoch < len(self.history):  # the last epoch's weights are not the best's
+                parts["last"] = _values(model.variables)
+        arrays = {
+            f"{name}_{i}": value for name, part in parts.items() for i, value in enumerate(part)
+        }
         about = json.dumps({"identity": self.identity, "history": self.history})
         temporary = temporary_name(path)
         try:
@@ -221,15 +225,17 @@ class _State:
                 if about["identity"] != identity:
                     return state
                 best = _numbered(arrays, "best")
-                last = _numbered(arrays, "last")
-            variables = model.variables + model.optimizer.variables
-            if not (_fit(best, model.variables) and (not last or _fit(last, variables))):
+                last = _numbered(arrays, "last") or best
+                optimizer = _numbered(arrays, "optimizer")
+            fit = all(_fit(values, model.variables) for values in (best, last))
+            if not fit or (optimizer and not _fit(optimizer, model.optimizer.variables)):
                 return state
         except Exception:  # none yet, or damaged, which raises nearly anything: train anew
             return state
         state.history, state.best = about["history"], best
-        if last:
-            _assign(variables, last)
+        if optimizer:
+            _assign(model.variables, last)
+            _assign(model.optimizer.variables, optimizer)
         return state
 
 

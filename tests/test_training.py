@@ -99,15 +99,23 @@ class Epochs:
         return self._train(*arguments)
 
 
-@pytest.mark.parametrize("after", [1, 2, 4])
-def test_an_interrupted_stage_ends_as_an_undisturbed_one(data, tmp_path, monkeypatch, after):
-    undisturbed, expected = trained(data, tmp_path / "1.npz")
+@pytest.mark.parametrize(
+    "after, learning_rate, best",
+    [(1, 1e-2, True), (2, 1e-2, True), (4, 1e-2, True), (4, 0.5, False)],
+)
+def test_an_interrupted_stage_ends_as_an_undisturbed_one(
+    data, tmp_path, monkeypatch, after, learning_rate, best
+):
+    settings = replace(SETTINGS, learning_rate=learning_rate)
+    undisturbed, expected = trained(data, tmp_path / "1.npz", settings)
+    so_far = expected["val_loss"].head(after)
+    assert (so_far.idxmin() == after - 1) == best, "whether the last epoch before it was the best"
     epochs = Epochs(monkeypatch)
     epochs.most = after
     with pytest.raises(KeyboardInterrupt):
-        trained(data, tmp_path / "2.npz")
+        trained(data, tmp_path / "2.npz", settings)
     epochs.most = None
-    resumed, history = trained(data, tmp_path / "2.npz")
+    resumed, history = trained(data, tmp_path / "2.npz", settings)
     assert epochs.trained == SETTINGS.epochs
     np.testing.assert_array_equal(weights_of(resumed), weights_of(undisturbed))
     assert history.equals(expected)
