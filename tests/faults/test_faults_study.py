@@ -108,8 +108,8 @@ def test_damaged_models_states_and_stores_are_mended(oracle, copy):
     run = copy / RUN
     flip(run / "models/slice.keras", 5000)
     delete(run / "models/patient.keras")
-    flip(run / "checkpoints/slice-stage2.npz", 3000)
-    cut(run / "checkpoints/patient-stage1.npz")
+    flip(run / "checkpoints/slice-fold0-stage2.npz", 3000)
+    cut(run / "checkpoints/patient-fold0-stage1.npz")
     for store in (copy / ".cache").glob("activations-*"):
         flip(store / "rows.bin", 12345)
         flip(store / "index.csv", 777)
