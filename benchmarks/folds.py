@@ -22,7 +22,7 @@ def main() -> None:
     both, answers = training(net, job, body), []
     for number, rows in enumerate(splits, 1):
         with clock.phase(f"training {number}"):
-            outcomes = both.train(*columns(rows), Path(job["scratch"]) / f"split{number}")
+            outcomes = dict(both.train(*columns(rows), Path(job["scratch"]) / f"split{number}"))
         answers.append(outcomes[2].probabilities[rows["split"] == "test"].tolist())
     write_result(job, seconds=clock.seconds, test_probabilities=answers[0])
 

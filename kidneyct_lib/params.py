@@ -63,6 +63,7 @@ class Params(_Strict):
     stage2_learning_rate: Rate
     stage2_patience: Count
     external_images: Count = Field(description="most test images per external condition")
+    robustness_images: Count = Field(description="most test images per scheme and corruption")
     bootstrap: Annotated[int, Field(ge=100)]
     audit_folds: Annotated[int, Field(ge=2, le=20, description="where the study has one split")]
     audit_seeds: Count = Field(description="deals, draws of labels and of fewer patients")

@@ -1,6 +1,6 @@
 """The published two-stage recipe, on activations that are computed once for all its uses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -101,8 +101,10 @@ class TwoStageTraining:
 
     def train(
         self, targets: np.ndarray, weights: np.ndarray, split: np.ndarray, checkpoints: Path
-    ) -> dict[int, Stage]:
-        """Train the stages in turn on one split, from the initial weights; the outcome of each.
+    ) -> Iterator[tuple[int, Stage]]:
+        """Train the stages in turn on one split, from the initial weights.
+
+        Gives each stage's number and outcome as it is done; the network holds its weights then.
 
         Parameters
         ----------
@@ -116,12 +118,9 @@ class TwoStageTraining:
             Beginning of the file names of the stages' states.
         """
         self.net.set_weights(self._initial)
-        return {
-            stage: self.run_stage(
-                stage, targets, weights, split, Path(f"{checkpoints}-stage{stage}.npz")
-            )
-            for stage in self._settings
-        }
+        for stage in self._settings:
+            checkpoint = Path(f"{checkpoints}-stage{stage}.npz")
+            yield stage, self.run_stage(stage, targets, weights, split, checkpoint)
 
     def run_stage(
         self,

@@ -61,12 +61,14 @@ FLOOR = {
     "gaps": 2.3,
     "patient_curve": 2.3,
     "variants": 2,
+    "robustness": 2,
     "weights": 2,
     "network": 3,
     "activations": 4,
     "training": 4,
     "prediction": 4,
     "recipe": 5,
+    "stage_answers": 5,
     "study": 5,
     "report.pictures": 1,
     "report.tables": 1,
@@ -76,7 +78,7 @@ FLOOR = {
     "verification": 5.1,
     "cli": 6,
 }
-MAY_IMPORT_KERAS = {"network", "activations", "training", "recipe"}
+MAY_IMPORT_KERAS = {"network", "activations", "training", "recipe", "stage_answers"}
 MAY_IMPORT_KERAS_LAZILY = {"cli"}
 
 

@@ -25,6 +25,7 @@ TINY = {
     "stage1_epochs": 2,
     "stage2_epochs": 1,
     "external_images": 6,
+    "robustness_images": 3,
     "folds": 1,
     "bootstrap": 100,
     "audit_seeds": 1,

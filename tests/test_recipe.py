@@ -165,11 +165,11 @@ def test_a_stage_predicts_every_image_and_changes_only_what_it_may(both, tmp_pat
 def test_a_training_owes_nothing_to_the_one_before_it(both, build, body, tmp_path):
     """One network trained on two splits in turn, against a new network for each."""
     other = np.roll(SPLIT, 6)
-    both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "first")
-    again = both.train(TARGETS, np.ones(N), other, tmp_path / "second")
+    dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "first"))
+    again = dict(both.train(TARGETS, np.ones(N), other, tmp_path / "second"))
     settings = {1: SETTINGS, 2: SETTINGS}
     alone = recipe.TwoStageTraining(build(), body, unfreeze_layers=50, settings=settings)
-    new = alone.train(TARGETS, np.ones(N), other, tmp_path / "alone")
+    new = dict(alone.train(TARGETS, np.ones(N), other, tmp_path / "alone"))
     for stage in (1, 2):
         np.testing.assert_array_equal(again[stage].probabilities, new[stage].probabilities)
         assert again[stage].history.equals(new[stage].history)
