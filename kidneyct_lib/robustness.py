@@ -5,6 +5,7 @@ clean and at each severity of each corruption. Errors, their intervals over grou
 comparison of two trainings are computed from it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -219,7 +220,7 @@ def tally_table(tallies: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame
 
 def without_augmentation(folder: Path) -> Path | None:
     """Folder of the plain run beside an augmented one, where its tallies are; else None."""
-    plain = folder.with_name(folder.name.replace("-augmented", ""))
+    plain = folder.with_name(re.sub(r"-augmented\d+", "", folder.name))
     done = plain != folder and (plain / "tables/robustness_tallies.csv").is_file()
     return plain if done else None
 

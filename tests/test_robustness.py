@@ -186,7 +186,7 @@ def test_the_table_of_tallies_gives_each_model_its_own_back(tallies):
 
 
 def test_the_plain_run_stands_beside_the_augmented_one(tmp_path):
-    plain, augmented = tmp_path / "folder-seed3", tmp_path / "folder-augmented-seed3"
+    plain, augmented = tmp_path / "folder-seed3", tmp_path / "folder-augmented4-seed3"
     assert robustness.without_augmentation(augmented) is None
     (plain / "tables").mkdir(parents=True)
     (plain / "tables/robustness_tallies.csv").write_text("")
