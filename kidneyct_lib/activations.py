@@ -3,16 +3,16 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
+from kidneyct_lib.augmentation import AugmentedImages
 from kidneyct_lib.images import gray_to_rgb
 from kidneyct_lib.network import digest, part  # loads Keras, without its noise
-from kidneyct_lib.store import RowStore
+from kidneyct_lib.store import RowStore, content_keys
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Activations:
     """Stored output of a frozen layer for a study's images, in the catalog's order.
 
+    Where the images have views, these follow, ordered as in `AugmentedImages`.
+
     Attributes
     ----------
     layer : str
@@ -29,9 +31,9 @@ class Activations:
     store : RowStore
         Rows of the layer's output shape.
     keys : sequence of str
-        Content key of each image.
+        Content key of each row.
     compute : callable
-        Gives the output for catalog rows that are not stored, where the store was to stay small.
+        Gives the output for rows that are not stored, where the store was to stay small.
     """
 
     layer: str
@@ -40,11 +42,11 @@ class Activations:
     compute: Callable[[np.ndarray], np.ndarray]
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Number of rows, views included."""
         return len(self.keys)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """Activations of these catalog rows, float32 (len(rows), *layer shape)."""
+        """Activations of these rows, float32 (len(rows), *layer shape)."""
         rows = np.asarray(rows)
         keys = [self.keys[row] for row in rows]
         held = self.store.holds(keys)
@@ -58,15 +60,10 @@ class Activations:
         return values.astype(np.float32)
 
 
-def content_keys(images: np.ndarray) -> list[str]:
-    """sha256 (hex) of each image's pixels; images uint8 (N, H, W)."""
-    return [sha256(image.tobytes()).hexdigest() for image in images]
-
-
 def of_images(
     network: "keras.Model",
     layer: str,
-    images: np.ndarray,
+    images: np.ndarray | AugmentedImages,
     *,
     cache: Path,
     dtype: str,
@@ -81,8 +78,8 @@ def of_images(
         Everything up to `layer` must be frozen.
     layer : str
         Where the frozen prefix ends.
-    images : uint8 array (N, H, W)
-        Gray pixels in 0..255.
+    images : uint8 array (N, H, W) or AugmentedImages
+        Gray pixels in 0..255; views are made only where their rows are not stored.
     cache : Path
         Folder of all stores; this one's name is derived from the prefix's weights and the dtype.
     dtype : {"float16", "float32"}
@@ -94,10 +91,11 @@ def of_images(
         stored or read. None: no limit.
     """
     prefix = part(network, None, layer)
+    keys = images.keys if isinstance(images, AugmentedImages) else content_keys(images)
     return _stored(
         prefix,
         layer,
-        content_keys(images),
+        keys,
         lambda rows: prefix.predict_on_batch(gray_to_rgb(images[rows])),
         cache=cache,
         dtype=dtype,

@@ -42,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--data", help="folder of class sub-folders")
     command.add_argument("--external", help="folder of external images for notebook 06")
     command.add_argument("--seed", type=int, help="another seed; its results get their own folder")
+    command.add_argument(
+        "--augment",
+        type=int,
+        metavar="VIEWS",
+        help="train on this many random views of each image too; results get their own folder",
+    )
     command.set_defaults(answer=_reproduce)
 
     command = commands.add_parser(
@@ -95,8 +101,9 @@ def _reproduce(options: argparse.Namespace) -> int:
         key: str(Path(given).expanduser().resolve()) if given else None
         for key, given in (("data", options.data), ("external", options.external))
     }
-    folder = study.run_folder(values, options.seed)
-    values = params.load(file, **folders, seed=options.seed, run_folder=folder)
+    folder = study.run_folder(values, options.seed, options.augment)
+    changes = folders | {"seed": options.seed, "augment_views": options.augment}
+    values = params.load(file, **changes, run_folder=folder)
     run = runs.Run(folder)
     study.reproduce(values)
     print(f"Report: {report.write(run)}", flush=True)

@@ -15,6 +15,7 @@ from kidneyct_lib.errors import StudyError
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Strength = Annotated[float, Field(ge=0, le=1)]
 
 
 class ParamsError(StudyError):
@@ -62,6 +63,10 @@ class Params(_Strict):
     stage2_epochs: Count
     stage2_learning_rate: Rate
     stage2_patience: Count
+    augment_views: Annotated[int, Field(ge=0, description="of each image; 0: as published")]
+    augment_geometry: Strength
+    augment_intensity: Strength
+    augment_noise: Strength
     external_images: Count = Field(description="most test images per external condition")
     robustness_images: Count = Field(description="most test images per scheme and corruption")
     bootstrap: Annotated[int, Field(ge=100)]

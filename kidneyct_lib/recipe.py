@@ -11,12 +11,13 @@ import pandas as pd
 
 from kidneyct_lib import activations, network
 from kidneyct_lib.activations import Activations
+from kidneyct_lib.augmentation import AugmentedImages
 from kidneyct_lib.training import StageSettings, predict, train_stage
 
 
 @dataclass(frozen=True)
 class FrozenBody:
-    """What the frozen layers say of every image.
+    """What the frozen layers say of every image, and of its views where it has any.
 
     Attributes
     ----------
@@ -47,7 +48,7 @@ class Stage(NamedTuple):
 
 def frozen_body(
     net: keras.Model,
-    images: np.ndarray,
+    images: np.ndarray | AugmentedImages,
     *,
     unfreeze_layers: int,
     cache: Path,
@@ -56,6 +57,7 @@ def frozen_body(
 ) -> FrozenBody:
     """Activations of both stages for gray images uint8 (N, S, S), computed where not yet stored.
 
+    A stage that trains on `AugmentedImages` sees their views, as `training.train_stage` tells.
     `cache`, `batch` and `most_gb` (of each of both stores) as in `activations.of_images`.
     """
     network.unfreeze_last(net, unfreeze_layers)
@@ -75,7 +77,7 @@ class TwoStageTraining:
     net : keras.Model
         As built by `network.build`; holds the weights of the last trained stage afterwards.
     body : FrozenBody
-        Activations of an equal network.
+        Activations of an equal network; their views, if any, serve training alone.
     unfreeze_layers : int
         Layers of the backbone, counted from its end, that stage 2 trains; stage 1 trains none.
     settings : mapping of int to StageSettings

@@ -9,6 +9,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,11 @@ class RowStore:
     @staticmethod
     def _crc(row: np.ndarray) -> int:
         return zlib.crc32(row.tobytes())
+
+
+def content_keys(images: np.ndarray) -> list[str]:
+    """sha256 (hex) of each image's pixels; images uint8 (N, H, W)."""
+    return [sha256(image.tobytes()).hexdigest() for image in images]
 
 
 def _batches(positions: list[int], size: int) -> Iterator[np.ndarray]:

@@ -19,11 +19,15 @@ from kidneyct_lib.provenance import library_digest
 from kidneyct_lib.runs import Run, project_root
 
 
-def run_folder(params: Params, seed: int | None) -> str:
-    """Folder of the results; its name marks an untrained backbone and another seed's results."""
+def run_folder(params: Params, seed: int | None, views: int | None = None) -> str:
+    """Folder of the results; its name marks what differs from the study's own.
+
+    That is an untrained backbone, and another seed or number of augmented views than the file's.
+    """
     untrained = "-untrained" if params.weights == "none" else ""
+    augmented = "" if views in (None, params.augment_views) else f"-augmented{views}"
     other_seed = "" if seed in (None, params.seed) else f"-seed{seed}"
-    return f"{params.run_folder}{untrained}{other_seed}"
+    return f"{params.run_folder}{untrained}{augmented}{other_seed}"
 
 
 def reproduce(params: Params) -> int:

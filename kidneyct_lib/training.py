@@ -69,6 +69,9 @@ def train_stage(
     depends on; called again with the same, training goes on after the last finished epoch, or is
     skipped when it was done. Resumed or not, the outcome is the same.
 
+    Where the inputs hold views of the images, each epoch sees each training image once, as itself
+    or as one of its views, all equally likely. Validation sees images as they are.
+
     Parameters
     ----------
     model : keras.Model
@@ -76,7 +79,7 @@ def train_stage(
         call; a model that is trained again keeps its traced functions, which saves seconds and
         hundreds of MB, so what may train must then be the same.
     inputs : Rows
-        One row an image of the catalog.
+        One row an image of the catalog; then, in the same order, one row an image for each view.
     targets : int array (N,)
         Index of the true class.
     weights : float array (N,)
@@ -97,7 +100,12 @@ def train_stage(
     ------
     StudyError
         If a part is empty, or the loss stops being a finite number.
+    ValueError
+        If the inputs are not whole sets of N rows.
     """
+    sets, rest = divmod(len(inputs), len(targets))
+    if rest:
+        raise ValueError(f"{len(inputs)} input rows are no whole number of {len(targets)} images")
     if not len(train) or not len(validation):
         raise StudyError(f"{settings.name}: the training or the validation part has no images.")
     identity = _identity(model, inputs, targets, weights, train, validation, settings)
@@ -108,7 +116,9 @@ def train_stage(
         while not state.done(settings):
             epoch = len(state.history)
             _seed_dropout(model, settings.seed, epoch)
-            order = np.random.default_rng([settings.seed, epoch]).permutation(train)
+            rng = np.random.default_rng([settings.seed, epoch])
+            order = rng.permutation(train)
+            order = order + len(targets) * rng.integers(sets, size=len(order))
             fitted = _train_epoch(model, inputs, targets, weights, order, settings.batch_size)
             scored = _score(predict(model, inputs, validation), targets[validation])
             row = fitted | {f"val_{name}": value for name, value in scored.items()}
@@ -151,11 +161,12 @@ def _start_optimizer(model: keras.Model, learning_rate: float) -> None:
 
 
 def _train_epoch(model, inputs, targets, weights, order, batch_size) -> dict[str, float]:
-    """One pass over the training rows in this order; mean weighted loss and accuracy."""
+    """One pass over these input rows in this order; mean weighted loss and accuracy."""
     sums = {"loss": 0.0, "accuracy": 0.0}
     for rows in _chunks(order, batch_size):
+        images = rows % len(targets)
         logs = model.train_on_batch(
-            inputs[rows], targets[rows], sample_weight=weights[rows], return_dict=True
+            inputs[rows], targets[images], sample_weight=weights[images], return_dict=True
         )
         for name in sums:
             sums[name] += float(logs[name]) * len(rows)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kidneyct_lib import cli, images
+from kidneyct_lib import cli, images, report, study
 from kidneyct_lib.runs import Run
 
 ROOT = Path(__file__).parents[1]
@@ -124,6 +124,22 @@ def test_an_unknown_study_is_one_line(in_project, capsys):
     told = capsys.readouterr().err
     assert "phantom" in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "folder", "views"),
+    [
+        ([], "outputs/phantom", 0),
+        (["--augment", "4"], "outputs/phantom-augmented4", 4),
+        (["--augment", "4", "--seed", "5"], "outputs/phantom-augmented4-seed5", 4),
+    ],
+)
+def test_augmented_results_get_their_own_folder(in_project, monkeypatch, options, folder, views):
+    ran = []
+    monkeypatch.setattr(study, "reproduce", ran.append)
+    monkeypatch.setattr(report, "write", lambda run: run.folder)
+    assert cli.main(["reproduce", *options]) == 0
+    assert (ran[0].run_folder, ran[0].augment_views) == (folder, views)
 
 
 def test_compare_tells_by_its_exit_status(tmp_path, capsys):

@@ -27,6 +27,7 @@ FLOOR = {
     "answers": 0.1,
     "provenance": 0,
     "runs": 1,
+    "augmentation": 1,
     "catalog": 1,
     "kaggle_download": 1,
     "intervals": 0.9,

@@ -223,6 +223,21 @@ def test_the_same_parameters_give_the_same_metrics_and_a_second_call_does_nothin
 
 
 @pytest.mark.long
+def test_views_change_the_training_and_not_what_is_tested(run, values, tmp_path):
+    changes = TINY | {"augment_views": 2, "cache_folder": values.cache_folder}
+    augmented = params.load(
+        ROOT / "params/phantom.yaml", run_folder=str(tmp_path / "views"), **changes
+    )
+    study.reproduce(augmented)
+    other = Run(augmented.run_folder)
+    assert (other.folder / "figures/04_two_stage_training__views.png").is_file()
+    pd.testing.assert_frame_equal(other.read_table("splits"), run.read_table("splits"))
+    told = [r.read_table("predictions").iloc[:, :7] for r in (other, run)]
+    pd.testing.assert_frame_equal(*told)
+    assert other.read_metrics("test") != run.read_metrics("test")
+
+
+@pytest.mark.long
 def test_folds_test_every_image_once_under_both_schemes(run, values, tmp_path):
     changes = TINY | {"folds": 3, "stage1_epochs": 1, "cache_folder": values.cache_folder}
     folded = params.load(

@@ -82,6 +82,8 @@ def test_every_parameter_is_used_by_a_notebook_or_the_study_runner():
         ({"must_not_miss": ["Stone", "Gout"]}, "'Gout', which is none of the classes"),
         ({"must_not_miss": []}, "must_not_miss"),
         ({"conformal_coverage": 1.0}, "conformal_coverage = 1.0"),
+        ({"augment_views": -1}, "augment_views = -1"),
+        ({"augment_noise": 1.5}, "augment_noise = 1.5"),
     ],
 )
 def test_a_wrong_file_is_told_by_key_and_value(tmp_path, changes, told):

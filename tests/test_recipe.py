@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from kidneyct_lib import activations, network, recipe
+from kidneyct_lib import activations, augmentation, network, recipe
+from kidneyct_lib.augmentation import Augmentation, AugmentedImages
 from kidneyct_lib.images import gray_to_rgb
 from kidneyct_lib.training import StageSettings, predict, train_stage
 
@@ -40,6 +41,18 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def body(net, images, cache):
     return recipe.frozen_body(net, images, unfreeze_layers=50, cache=cache, batch=5)
+
+
+@pytest.fixture(scope="module")
+def shown(images):
+    """The images and two views of each."""
+    return AugmentedImages(images, 2, Augmentation(1, 1, 1), seed=9)
+
+
+@pytest.fixture(scope="module")
+def viewed(net, shown, cache, body):
+    """The body of the images and their views, in the store that holds the images' own."""
+    return recipe.frozen_body(net, shown, unfreeze_layers=50, cache=cache, batch=5)
 
 
 def relative_error(found, expected):
@@ -78,6 +91,37 @@ def test_nothing_is_computed_twice(build, images, cache, body, monkeypatch):
     shuffled = np.random.default_rng(1).permutation(N)
     again = recipe.frozen_body(build(), images[shuffled], unfreeze_layers=50, cache=cache, batch=5)
     np.testing.assert_array_equal(again.pooled[np.arange(N)], body.pooled[shuffled])
+
+
+def test_a_body_with_views_begins_with_the_images_own(net, shown, body, viewed):
+    assert len(viewed.prefix) == len(viewed.pooled) == 3 * N
+    for name in ("prefix", "pooled"):
+        own = getattr(body, name)[np.arange(N)]
+        np.testing.assert_array_equal(getattr(viewed, name)[np.arange(N)], own)
+    rows = np.array([N + 7, 3 * N - 1, 4])
+    direct = network.part(net, None, CUT).predict_on_batch(gray_to_rgb(shown[rows]))
+    assert relative_error(viewed.prefix[rows], direct) < 1e-3
+    direct = network.part(net, None, "pool").predict_on_batch(gray_to_rgb(shown[rows]))
+    assert relative_error(viewed.pooled[rows], direct) < 2e-3
+
+
+def test_each_view_is_computed_once(net, images, shown, tmp_path, monkeypatch):
+    computed, made = [], []
+    append, view = activations.RowStore._append, augmentation.view
+
+    def noted(store, keys, rows):
+        computed.extend((store.folder.name, key) for key in keys)
+        append(store, keys, rows)
+
+    monkeypatch.setattr(activations.RowStore, "_append", noted)
+    monkeypatch.setattr(
+        augmentation, "view", lambda *given, **more: made.extend(given[1]) or view(*given, **more)
+    )
+    asked = {"unfreeze_layers": 50, "cache": tmp_path, "batch": 7}
+    for pictures, rows in ((images, N), (shown, 3 * N), (shown, 3 * N), (images, 3 * N)):
+        recipe.frozen_body(net, pictures, **asked)
+        assert len(computed) == len(set(computed)) == 2 * rows  # of the prefix and pooled
+    assert len(made) == 2 * N
 
 
 @pytest.mark.parametrize("share", [0, 0.4])
@@ -140,6 +184,25 @@ def both(build, body):
     return recipe.TwoStageTraining(
         build(), body, unfreeze_layers=50, settings={1: SETTINGS, 2: SETTINGS}
     )
+
+
+def test_views_are_for_training_alone(build, images, viewed, tmp_path, monkeypatch):
+    asked = []
+    rows_of = activations.Activations.__getitem__
+    monkeypatch.setattr(
+        activations.Activations,
+        "__getitem__",
+        lambda stored, rows: asked.append(np.array(rows)) or rows_of(stored, rows),
+    )
+    settings = {1: SETTINGS, 2: SETTINGS}
+    both = recipe.TwoStageTraining(build(), viewed, unfreeze_layers=50, settings=settings)
+    outcome = both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "viewed")[2]
+    beyond = np.concatenate([rows[rows >= N] for rows in asked])
+    assert set(SPLIT[beyond % N]) == {"train"}
+    assert set(beyond // N) == {1, 2}
+    assert outcome.probabilities.shape == (N, 2)
+    whole = predict(both.net, gray_to_rgb(images).astype(np.float32), np.arange(N))
+    np.testing.assert_allclose(outcome.probabilities, whole, atol=1e-3)
 
 
 def test_a_stage_predicts_every_image_and_changes_only_what_it_may(both, tmp_path):

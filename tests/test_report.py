@@ -346,6 +346,7 @@ def test_no_class_or_number_of_a_study_is_typed_into_the_texts():
         ({"source": "kaggle"}, "The public CT KIDNEY DATASET"),
         ({"weights": "none"}, "The backbone was not pretrained"),
         ({"class_weight": "group"}, "balanced on groups"),
+        ({"augment_views": 4}, "as one of its 4 random views"),
     ],
 )
 def test_source_and_weights_are_told(run, parameters, told):

@@ -116,6 +116,17 @@ def test_another_seed_has_its_own_folder():
     assert study.run_folder(values, 5) == "outputs/phantom-seed5"
 
 
+def test_another_number_of_views_has_its_own_folder():
+    values = params.load(ROOT / "params/phantom.yaml")
+    assert study.run_folder(values, None, 0) == "outputs/phantom"
+    assert study.run_folder(values, None, 4) == "outputs/phantom-augmented4"
+    assert study.run_folder(values, 5, 4) == "outputs/phantom-augmented4-seed5"
+    own = params.load(ROOT / "params/phantom.yaml", augment_views=4, weights="none")
+    assert study.run_folder(own, None) == "outputs/phantom-untrained"
+    assert study.run_folder(own, None, 4) == "outputs/phantom-untrained"
+    assert study.run_folder(own, None, 0) == "outputs/phantom-untrained-augmented0"
+
+
 def test_an_untrained_backbone_marks_the_folder_of_all_its_results():
     values = params.load(ROOT / "params/phantom.yaml", weights="none")
     assert study.run_folder(values, None) == "outputs/phantom-untrained"

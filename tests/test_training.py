@@ -121,6 +121,93 @@ def test_an_interrupted_stage_ends_as_an_undisturbed_one(
     assert history.equals(expected)
 
 
+def with_views(inputs):
+    """Inputs followed by two sets of views, which are the inputs with noise."""
+    rng = np.random.default_rng(1)
+    views = [inputs + rng.normal(size=inputs.shape).astype(np.float32) for _ in range(2)]
+    return np.concatenate([inputs, *views])
+
+
+class Seen:
+    """Inputs that keep in mind which rows were asked for."""
+
+    def __init__(self, inputs):
+        self.inputs, self.keys, self.asked = inputs, ["seen"], []
+
+    def __len__(self):
+        return len(self.inputs)
+
+    def __getitem__(self, rows):
+        self.asked.append(rows)
+        return self.inputs[rows]
+
+    def epochs(self):
+        """Rows of each epoch's training, and all rows of validation."""
+        training = [rows for rows in self.asked if len(rows) == SETTINGS.batch_size]
+        validation = [rows for rows in self.asked if len(rows) != SETTINGS.batch_size]
+        steps = len(training) // SETTINGS.epochs
+        parts = [training[k : k + steps] for k in range(0, len(training), steps)]
+        return [np.concatenate(part) for part in parts], np.concatenate(validation)
+
+
+def test_without_views_the_order_is_the_seeds_permutation(data, tmp_path):
+    seen = Seen(data["inputs"])
+    trained(data, tmp_path / "c.npz", inputs=seen)
+    epochs, _ = seen.epochs()
+    for epoch, rows in enumerate(epochs):
+        rng = np.random.default_rng([SETTINGS.seed, epoch])
+        np.testing.assert_array_equal(rows, rng.permutation(data["train"]))
+
+
+def test_an_epoch_sees_each_training_image_once_as_itself_or_a_view(data, tmp_path):
+    seen = Seen(with_views(data["inputs"]))
+    trained(data, tmp_path / "c.npz", inputs=seen)
+    epochs, validation = seen.epochs()
+    for rows in epochs:
+        assert sorted(rows % N) == sorted(data["train"])
+    shares = np.bincount(np.concatenate(epochs) // N) / (5 * 40)
+    np.testing.assert_allclose(shares, [1 / 3] * 3, atol=0.1)
+    assert not np.array_equal(epochs[0] // N, epochs[1] // N)
+    np.testing.assert_array_equal(validation, np.tile(data["validation"], SETTINGS.epochs))
+
+
+def test_views_that_equal_their_images_change_nothing(data, tmp_path):
+    """So each view has the target and the weight of its image, and the order is the same."""
+    plain, expected = trained(data, tmp_path / "1.npz")
+    same, history = trained(data, tmp_path / "2.npz", inputs=np.tile(data["inputs"], (4, 1)))
+    np.testing.assert_array_equal(weights_of(same), weights_of(plain))
+    assert history.equals(expected)
+
+
+def test_other_views_are_another_training(data, tmp_path):
+    plain, _ = trained(data, tmp_path / "c.npz")
+    viewed, history = trained(data, tmp_path / "c.npz", inputs=with_views(data["inputs"]))
+    assert not np.array_equal(weights_of(viewed), weights_of(plain))
+    answers = predict(viewed, data["inputs"], data["validation"])
+    right = answers[np.arange(20), data["targets"][data["validation"]]]
+    assert -np.log(right).mean() == pytest.approx(history["val_loss"].min(), abs=1e-6)
+
+
+def test_part_of_a_set_of_views_is_refused(data, tmp_path):
+    with pytest.raises(ValueError, match="90 input rows are no whole number of 60 images"):
+        trained(data, tmp_path / "c.npz", inputs=with_views(data["inputs"])[:90])
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 4])
+def test_a_stage_on_views_goes_on_as_if_undisturbed(data, tmp_path, monkeypatch, after):
+    inputs = with_views(data["inputs"])
+    undisturbed, expected = trained(data, tmp_path / "1.npz", inputs=inputs)
+    epochs = Epochs(monkeypatch)
+    epochs.most = after
+    with pytest.raises(KeyboardInterrupt):
+        trained(data, tmp_path / "2.npz", inputs=inputs)
+    epochs.most = None
+    resumed, history = trained(data, tmp_path / "2.npz", inputs=inputs)
+    assert epochs.trained == SETTINGS.epochs
+    np.testing.assert_array_equal(weights_of(resumed), weights_of(undisturbed))
+    assert history.equals(expected)
+
+
 def test_a_finished_stage_is_not_trained_again(data, tmp_path, monkeypatch):
     first, expected = trained(data, tmp_path / "c.npz")
     monkeypatch.setattr(training, "_train_epoch", None)
