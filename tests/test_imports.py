@@ -54,6 +54,7 @@ FLOOR = {
     "plots.errors": 1.1,
     "plots.subgroups": 1.1,
     "plots.calibration": 1.1,
+    "plots.robustness": 1.1,
     "plots": 1.2,
     "sources": 2,
     "groups": 2,
