@@ -386,6 +386,18 @@ def test_the_body_has_no_holes_and_is_one():
     assert (body == inside).mean() > 0.98
 
 
+def test_skin_around_black_fat_stays_and_a_loop_of_the_table_below_it_goes():
+    gray = np.zeros((224, 224), np.uint8)
+    cv2.ellipse(gray, (112, 100), (70, 45), 0, 0, 360, 60, -1)
+    cv2.ellipse(gray, (112, 100), (94, 67), 0, 0, 360, 40, 2)
+    gray[28:40, 109:115] = 0  # a nick in the skin
+    skin = gray == 40
+    cv2.rectangle(gray, (30, 168), (194, 196), 150, 2)  # touches the skin
+    body = body_mask(gray)
+    assert body[skin].all()
+    assert not body[180:].any()
+
+
 def test_an_image_without_a_body_is_left_whole():
     gray = np.zeros((224, 224), np.uint8)
     cv2.circle(gray, (112, 112), 12, 200, -1)
