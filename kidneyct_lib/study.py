@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -152,21 +153,22 @@ def _execute(source: Path, run: Run, given: dict[str, Any]) -> None:
     target = run.folder / "notebooks" / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        execute_notebook(
-            source,
-            target,
-            parameters=given,
-            kernel_name="python3",
-            progress_bar=False,
-            stderr_file=sys.stderr,
-            cwd=project_root(),
-            config=Config(
-                {
-                    "KernelManager": {"transport": "ipc"},
-                    "NotebookClient": {"shutdown_kernel": "immediate"},
-                }
-            ),
-        )
+        with tempfile.TemporaryDirectory() as sockets:
+            execute_notebook(
+                source,
+                target,
+                parameters=given,
+                kernel_name="python3",
+                progress_bar=False,
+                stderr_file=sys.stderr,
+                cwd=project_root(),
+                config=Config(
+                    {
+                        "KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"},
+                        "NotebookClient": {"shutdown_kernel": "immediate"},
+                    }
+                ),
+            )
     except KeyboardInterrupt:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what waited for the kernel
         raise
