@@ -42,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--data", help="folder of class sub-folders")
     command.add_argument("--external", help="folder of external images for notebook 06")
     command.add_argument("--seed", type=int, help="another seed; its results get their own folder")
+    command.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="another side of the images; its results get their own folder",
+    )
     command.set_defaults(answer=_reproduce)
 
     command = commands.add_parser(
@@ -90,15 +96,17 @@ def _reproduce(options: argparse.Namespace) -> int:
 
     _end_on_sigterm()
     file = runs.project_root() / "params" / f"{options.study}.yaml"
-    values = params.load(file)
+    own = params.load(file)
     folders = {
         key: str(Path(given).expanduser().resolve()) if given else None
         for key, given in (("data", options.data), ("external", options.external))
     }
-    folder = study.run_folder(values, options.seed)
-    values = params.load(file, **folders, seed=options.seed, run_folder=folder)
+    folder = study.run_folder(own, options.seed, options.image_size)
+    asked = folders | {"seed": options.seed, "image_size": options.image_size}
+    values = params.load(file, **asked, run_folder=folder)
+    minutes = study.scaled_minutes(own, options.image_size)
     run = runs.Run(folder)
-    study.reproduce(values)
+    study.reproduce(values.model_copy(update={"expected_minutes": minutes}))
     print(f"Report: {report.write(run)}", flush=True)
     return 0
 

@@ -19,11 +19,19 @@ from kidneyct_lib.provenance import library_digest
 from kidneyct_lib.runs import Run, project_root
 
 
-def run_folder(params: Params, seed: int | None) -> str:
-    """Folder of the results; its name marks an untrained backbone and another seed's results."""
+def run_folder(params: Params, seed: int | None, image_size: int | None) -> str:
+    """Folder of the results; its name marks an untrained backbone, another size, another seed."""
     untrained = "-untrained" if params.weights == "none" else ""
+    other_size = "" if image_size in (None, params.image_size) else f"-{image_size}px"
     other_seed = "" if seed in (None, params.seed) else f"-seed{seed}"
-    return f"{params.run_folder}{untrained}{other_seed}"
+    return f"{params.run_folder}{untrained}{other_size}{other_seed}"
+
+
+def scaled_minutes(params: Params, image_size: int | None) -> float:
+    """Minutes to expect at another image size: nearly all of them go with the pixels."""
+    if image_size in (None, params.image_size):
+        return params.expected_minutes
+    return float(f"{params.expected_minutes * (image_size / params.image_size) ** 2:.2g}")
 
 
 def reproduce(params: Params) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kidneyct_lib import cli, images
+from kidneyct_lib import cli, images, report, study
 from kidneyct_lib.runs import Run
 
 ROOT = Path(__file__).parents[1]
@@ -124,6 +124,32 @@ def test_an_unknown_study_is_one_line(in_project, capsys):
     told = capsys.readouterr().err
     assert "phantom" in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size", "folder", "minutes"),
+    [
+        ([], 224, "outputs/phantom", 15),
+        (["--image-size", "448"], 448, "outputs/phantom-448px", 60),
+        (["--image-size", "448", "--seed", "3"], 448, "outputs/phantom-448px-seed3", 60),
+        (["--image-size", "224"], 224, "outputs/phantom", 15),
+    ],
+)
+def test_another_image_size_has_its_own_folder(
+    in_project, monkeypatch, arguments, size, folder, minutes
+):
+    given = []
+    monkeypatch.setattr(study, "reproduce", given.append)
+    monkeypatch.setattr(report, "write", lambda run: run.folder)
+    assert cli.main(["reproduce", *arguments]) == 0
+    (values,) = given
+    assert (values.image_size, values.run_folder) == (size, folder)
+    assert values.expected_minutes == minutes
+
+
+def test_an_impossible_image_size_is_told(in_project, capsys):
+    assert cli.main(["reproduce", "--image-size", "0"]) == 1
+    assert "image_size = 0" in capsys.readouterr().err
 
 
 def test_compare_tells_by_its_exit_status(tmp_path, capsys):

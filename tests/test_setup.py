@@ -178,11 +178,12 @@ def test_reproduce_hands_paths_with_spaces_on_whole(bare_tree):
     command.chmod(0o755)
     (bare_tree / ".venv/.ready").touch()
     spaced = make(
-        "reproduce", "STUDY=folder", "DATA=a b/c", "EXTERNAL=it's d", "SEED=3", cwd=bare_tree
+        *("reproduce", "STUDY=folder", "DATA=a b/c", "EXTERNAL=it's d", "SEED=3", "SIZE=448"),
+        cwd=bare_tree,
     )
     assert spaced.stdout.split("\n")[:-1] == [
         *("<reproduce>", "<--study>", "<folder>", "<--data>", "<a b/c>"),
-        *("<--external>", "<it's d>", "<--seed>", "<3>"),
+        *("<--external>", "<it's d>", "<--seed>", "<3>", "<--image-size>", "<448>"),
     ]
     plain = make("reproduce", cwd=bare_tree)
     assert plain.stdout.split() == ["<reproduce>", "<--study>", "<phantom>"]
