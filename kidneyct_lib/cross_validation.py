@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from kidneyct_lib import splits
+from kidneyct_lib import given_parts, splits
 from kidneyct_lib.splits import SplitError
 
 UNITS = {"slice": ["sha256"], "patient": ["sha256", "group"]}
@@ -28,12 +28,15 @@ def study_splits(
     Parameters
     ----------
     table
-        One row an image: ``path``, ``label``, ``sha256``, ``group``.
+        One row an image: ``path``, ``label``, ``sha256``, ``group``, and ``part`` where the images
+        come with a test part.
     folds
         1: one split by the fractions. k (3 or more): k splits; each image is in the test part of
-        one of them and in the validation part of another.
+        one of them and in the validation part of another. A given test part makes one split in
+        any case: it is the slice scheme's, and a number beside the published one needs no other.
     test_fraction, validation_fraction
-        Shares of the images in these parts; only for one split.
+        Shares of the images in these parts; only for one split. Beside a given test part, the
+        latter is by slice a share of what is not tested.
     seed
         Of the random choices.
 
@@ -48,9 +51,9 @@ def study_splits(
         If a class has too few groups (or images) for the parts or folds.
     """
     named = table[["path", "label", "group"]].reset_index(drop=True)
-    if folds == 1:
+    if folds == 1 or "part" in table:
         asked = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
-        by_slice = splits.slice_split(table, **asked, seed=seed).to_numpy()
+        by_slice = _slice_split(table, **asked, seed=seed).to_numpy()
         by_patient = splits.patient_split(table, **asked, seed=seed).to_numpy()
         return named.assign(fold=0, slice=by_slice, patient=by_patient)
     tested = {scheme: deal_folds(table, scheme, folds=folds, seed=seed) for scheme in UNITS}
@@ -99,6 +102,16 @@ def assert_disjoint(table: pd.DataFrame, split: pd.DataFrame) -> None:
     for _, rows in split.groupby("fold"):
         for scheme, units in UNITS.items():
             splits.assert_disjoint(table, rows[scheme], by=["path", *units])
+
+
+def _slice_split(
+    table: pd.DataFrame, *, test_fraction: float, validation_fraction: float, seed: int
+) -> pd.Series:
+    """One split by slice, by the fractions or with the given test part."""
+    shares = {"validation_fraction": validation_fraction, "seed": seed}
+    if "part" in table:
+        return given_parts.slice_split(table, **shares)
+    return splits.slice_split(table, test_fraction=test_fraction, **shares)
 
 
 def _parts(tested: np.ndarray, fold: int, folds: int) -> Sequence[str]:
