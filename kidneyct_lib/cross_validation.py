@@ -31,12 +31,14 @@ def study_splits(
         One row an image: ``path``, ``label``, ``sha256``, ``group``, and ``part`` where the images
         come with a test part.
     folds
-        1: one split by the fractions. k (3 or more): k splits; each image is in the test part of
-        one of them and in the validation part of another. A given test part makes one split in
-        any case: it is the slice scheme's, and a number beside the published one needs no other.
+        1: one split by the fractions. k (2 or more): k splits; each image is in the test part of
+        one of them and, with 3 folds or more, in the validation part of another. With 2, all that
+        two patients of a class allow, none is left to validate: a share of the other half's
+        slices does, whose patients are in training. A given test part makes one split in any
+        case: it is the slice scheme's, and a number beside the published one needs no other.
     test_fraction, validation_fraction
-        Shares of the images in these parts; only for one split. Beside a given test part, the
-        latter is by slice a share of what is not tested.
+        Shares of the images in these parts; only for one split. Beside a given test part (by
+        slice) and with 2 folds, the latter is a share of what is not tested.
     seed
         Of the random choices.
 
@@ -59,7 +61,13 @@ def study_splits(
     tested = {scheme: deal_folds(table, scheme, folds=folds, seed=seed) for scheme in UNITS}
     return pd.concat(
         [
-            named.assign(fold=fold, **{s: _parts(tested[s], fold, folds) for s in UNITS})
+            named.assign(
+                fold=fold,
+                **{
+                    scheme: _parts(table, tested[scheme], fold, folds, validation_fraction, seed)
+                    for scheme in UNITS
+                },
+            )
             for fold in range(folds)
         ],
         ignore_index=True,
@@ -98,10 +106,17 @@ def deal_folds(table: pd.DataFrame, scheme: str, *, folds: int, seed: int) -> np
 
 
 def assert_disjoint(table: pd.DataFrame, split: pd.DataFrame) -> None:
-    """Check every fold of both schemes at the moment of use; raises SplitError on a leak."""
+    """Check every fold of both schemes at the moment of use; raises SplitError on a leak.
+
+    Files must not be in two parts. Groups must not be under the patient scheme, but for two folds,
+    where training and validation share them: there they must not be on both sides of the test.
+    """
+    halves = split["fold"].nunique() == 2
     for _, rows in split.groupby("fold"):
         for scheme, units in UNITS.items():
-            splits.assert_disjoint(table, rows[scheme], by=["path", *units])
+            splits.assert_disjoint(table, rows[scheme], by=["path", *UNITS["slice"]])
+            sides = rows[scheme].replace("validation", "train") if halves else rows[scheme]
+            splits.assert_disjoint(table, sides, by=units)
 
 
 def _slice_split(
@@ -114,7 +129,21 @@ def _slice_split(
     return splits.slice_split(table, test_fraction=test_fraction, **shares)
 
 
-def _parts(tested: np.ndarray, fold: int, folds: int) -> Sequence[str]:
-    """Part of each image in one fold: the next fold's images validate, the others train."""
+def _parts(
+    table: pd.DataFrame,
+    tested: np.ndarray,
+    fold: int,
+    folds: int,
+    validation_fraction: float,
+    seed: int,
+) -> Sequence[str]:
+    """Part of each image in one fold: the next fold's images validate, the others train.
+
+    Of two folds the next one is all that is left to train on, so a share of it validates.
+    """
+    if folds == 2:
+        halves = table.assign(part=np.where(tested == fold, "test", "train"))
+        shares = {"validation_fraction": validation_fraction, "seed": seed}
+        return given_parts.slice_split(halves, **shares).to_numpy()
     validating = tested == (fold + 1) % folds
     return np.select([tested == fold, validating], ["test", "validation"], "train")

@@ -81,8 +81,6 @@ class Params(_Strict):
     def _consistent(self) -> Self:
         if self.test_fraction + self.validation_fraction >= 1:
             raise ValueError("test_fraction + validation_fraction leave nothing to train on")
-        if self.folds == 2:
-            raise ValueError("folds is 1 (one split) or at least 3: train, validation and test")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes names one class twice")
         for folder, name in (self.class_folders or {}).items():

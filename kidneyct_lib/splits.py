@@ -270,8 +270,8 @@ def _split_units(
             raise SplitError(
                 f"A split by {chooser.scheme} is impossible: class {label!r} has {len(members)} "
                 f"{chooser.units} and needs at least {len(PARTS)}, one for each of "
-                f"{', '.join(PARTS)}. Add images of this class from other patients, or leave "
-                "the class out."
+                f"{', '.join(PARTS)}. Add images of this class from other patients, leave the "
+                "class out, or, where it has two, set `folds: 2`."
             )
         part[members] = chooser.divide(
             sizes[members], test_quota[label], validation_quota[label], rng

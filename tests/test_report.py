@@ -346,6 +346,14 @@ def test_a_given_test_part_is_told_instead_of_random_slices(tmp_path):
     assert "that is measured to be coronal" in page.text
 
 
+def test_two_folds_say_what_validates(tmp_path, page):
+    two = Page(report.write(make(tmp_path / "two", folds=2)).read_text())
+    assert "In 2 folds every image is tested exactly once" in two.text
+    assert "20 % of the slices of the half that is not tested validate" in two.text
+    assert "too few patients for a validation part" in two.section_texts["limits"]
+    assert "too few patients for a validation part" not in page.text
+
+
 def test_no_class_or_number_of_a_study_is_typed_into_the_texts():
     classes = yaml.safe_load((ROOT / "params/phantom.yaml").read_text())["classes"]
     for path in TEXTS.rglob("*"):
