@@ -5,13 +5,14 @@ DATA ?=
 EXTERNAL ?=
 SEED ?=
 AUGMENT ?=
+SIZE ?=
 BASE ?= main
 PYTHON ?= python3
 # Set-up uses uv where it is installed, else PYTHON's venv and pip; `make setup UV=` insists on pip.
 UV ?= $(shell command -v uv 2>/dev/null)
 
 # Recipes read these from the environment, so that paths with spaces stay whole.
-export STUDY DATA EXTERNAL SEED AUGMENT BASE
+export STUDY DATA EXTERNAL SEED AUGMENT SIZE BASE
 # The environment's own kernel, even where the user has one of the same name.
 export JUPYTER_PREFER_ENV_PATH = 1
 
@@ -30,10 +31,10 @@ setup: .venv/.ready ## build the environment in .venv from the lock
 .venv/.ready: pyproject.toml uv.lock requirements.lock tools/setup.sh
 	@tools/setup.sh "$(PYTHON)" "$(UV)"
 
-reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path EXTERNAL=path SEED=n AUGMENT=n]
+reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path EXTERNAL=path SEED=n AUGMENT=n SIZE=px]
 	@$(BIN)/kidneyct reproduce --study "$$STUDY" $${DATA:+--data "$$DATA"} \
 		$${EXTERNAL:+--external "$$EXTERNAL"} $${SEED:+--seed "$$SEED"} \
-		$${AUGMENT:+--augment "$$AUGMENT"}
+		$${AUGMENT:+--augment "$$AUGMENT"} $${SIZE:+--image-size "$$SIZE"}
 
 verify: .venv/.ready ## run the phantom study anew and compare every cell with its reference
 	@$(BIN)/kidneyct verify

@@ -30,6 +30,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         slices=[SLICES, SLICES],
         size=settings.phantom_size,
         seed=settings.seed,
+        plane=settings.plane,
     )
     table = choose(catalog.index_folder(folder, settings.classes).table, settings, options.images)
     fractions = {

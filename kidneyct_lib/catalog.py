@@ -1,15 +1,14 @@
 """The catalog: one row an image of a folder of class sub-folders, and the decoded image store."""
 
-import difflib
 import hashlib
 import inspect
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,22 +16,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from kidneyct_lib import images
-from kidneyct_lib.errors import StudyError
 from kidneyct_lib.images import ImageError
+from kidneyct_lib.layout import PATIENTS_FILE, CatalogError, Layout, find_layout
 from kidneyct_lib.store import RowStore
 
-PATIENTS_FILE = "patients.csv"
-_PASSED_OVER = {"masks", PATIENTS_FILE, "Thumbs.db", "desktop.ini", "__MACOSX"}
-_SEARCH_DEPTH = 3
 _DECODE_BATCH = 256
 
 _PLANE_GRID = 64
 _TISSUE_CONTRAST = 15
 _CORONAL_EDGE_SPAN = 0.8
-
-
-class CatalogError(StudyError):
-    """A folder that can't be indexed; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +36,9 @@ class Catalog:
     table : DataFrame
         One row an image: path (relative to the indexed folder, posix), label, number (the last
         number in the file name, -1 if none), sha256 (of the file), width, height (pixels), plane
-        ("axial" or "coronal"), duplicate_of (path of the first identical file, "" if none), and
-        patient where the folder has a patients.csv.
+        ("axial" or "coronal"), duplicate_of (path of the first identical file, "" if none), part
+        ("train" or "test") where the folder comes divided, and patient where it has a
+        patients.csv.
     rejected : DataFrame
         Images that can't be read, left out of `table`: path, reason.
     ignored : int
@@ -58,15 +51,37 @@ class Catalog:
     ignored: int
 
 
-def index_folder(folder: Path | str, classes: Sequence[str]) -> Catalog:
+class Selection(NamedTuple):
+    """The images that a study uses.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Rows of a catalog's table, numbered anew.
+    left_out : dict
+        {why: number of images}, an entry for each rule that the study or its folder has.
+    """
+
+    table: pd.DataFrame
+    left_out: dict[str, int]
+
+
+def index_folder(
+    folder: Path | str, classes: Sequence[str], class_folders: Mapping[str, str] | None = None
+) -> Catalog:
     """Index the images that lie directly in the class sub-folders of a folder.
 
     Parameters
     ----------
     folder : path
         Holds one sub-folder per class, or a single folder that does, at most three levels down.
+        Instead of one folder there may be two, named train and test in any case, each with a
+        sub-folder per class: a test part that the images come with.
     classes : sequence of str
-        Names of the class sub-folders. Rows follow their order, then the natural order of names.
+        Names of the class sub-folders. Rows follow their order, then the natural order of names,
+        within each class training images first where the folder comes divided.
+    class_folders : mapping, optional
+        {sub-folder: class} of sub-folders that are not called as their class.
 
     Returns
     -------
@@ -80,26 +95,67 @@ def index_folder(folder: Path | str, classes: Sequence[str]) -> Catalog:
         patients.csv does not name the patient of each image.
     """
     folder = Path(folder)
-    root = _find_class_root(folder, classes)
-    found, ignored = _list_files(root, classes)
+    layout = find_layout(folder, classes, class_folders or {})
+    found, ignored = layout.files, layout.ignored
     with images.quiet_decoders(), ThreadPoolExecutor() as pool:
         facts = pool.map(_inspect, [path for _, path in found])
         results = list(tqdm(facts, total=len(found), desc="indexing images", unit="image"))
     rows, rejected = [], []
-    for (label, path), result in zip(found, results, strict=True):
+    for (place, path), result in zip(found, results, strict=True):
         name = path.relative_to(folder).as_posix()
         if result is None:
             ignored += 1
         elif isinstance(result, str):
             rejected.append({"path": name, "reason": result})
         else:
-            rows.append({"path": name, "label": label, "number": file_number(path.name)} | result)
-    table = pd.DataFrame(rows, columns=["path", "label", "number", *_FACTS])
+            known = {"path": name, "label": place.label, "number": file_number(path.name)}
+            rows.append(known | result | {"duplicate_of": "", "part": place.part})
+    columns = ["path", "label", "number", *_FACTS, "duplicate_of", "part"]
+    table = pd.DataFrame(rows, columns=columns)
     rejections = pd.DataFrame(rejected, columns=["path", "reason"])
-    _require_images(root, table, rejections, classes)
-    first = table.groupby("sha256")["path"].transform("first")
-    table["duplicate_of"] = first.where(first != table["path"], "")
-    return Catalog(_with_patients(table, folder, root), rejections, ignored)
+    _require_images(layout, table, rejections)
+    table = _with_duplicates(table if layout.divided else table.drop(columns="part"))
+    return Catalog(_with_patients(table, folder, layout), rejections, ignored)
+
+
+def select(table: pd.DataFrame, classes: Sequence[str], *, plane: str | None) -> Selection:
+    """Choose the images that a study uses.
+
+    Where the folder came with a test part, a training image with the same bytes as a test image
+    is left out, so that the test part stays what it was and stands on one side.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `index_folder`.
+    classes : sequence of str
+        The study's classes.
+    plane : {"axial", "coronal"} or None
+        Measured plane of the images to keep; None: every image.
+
+    Raises
+    ------
+    CatalogError
+        If a class has no image left.
+    """
+    left_out = {}
+    if plane is not None:
+        asked = table["plane"] == plane
+        left_out["other plane"] = int((~asked).sum())
+        for label in classes:
+            if not (asked & (table["label"] == label)).any():
+                raise CatalogError(
+                    f"None of the {(table['label'] == label).sum():,} images of the class {label} "
+                    f"is {plane}, as measured from the pictures. Set `plane: null` to use images "
+                    "of every plane, or give a folder that has this one."
+                )
+        table = table[asked]
+    if "part" in table:
+        tested = table.loc[table["part"] == "test", "sha256"]
+        copy = (table["part"] == "train") & table["sha256"].isin(tested)
+        left_out["training copy of a test image"] = int(copy.sum())
+        table = table[~copy]
+    return Selection(_with_duplicates(table.reset_index(drop=True)), left_out)
 
 
 def check_counts(table: pd.DataFrame, expected: Mapping[str, int]) -> None:
@@ -199,12 +255,6 @@ def file_number(name: str) -> int:
     return int(numbers[-1]) if numbers and int(numbers[-1]) < 2**63 else -1
 
 
-def natural_key(name: str) -> tuple:
-    """Sort key that orders numbers within names by value: "a (2)" before "a (10)"."""
-    parts = re.split(r"([0-9]+)", name)  # text and digits take turns, so that like meets like
-    return tuple(int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)), name
-
-
 _FACTS = ("sha256", "width", "height", "plane")
 
 
@@ -237,97 +287,46 @@ def _decode_unchanged(wanted: tuple[Path, str], *, size: int) -> np.ndarray:
     return images.resize(images.read_gray(data), size)
 
 
-def _list_files(root: Path, classes: Sequence[str]) -> tuple[list[tuple[str, Path]], int]:
-    """Label and path of the files in the class folders, and the count of what lies beside."""
-    found = []
-    ignored = sum(entry.name not in classes for entry in _entries(root))
-    for label in classes:
-        entries = sorted(_entries(root / label), key=lambda entry: natural_key(entry.name))
-        files = [(label, root / label / entry.name) for entry in entries if not entry.is_dir()]
-        ignored += len(entries) - len(files)
-        found += files
-    return found, ignored
-
-
-def _entries(folder: Path) -> Iterator[os.DirEntry]:
-    """Entries of a folder, without hidden ones, the system's clutter and a cohort's own files."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and entry.name not in _PASSED_OVER:
-                    yield entry
-    except PermissionError:
-        return
-
-
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
-
-
-def _find_class_root(folder: Path, classes: Sequence[str]) -> Path:
-    """Return the folder itself, or the one folder beneath it, that holds a sub-folder per class."""
-    if not folder.is_dir():
-        raise CatalogError(
-            f"{folder} is not a folder; give the folder that holds one sub-folder per class "
-            f"({', '.join(classes)})."
-        )
-    incomplete = not set(classes).isdisjoint(_subfolders(folder))
-    level = [folder]
-    for _ in range(1 if incomplete else _SEARCH_DEPTH + 1):
-        below = {parent: _subfolders(parent) for parent in level}
-        holders = [parent for parent, names in below.items() if set(classes) <= set(names)]
-        if len(holders) > 1:
+def _require_images(layout: Layout, table: pd.DataFrame, rejected: pd.DataFrame) -> None:
+    held = set(zip(table["label"], table["part"], strict=True))
+    for label, part, path in layout.folders:
+        if (label, part) not in held:
+            reason = f" The first of {len(rejected)} rejected files is " if len(rejected) else ""
+            detail = reason and reason + f"{rejected['path'][0]}: {rejected['reason'][0]}"
             raise CatalogError(
-                f"{folder} holds the classes {len(holders)} times ("
-                + ", ".join(str(holder.relative_to(folder)) for holder in holders[:4])
-                + "); give one of these folders."
+                f"{path} holds no readable image; put the images of the class {label} directly "
+                f"into it, or take the class out of `classes`.{detail}"
             )
-        if holders:
-            return holders[0]
-        level = [parent / name for parent, names in below.items() for name in names]
-    raise _missing_classes(folder, classes)
 
 
-def _missing_classes(folder: Path, classes: Sequence[str]) -> CatalogError:
-    present = _subfolders(folder)
-    by_case = {name.casefold(): name for name in present if name not in classes}
-    missing = [name for name in classes if name not in present]
-    hints = []
-    for name in missing:
-        if near := difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.8):
-            hints.append(f"Is '{by_case[near[0]]}' the class {name}? Then rename that folder.")
-    held = ", ".join(present[:8]) if present else "none"
-    return CatalogError(
-        " ".join(
-            [
-                f"{folder} has no sub-folder for the class {', '.join(missing)}",
-                f"(sub-folders: {held}).",
-                *hints,
-                "Each class needs a folder of its images; set `classes` to the folders' names.",
-            ]
-        )
-    )
+def _with_duplicates(table: pd.DataFrame) -> pd.DataFrame:
+    """Name for each file the first of the table with the same bytes, where it is another."""
+    first = table.groupby("sha256")["path"].transform("first")
+    return table.assign(duplicate_of=first.where(first != table["path"], ""))
 
 
-def _require_images(
-    root: Path, table: pd.DataFrame, rejected: pd.DataFrame, classes: Sequence[str]
-) -> None:
-    empty = [name for name in classes if name not in set(table["label"])]
-    if not empty:
-        return
-    reason = f" The first of {len(rejected)} rejected files is " if len(rejected) else ""
-    detail = reason and reason + f"{rejected['path'][0]}: {rejected['reason'][0]}"
-    raise CatalogError(
-        f"{root / empty[0]} holds no readable image; put the images of the class "
-        f"{empty[0]} directly into it, or take the class out of `classes`.{detail}"
-    )
-
-
-def _with_patients(table: pd.DataFrame, folder: Path, root: Path) -> pd.DataFrame:
-    """Add the patient of each image from patients.csv, whose paths are relative to it."""
-    file = root / PATIENTS_FILE
-    if not file.exists():
+def _with_patients(table: pd.DataFrame, folder: Path, layout: Layout) -> pd.DataFrame:
+    """Add the patient of each image from each patients.csv, whose paths are relative to it."""
+    files = [place / PATIENTS_FILE for place in layout.places]
+    files = [file for file in files if file.exists()]
+    if not files:
         return table
+    told: dict[str, set[str]] = {}
+    for file in files:
+        for path, patient in _patients_in(file):
+            name = (file.parent.relative_to(folder) / path).as_posix()
+            told.setdefault(name, set()).add(patient)
+    doubtful = [path for path in table["path"] if len(told.get(path, set()) - {""}) != 1]
+    if doubtful:
+        raise CatalogError(
+            f"{files[0]} gives no single patient for {len(doubtful)} images, {doubtful[0]} among "
+            "them; complete it or remove it."
+        )
+    return table.assign(patient=[next(iter(told[path])) for path in table["path"]])
+
+
+def _patients_in(file: Path) -> list[tuple[str, str]]:
+    """Path and patient of each row of a patients.csv."""
     try:
         known = pd.read_csv(file, dtype=str, keep_default_na=False)[["path", "patient"]]
     except (OSError, ValueError, KeyError) as error:
@@ -335,16 +334,7 @@ def _with_patients(table: pd.DataFrame, folder: Path, root: Path) -> pd.DataFram
             f"{file} can't be read as a table with the columns path and patient ({error}); "
             "correct or remove it."
         ) from error
-    prefix = root.relative_to(folder)
-    known["path"] = [(prefix / path).as_posix() for path in known["path"]]
-    told = known.groupby("path")["patient"].agg(set).to_dict()
-    doubtful = [path for path in table["path"] if len(told.get(path, set()) - {""}) != 1]
-    if doubtful:
-        raise CatalogError(
-            f"{file} gives no single patient for {len(doubtful)} images, {doubtful[0]} among them; "
-            "complete it or remove it."
-        )
-    return table.assign(patient=[next(iter(told[path])) for path in table["path"]])
+    return list(known.itertuples(index=False, name=None))
 
 
 def _count_text(counts: Mapping[str, int]) -> str:

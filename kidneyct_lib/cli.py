@@ -48,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="VIEWS",
         help="train on this many random views of each image too; results get their own folder",
     )
+    command.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="another side of the images; its results get their own folder",
+    )
     command.set_defaults(answer=_reproduce)
 
     command = commands.add_parser(
@@ -96,16 +102,21 @@ def _reproduce(options: argparse.Namespace) -> int:
 
     _end_on_sigterm()
     file = runs.project_root() / "params" / f"{options.study}.yaml"
-    values = params.load(file)
+    own = params.load(file)
     folders = {
         key: str(Path(given).expanduser().resolve()) if given else None
         for key, given in (("data", options.data), ("external", options.external))
     }
-    folder = study.run_folder(values, options.seed, options.augment)
-    changes = folders | {"seed": options.seed, "augment_views": options.augment}
-    values = params.load(file, **changes, run_folder=folder)
+    changes = {
+        "seed": options.seed,
+        "image_size": options.image_size,
+        "augment_views": options.augment,
+    }
+    folder = study.run_folder(own, **changes)
+    values = params.load(file, **folders, **changes, run_folder=folder)
+    minutes = study.scaled_minutes(own, options.image_size)
     run = runs.Run(folder)
-    study.reproduce(values)
+    study.reproduce(values.model_copy(update={"expected_minutes": minutes}))
     print(f"Report: {report.write(run)}", flush=True)
     return 0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from kidneyct_lib import splits
+from kidneyct_lib import given_parts, splits
 from kidneyct_lib.splits import SplitError
 
 UNITS = {"slice": ["sha256"], "patient": ["sha256", "group"]}
@@ -28,12 +28,17 @@ def study_splits(
     Parameters
     ----------
     table
-        One row an image: ``path``, ``label``, ``sha256``, ``group``.
+        One row an image: ``path``, ``label``, ``sha256``, ``group``, and ``part`` where the images
+        come with a test part.
     folds
-        1: one split by the fractions. k (3 or more): k splits; each image is in the test part of
-        one of them and in the validation part of another.
+        1: one split by the fractions. k (2 or more): k splits; each image is in the test part of
+        one of them and, with 3 folds or more, in the validation part of another. With 2, all that
+        two patients of a class allow, none is left to validate: a share of the other half's
+        slices does, whose patients are in training. A given test part makes one split in any
+        case: it is the slice scheme's, and a number beside the published one needs no other.
     test_fraction, validation_fraction
-        Shares of the images in these parts; only for one split.
+        Shares of the images in these parts; only for one split. Beside a given test part (by
+        slice) and with 2 folds, the latter is a share of what is not tested.
     seed
         Of the random choices.
 
@@ -48,15 +53,21 @@ def study_splits(
         If a class has too few groups (or images) for the parts or folds.
     """
     named = table[["path", "label", "group"]].reset_index(drop=True)
-    if folds == 1:
+    if folds == 1 or "part" in table:
         asked = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
-        by_slice = splits.slice_split(table, **asked, seed=seed).to_numpy()
+        by_slice = _slice_split(table, **asked, seed=seed).to_numpy()
         by_patient = splits.patient_split(table, **asked, seed=seed).to_numpy()
         return named.assign(fold=0, slice=by_slice, patient=by_patient)
     tested = {scheme: deal_folds(table, scheme, folds=folds, seed=seed) for scheme in UNITS}
     return pd.concat(
         [
-            named.assign(fold=fold, **{s: _parts(tested[s], fold, folds) for s in UNITS})
+            named.assign(
+                fold=fold,
+                **{
+                    scheme: _parts(table, tested[scheme], fold, folds, validation_fraction, seed)
+                    for scheme in UNITS
+                },
+            )
             for fold in range(folds)
         ],
         ignore_index=True,
@@ -95,13 +106,44 @@ def deal_folds(table: pd.DataFrame, scheme: str, *, folds: int, seed: int) -> np
 
 
 def assert_disjoint(table: pd.DataFrame, split: pd.DataFrame) -> None:
-    """Check every fold of both schemes at the moment of use; raises SplitError on a leak."""
+    """Check every fold of both schemes at the moment of use; raises SplitError on a leak.
+
+    Files must not be in two parts. Groups must not be under the patient scheme, but for two folds,
+    where training and validation share them: there they must not be on both sides of the test.
+    """
+    halves = split["fold"].nunique() == 2
     for _, rows in split.groupby("fold"):
         for scheme, units in UNITS.items():
-            splits.assert_disjoint(table, rows[scheme], by=["path", *units])
+            splits.assert_disjoint(table, rows[scheme], by=["path", *UNITS["slice"]])
+            sides = rows[scheme].replace("validation", "train") if halves else rows[scheme]
+            splits.assert_disjoint(table, sides, by=units)
 
 
-def _parts(tested: np.ndarray, fold: int, folds: int) -> Sequence[str]:
-    """Part of each image in one fold: the next fold's images validate, the others train."""
+def _slice_split(
+    table: pd.DataFrame, *, test_fraction: float, validation_fraction: float, seed: int
+) -> pd.Series:
+    """One split by slice, by the fractions or with the given test part."""
+    shares = {"validation_fraction": validation_fraction, "seed": seed}
+    if "part" in table:
+        return given_parts.slice_split(table, **shares)
+    return splits.slice_split(table, test_fraction=test_fraction, **shares)
+
+
+def _parts(
+    table: pd.DataFrame,
+    tested: np.ndarray,
+    fold: int,
+    folds: int,
+    validation_fraction: float,
+    seed: int,
+) -> Sequence[str]:
+    """Part of each image in one fold: the next fold's images validate, the others train.
+
+    Of two folds the next one is all that is left to train on, so a share of it validates.
+    """
+    if folds == 2:
+        halves = table.assign(part=np.where(tested == fold, "test", "train"))
+        shares = {"validation_fraction": validation_fraction, "seed": seed}
+        return given_parts.slice_split(halves, **shares).to_numpy()
     validating = tested == (fold + 1) % folds
     return np.select([tested == fold, validating], ["test", "validation"], "train")

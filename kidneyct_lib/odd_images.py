@@ -4,7 +4,7 @@ Some are no CT at all, some are a CT slice spoilt or of the wrong part of the bo
 here or come with scikit-learn, so that every study can be tested on them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -34,7 +34,13 @@ class Pictures(NamedTuple):
 
 
 def make(
-    slices: np.ndarray, count: int, *, phantom_plane: str | None, phantom_size: int, seed: int
+    slices: np.ndarray,
+    count: int,
+    *,
+    phantom_plane: str | None,
+    classes: Sequence[str],
+    phantom_size: int,
+    seed: int,
 ) -> Pictures:
     """Make pictures of every kind.
 
@@ -50,6 +56,8 @@ def make(
         Pictures of each kind, at least 1.
     phantom_plane
         "axial" or "coronal" where the study is of phantoms in this plane, else None.
+    classes
+        The study's classes, which phantoms that are akin show.
     phantom_size
         Pixels at which phantoms are drawn before they are resized to S.
     seed
@@ -74,20 +82,29 @@ def make(
     shape = {"phantom_size": phantom_size, "seed": seed}
     for plane in ("axial", "coronal"):
         if plane != phantom_plane:
-            odd[f"{plane} phantom"] = _phantoms(count, size, plane=plane, scanner="A", **shape)
+            drawn = _phantoms(count, size, classes=CLASSES, plane=plane, scanner="A", **shape)
+            odd[f"{plane} phantom"] = drawn
     akin = {}
     if phantom_plane:
-        akin["other scanner"] = _phantoms(count, size, plane=phantom_plane, scanner="B", **shape)
+        own = {"classes": classes, "plane": phantom_plane}
+        akin["other scanner"] = _phantoms(count, size, **own, scanner="B", **shape)
     return Pictures(odd, akin)
 
 
 def _phantoms(
-    count: int, size: int, *, plane: str, scanner: str, phantom_size: int, seed: int
+    count: int,
+    size: int,
+    *,
+    classes: Sequence[str],
+    plane: str,
+    scanner: str,
+    phantom_size: int,
+    seed: int,
 ) -> np.ndarray:
-    """Slices of all classes in turn, two of each patient."""
-    patients = -(-count // (_SLICES_PER_PATIENT * len(CLASSES)))
+    """Slices of these classes in turn, two of each patient."""
+    patients = -(-count // (_SLICES_PER_PATIENT * len(classes)))
     cohort = phantom.generate(
-        classes=CLASSES,
+        classes=classes,
         patients_per_class=patients,
         slices_per_patient=(_SLICES_PER_PATIENT, _SLICES_PER_PATIENT),
         seed=seed,
@@ -96,7 +113,7 @@ def _phantoms(
         size=phantom_size,
     )
     images = np.stack([resize(one.image, size) for one in cohort])
-    in_turn = np.arange(len(images)).reshape(len(CLASSES), -1).T.ravel()
+    in_turn = np.arange(len(images)).reshape(len(classes), -1).T.ravel()
     return images[in_turn[:count]]
 
 

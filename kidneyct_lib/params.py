@@ -38,7 +38,10 @@ class Params(_Strict):
     expected_minutes: Annotated[float, Field(gt=0)]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     classes: Annotated[list[str], Field(min_length=2)]
+    class_folders: dict[str, str] | None = Field(description="class of folders called otherwise")
+    plane: Literal["axial", "coronal"] | None = Field(description="None: slices of every plane")
     expected_counts: dict[str, int] | None = Field(description="images per class, if known")
+    published_accuracy: Fraction | None = Field(description="by slice, to stand beside")
     image_size: Annotated[int, Field(ge=32, le=1024)]
     phantom_patients: Count = Field(description="patients per class")
     phantom_slices: Annotated[list[Count], Field(min_length=2, max_length=2)]
@@ -84,10 +87,14 @@ class Params(_Strict):
     def _consistent(self) -> Self:
         if self.test_fraction + self.validation_fraction >= 1:
             raise ValueError("test_fraction + validation_fraction leave nothing to train on")
-        if self.folds == 2:
-            raise ValueError("folds is 1 (one split) or at least 3: train, validation and test")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("classes names one class twice")
+        for folder, name in (self.class_folders or {}).items():
+            if name not in self.classes or folder in self.classes:
+                raise ValueError(
+                    f"class_folders says that {folder!r} holds the class {name!r}: the folder must "
+                    "not bear a class's name, and the class must be one of the classes"
+                )
         strangers = [name for name in self.must_not_miss if name not in self.classes]
         if strangers:
             raise ValueError(f"must_not_miss names {strangers[0]!r}, which is none of the classes")

@@ -23,6 +23,7 @@ def obtain(
     slices: list[int],
     size: int,
     seed: int,
+    plane: str | None,
 ) -> Path:
     """Folder of the study's images, made or fetched where it is not there yet.
 
@@ -36,8 +37,9 @@ def obtain(
         Folder of everything that can be computed or fetched again.
     classes : list of str
         Names of the classes.
-    patients, slices, size, seed
-        Of a generated cohort: patients per class, fewest and most slices of each, side in pixels.
+    patients, slices, size, seed, plane
+        Of a generated cohort: patients per class, fewest and most slices of each, side in pixels,
+        and "axial", "coronal" or None, which draws axial slices.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def obtain(
         If the images can't be had; the message says how to go on.
     """
     if source == "phantom":
-        return _generated(cache, classes, patients, slices, size, seed, scanner="A")
+        return _generated(cache, classes, patients, slices, size, seed, plane, scanner="A")
     if source == "kaggle":
         return kaggle_download.fetch_kaggle(Path(data) if data else cache / "kaggle", classes)
     if data is None:
@@ -63,6 +65,7 @@ def obtain_external(
     slices: list[int],
     size: int,
     seed: int,
+    plane: str | None,
 ) -> Path | None:
     """Folder of external images: the given one, other phantoms on another scanner, or None.
 
@@ -71,18 +74,18 @@ def obtain_external(
     if external is not None:
         return Path(external)
     if source == "phantom":
-        return _generated(cache, classes, patients, slices, size, seed + 1, scanner="B")
+        return _generated(cache, classes, patients, slices, size, seed + 1, plane, scanner="B")
     return None
 
 
-def _generated(cache, classes, patients, slices, size, seed, *, scanner) -> Path:
+def _generated(cache, classes, patients, slices, size, seed, plane, *, scanner) -> Path:
     cohort = {
         "classes": classes,
         "patients_per_class": patients,
         "slices_per_patient": tuple(slices),
         "size": size,
         "seed": seed,
-        "plane": "axial",
+        "plane": plane or "axial",
         "scanner": scanner,
     }
     drawing = [path.read_text() for path in sorted(Path(phantom.__file__).parent.glob("*.py"))]

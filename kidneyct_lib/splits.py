@@ -8,7 +8,7 @@ A table has one row an image, with at least ``path``, ``label``, ``sha256`` and,
 patient scheme, ``group``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -270,8 +270,8 @@ def _split_units(
             raise SplitError(
                 f"A split by {chooser.scheme} is impossible: class {label!r} has {len(members)} "
                 f"{chooser.units} and needs at least {len(PARTS)}, one for each of "
-                f"{', '.join(PARTS)}. Add images of this class from other patients, or leave "
-                "the class out."
+                f"{', '.join(PARTS)}. Add images of this class from other patients, leave the "
+                "class out, or, where it has two, set `folds: 2`."
             )
         part[members] = chooser.divide(
             sizes[members], test_quota[label], validation_quota[label], rng
@@ -292,17 +292,40 @@ def _fill_exactly(
     sizes: np.ndarray, test_quota: int, validation_quota: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Fill test and validation to their quotas with whole units in random order."""
+    return fill_quotas(sizes, {_TEST: test_quota, _VALIDATION: validation_quota}, _TRAIN, rng)
+
+
+def fill_quotas(
+    sizes: np.ndarray, quotas: Mapping[int, int], rest: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Fill parts to their quotas with whole units in random order; what fits nowhere is the rest.
+
+    Parameters
+    ----------
+    sizes
+        Slices of each unit, int (U,); at least one unit more than there are quotas.
+    quotas
+        {part: slices}; no part stays empty, whatever its quota.
+    rest
+        The part of all other units.
+    rng
+        Of the order.
+
+    Returns
+    -------
+    int (U,), the part of each unit.
+    """
     shuffled = rng.permutation(len(sizes))
     # One unit is set aside for each part, so that none can be left empty; the smallest ones,
-    # because they exceed a small quota least. Sets of one file, usually: a random three.
-    smallest = shuffled[np.argsort(sizes[shuffled], kind="stable")[: len(PARTS)]]
-    part = np.full(len(sizes), _TRAIN)
-    left = {_TEST: test_quota, _VALIDATION: validation_quota}
+    # because they exceed a small quota least. Sets of one file, usually: a random few.
+    smallest = shuffled[np.argsort(sizes[shuffled], kind="stable")[: len(quotas) + 1]]
+    part = np.full(len(sizes), rest)
+    left = dict(quotas)
     for name, unit in zip(left, smallest, strict=False):
         part[unit] = name
         left[name] -= sizes[unit]
     for unit in shuffled[~np.isin(shuffled, smallest)]:
-        fits = next((name for name in left if sizes[unit] <= left[name]), _TRAIN)
+        fits = next((name for name in left if sizes[unit] <= left[name]), rest)
         part[unit] = fits
         if fits in left:
             left[fits] -= sizes[unit]

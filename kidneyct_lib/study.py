@@ -20,15 +20,32 @@ from kidneyct_lib.provenance import library_digest
 from kidneyct_lib.runs import Run, project_root
 
 
-def run_folder(params: Params, seed: int | None, views: int | None = None) -> str:
+def run_folder(
+    params: Params,
+    *,
+    seed: int | None = None,
+    image_size: int | None = None,
+    augment_views: int | None = None,
+) -> str:
     """Folder of the results; its name marks what differs from the study's own.
 
-    That is an untrained backbone, and another seed or number of augmented views than the file's.
+    That is an untrained backbone, and another seed, image size or number of augmented views than
+    the file's.
     """
     untrained = "-untrained" if params.weights == "none" else ""
-    augmented = "" if views in (None, params.augment_views) else f"-augmented{views}"
+    size = "" if image_size in (None, params.image_size) else f"-{image_size}px"
+    augmented = (
+        "" if augment_views in (None, params.augment_views) else f"-augmented{augment_views}"
+    )
     other_seed = "" if seed in (None, params.seed) else f"-seed{seed}"
-    return f"{params.run_folder}{untrained}{augmented}{other_seed}"
+    return f"{params.run_folder}{untrained}{size}{augmented}{other_seed}"
+
+
+def scaled_minutes(params: Params, image_size: int | None) -> float:
+    """Minutes to expect at another image size: nearly all of them go with the pixels."""
+    if image_size in (None, params.image_size):
+        return params.expected_minutes
+    return float(f"{params.expected_minutes * (image_size / params.image_size) ** 2:.2g}")
 
 
 def reproduce(params: Params) -> int:

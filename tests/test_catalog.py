@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kidneyct_lib import catalog, images
 from kidneyct_lib.catalog import (
@@ -17,7 +15,7 @@ from kidneyct_lib.catalog import (
     file_number,
     index_folder,
     measure_plane,
-    natural_key,
+    select,
 )
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -150,19 +148,6 @@ def test_number_is_the_last_of_the_name(name, number):
     assert file_number(name) == number
 
 
-@given(
-    st.lists(st.integers(0, 10**6), unique=True), st.sampled_from(["Cyst- ({}).jpg", "{}", "a{}b2"])
-)
-def test_names_that_differ_in_a_number_are_ordered_by_it(numbers, form):
-    names = [form.format(number) for number in numbers]
-    assert sorted(names, key=natural_key) == [form.format(number) for number in sorted(numbers)]
-
-
-@given(st.lists(st.text("aB1 0-(²٣", max_size=6), unique=True))
-def test_natural_order_is_total_for_any_names(names):
-    assert sorted(sorted(names), key=natural_key) == sorted(reversed(names), key=natural_key)
-
-
 # --- folders that can't be indexed ---
 
 
@@ -200,11 +185,19 @@ def test_classes_are_found_beneath_wrapping_folders(cohort, tmp_path):
     assert (tmp_path / "outer" / table["path"][0]).exists()
 
 
-def test_classes_beneath_two_folders_are_refused(cohort, tmp_path):
-    for part in ("train", "test"):
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (("left", "right"), r"2 times \(left, right\); give one"),
+        (("train", "test", "validation"), r"3 times \(test, train, validation\); give one"),
+        (("old/train", "new/test"), r"2 times \(new/test, old/train\)"),
+    ],
+)
+def test_classes_beneath_several_folders_are_refused(cohort, tmp_path, parts, told):
+    for part in parts:
         for label in CLASSES:
             write_image(tmp_path / "both" / part / label / "1.png", 0)
-    with pytest.raises(CatalogError, match=r"2 times \(test, train\); give one"):
+    with pytest.raises(CatalogError, match=told):
         index_folder(tmp_path / "both", CLASSES)
 
 
@@ -270,6 +263,74 @@ def test_counts_are_compared_with_the_known_ones(cohort):
         check_counts(table, {"Cyst": 1234, "Normal": 3})
     with pytest.raises(CatalogError, match="Stone 1"):
         check_counts(table, {"Cyst": 3, "Normal": 3, "Stone": 1})
+
+
+# --- the study's images ---
+
+
+def trunk(path, plane, seed):
+    """Write a picture that is measured to be of a plane; the seed makes its bytes its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = body(0, 1) if plane == "coronal" else body(0.1, 0.9)
+    picture[48, 48] = 100 + seed
+    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+@pytest.fixture
+def planes(tmp_path):
+    """Of each class, numbers 1 to 4, the odd ones coronal and the even ones axial."""
+    for seed, (label, number) in enumerate((c, n) for c in CLASSES for n in (1, 2, 3, 4)):
+        plane = "coronal" if number % 2 else "axial"
+        trunk(tmp_path / "data" / label / f"{label}- ({number}).png", plane, seed)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(("plane", "numbers"), [("coronal", [1, 3]), ("axial", [2, 4])])
+def test_only_slices_of_the_asked_plane_are_taken(planes, plane, numbers):
+    found = index_folder(planes, CLASSES).table
+    chosen = select(found, CLASSES, plane=plane)
+    assert chosen.left_out == {"other plane": 4}
+    assert chosen.table["number"].tolist() == numbers * 2
+    assert set(chosen.table["plane"]) == {plane}
+    assert chosen.table.index.tolist() == [0, 1, 2, 3]
+    assert list(chosen.table) == list(found)
+
+
+def test_without_a_plane_every_slice_is_taken_and_no_rule_is_told(planes):
+    found = index_folder(planes, CLASSES).table
+    chosen = select(found, CLASSES, plane=None)
+    assert chosen.left_out == {}
+    pd.testing.assert_frame_equal(chosen.table, found)
+
+
+def test_a_class_without_a_slice_of_the_plane_is_named(planes):
+    for number in (1, 3):
+        (planes / "Normal" / f"Normal- ({number}).png").unlink()
+    found = index_folder(planes, CLASSES).table
+    with pytest.raises(CatalogError, match=r"None of the 2 images of the class Normal is coronal"):
+        select(found, CLASSES, plane="coronal")
+    assert len(select(found, CLASSES, plane="axial").table) == 4
+
+
+def test_training_copies_of_test_slices_are_left_out(tmp_path):
+    places = {"Train/Cyst": [1, 2, 3], "Train/Normal": [4, 5, 6, 2]}
+    places |= {"Test/Cyst": [11, 3, 3], "Test/Normal": [12, 5, 1]}
+    for place, seeds in places.items():
+        for number, seed in enumerate(seeds, 1):
+            write_image(tmp_path / place / f"{number}.png", seed)
+    found = index_folder(tmp_path, CLASSES).table
+    assert found.set_index("path").loc["Test/Cyst/2.png", "duplicate_of"] == "Train/Cyst/3.png"
+    table, left_out = select(found, CLASSES, plane=None)
+    assert left_out == {"training copy of a test image": 3}  # of seeds 1 (another class), 3, 5
+    kept = table.groupby("part")["path"].apply(list)
+    assert kept["train"] == ["Train/Cyst/2.png", *(f"Train/Normal/{n}.png" for n in (1, 3, 4))]
+    assert kept["test"] == found.loc[found["part"] == "test", "path"].tolist()
+    assert table.groupby("sha256")["part"].nunique().max() == 1
+    duplicates = table.loc[table["duplicate_of"] != ""].set_index("path")["duplicate_of"]
+    assert duplicates.to_dict() == {
+        "Test/Cyst/3.png": "Test/Cyst/2.png",
+        "Train/Normal/4.png": "Train/Cyst/2.png",
+    }
 
 
 # --- the image store ---

@@ -142,6 +142,32 @@ def test_augmented_results_get_their_own_folder(in_project, monkeypatch, options
     assert (ran[0].run_folder, ran[0].augment_views) == (folder, views)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "size", "folder", "minutes"),
+    [
+        ([], 224, "outputs/phantom", 15),
+        (["--image-size", "448"], 448, "outputs/phantom-448px", 60),
+        (["--image-size", "448", "--seed", "3"], 448, "outputs/phantom-448px-seed3", 60),
+        (["--image-size", "224"], 224, "outputs/phantom", 15),
+    ],
+)
+def test_another_image_size_has_its_own_folder(
+    in_project, monkeypatch, arguments, size, folder, minutes
+):
+    given = []
+    monkeypatch.setattr(study, "reproduce", given.append)
+    monkeypatch.setattr(report, "write", lambda run: run.folder)
+    assert cli.main(["reproduce", *arguments]) == 0
+    (values,) = given
+    assert (values.image_size, values.run_folder) == (size, folder)
+    assert values.expected_minutes == minutes
+
+
+def test_an_impossible_image_size_is_told(in_project, capsys):
+    assert cli.main(["reproduce", "--image-size", "0"]) == 1
+    assert "image_size = 0" in capsys.readouterr().err
+
+
 def test_compare_tells_by_its_exit_status(tmp_path, capsys):
     for name, value in (("a", 1), ("b", 1), ("c", 2)):
         Run(tmp_path / name).write_metrics("test", {"accuracy": value})

@@ -50,6 +50,52 @@ def test_every_image_is_tested_once_and_validated_once(folds, seed):
     assert groups.max() == 1
 
 
+@given(seed=st.integers(0, 200))
+@settings(max_examples=15, deadline=None)
+def test_two_folds_test_every_image_once_and_validate_within_the_other_half(seed):
+    table = table_of(groups_per_class=2, slices_per_group=10, duplicated=[(0, 7), (23, 28)])
+    found = study_splits(table, folds=2, **FRACTIONS, seed=seed)
+    assert_disjoint(table, found)
+    for scheme in ("slice", "patient"):
+        tests = found[found[scheme] == "test"]
+        assert sorted(tests["path"]) == sorted(table["path"])
+        for _, rows in found.groupby("fold"):
+            held = rows.groupby([scheme, "label"]).size()
+            assert held.unstack().shape == (3, 2)
+            rest = held["train"] + held["validation"]
+            assert (held["validation"] - 0.15 * rest).abs().max() <= 1.5  # a pair of files moves
+    tested = found.groupby(["fold", "group"])["patient"].agg(set)
+    assert all(parts in ({"test"}, {"train", "validation"}) for parts in tested)
+
+
+def test_two_folds_may_share_patients_with_validation_but_not_with_the_test():
+    table = table_of(groups_per_class=2, slices_per_group=10)
+    found = study_splits(table, folds=2, **FRACTIONS, seed=0)
+    for part in ("train", "validation"):
+        leaking = found.copy()
+        row = np.flatnonzero((leaking["fold"] == 1) & (leaking["patient"] == "test"))[0]
+        leaking.loc[row, "patient"] = part
+        with pytest.raises(SplitError, match="leaks: group"):
+            assert_disjoint(table, leaking)
+    three = study_splits(table_of(), folds=3, **FRACTIONS, seed=0)
+    row = np.flatnonzero((three["fold"] == 0) & (three["patient"] == "train"))[0]
+    three.loc[row, "patient"] = "validation"
+    with pytest.raises(SplitError, match="leaks: group"):
+        assert_disjoint(table_of(), three)
+
+
+def test_files_stay_apart_in_two_folds_as_well():
+    table = table_of(groups_per_class=2, slices_per_group=10)
+    found = study_splits(table, folds=2, **FRACTIONS, seed=0)
+    first = found[found["fold"] == 0]
+    one, other = (first.index[first["patient"] == part][0] for part in ("train", "validation"))
+    with pytest.raises(SplitError, match="leaks: sha256"):
+        assert_disjoint(
+            table.assign(sha256=table["path"].replace({table["path"][one]: table["path"][other]})),
+            found,
+        )
+
+
 def test_seeds_decide():
     table = table_of()
     one, same, other = (study_splits(table, folds=5, **FRACTIONS, seed=s) for s in (1, 1, 2))

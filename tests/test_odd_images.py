@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from kidneyct_lib import odd_images
+from kidneyct_lib import odd_images, phantom
+from kidneyct_lib.images import resize
+from kidneyct_lib.phantom.lesions import CLASSES
 
 SLICES = np.random.default_rng(0).integers(0, 256, (9, 64, 64), dtype=np.uint8)
 ALWAYS = {
@@ -17,8 +19,8 @@ ALWAYS = {
 }
 
 
-def make(plane=None, seed=3, count=5):
-    asked = {"phantom_plane": plane, "phantom_size": 64, "seed": seed}
+def make(plane=None, seed=3, count=5, classes=CLASSES):
+    asked = {"phantom_plane": plane, "classes": classes, "phantom_size": 64, "seed": seed}
     return odd_images.make(SLICES, count, **asked)
 
 
@@ -41,6 +43,20 @@ def test_a_phantom_study_finds_its_own_plane_akin(plane, other):
     assert set(odd) == ALWAYS | {f"{other} phantom"}
     assert list(akin) == ["other scanner"]
     assert (akin["other scanner"].std(axis=(1, 2)) > 10).all()
+
+
+def test_phantoms_that_are_akin_show_the_studys_classes():
+    own = ["Normal", "Stone"]
+    cohort = {"classes": own, "patients_per_class": 2, "slices_per_patient": (2, 2)}
+    drawn = phantom.generate(**cohort, plane="coronal", scanner="B", seed=3, size=64)
+    expected = {label: [] for label in own}
+    for one in drawn:
+        expected[one.label].append(resize(one.image, 64))
+    in_turn = [expected[label][k] for k in range(3) for label in own][:5]
+    akin = make("coronal", classes=own).akin["other scanner"]
+    np.testing.assert_array_equal(akin, in_turn)
+    odd = make("coronal", classes=own).odd["axial phantom"]
+    np.testing.assert_array_equal(odd, make("coronal").odd["axial phantom"])
 
 
 def test_the_same_seed_draws_the_same_pictures(pictures):

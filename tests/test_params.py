@@ -81,6 +81,10 @@ def test_every_parameter_is_used_by_a_notebook_or_the_study_runner():
         ({"phantom_slices": [9, 2]}, "fewest, most"),
         ({"must_not_miss": ["Stone", "Gout"]}, "'Gout', which is none of the classes"),
         ({"must_not_miss": []}, "must_not_miss"),
+        ({"plane": "sagittal"}, "plane = 'sagittal'"),
+        ({"class_folders": {"Gallstone": "Gout"}}, "'Gallstone' holds the class 'Gout'"),
+        ({"class_folders": {"Cyst": "Stone"}}, "'Cyst' holds the class 'Stone'"),
+        ({"published_accuracy": 99.68}, "published_accuracy = 99.68"),
         ({"conformal_coverage": 1.0}, "conformal_coverage = 1.0"),
         ({"augment_views": -1}, "augment_views = -1"),
         ({"augment_noise": 1.5}, "augment_noise = 1.5"),
@@ -90,6 +94,13 @@ def test_a_wrong_file_is_told_by_key_and_value(tmp_path, changes, told):
     with pytest.raises(ParamsError, match=r"mine\.yaml") as error:
         load(written(tmp_path, **changes))
     assert told in str(error.value)
+
+
+def test_a_studys_data_may_name_folders_a_plane_and_a_published_number(tmp_path):
+    asked = {"class_folders": {"Kidney_stone": "Stone"}, "plane": "coronal"}
+    values = load(written(tmp_path, **asked, published_accuracy=0.9682))
+    assert values.class_folders == {"Kidney_stone": "Stone"}
+    assert (values.plane, values.published_accuracy) == ("coronal", 0.9682)
 
 
 def test_overrides_replace_the_files_values(tmp_path):

@@ -340,6 +340,12 @@ def test_series_structure_draws_both_densities_in_each_class(figures):
     assert legend_texts(figures["series_structure"]) == ["consecutive slices", "random slices"]
 
 
+def test_series_without_consecutive_numbers_show_their_random_pairs():
+    unnumbered = CORRELATIONS[CORRELATIONS["pair"] == "random"]
+    figure = plots.series_structure(unnumbered, CLASSES[:2], threshold=0.9)
+    assert [len(axes.collections) for axes in figure.axes] == [1, 1]
+
+
 def test_an_odd_number_of_classes_labels_the_lowest_panel_of_each_column():
     figure = plots.series_structure(CORRELATIONS, CLASSES[:3], threshold=0.9)
     labels = [axes.xaxis.label for axes in figure.axes]

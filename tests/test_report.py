@@ -353,6 +353,32 @@ def test_two_classes_have_a_section_of_their_own(run, page, tmp_path):
     assert "predictive values" not in page.text
 
 
+def test_a_given_test_part_is_told_instead_of_random_slices(tmp_path):
+    given = make(tmp_path / "given", folds=1, plane="coronal")
+    counted = {"test_slices": 1346, "groups": 433, "groups_in_both": 61}
+    grouping = given.read_metrics("grouping") | {"given_parts": counted}
+    given.write_metrics("grouping", grouping)
+    given.record(parameters=given.provenance()["parameters"] | {"folds": 5})
+    page = Page(report.write(given).read_text())
+    assert "Tested on the test part given with the images" in page.text
+    assert "Tested on random slices" not in page.text
+    training = " ".join(page.section_texts["training"].split())
+    assert "the 1,346 slices of the test part that the images came with" in training
+    assert "61 of 433 groups stand in both parts given" in training
+    assert "One test part: by slice the given one, by patient 20 % of the slices." in training
+    assert "are not dealt into folds" in training
+    assert "In 5 folds" not in page.text
+    assert "that is measured to be coronal" in page.text
+
+
+def test_two_folds_say_what_validates(tmp_path, page):
+    two = Page(report.write(make(tmp_path / "two", folds=2)).read_text())
+    assert "In 2 folds every image is tested exactly once" in two.text
+    assert "20 % of the slices of the half that is not tested validate" in two.text
+    assert "too few patients for a validation part" in two.section_texts["limits"]
+    assert "too few patients for a validation part" not in page.text
+
+
 def test_no_class_or_number_of_a_study_is_typed_into_the_texts():
     classes = yaml.safe_load((ROOT / "params/phantom.yaml").read_text())["classes"]
     for path in TEXTS.rglob("*"):

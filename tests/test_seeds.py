@@ -18,6 +18,8 @@ def folder(tmp_path):
     finished(tmp_path / "mine-seed12", 12, 0.7)
     finished(tmp_path / "mine-seed7", 7, 0.6)
     finished(tmp_path / "mine-untrained", 1, 0.1)
+    finished(tmp_path / "mine-448px", 2026, 0.2)
+    finished(tmp_path / "mine-448px-seed7", 7, 0.3)
     finished(tmp_path / "mine-seed7-old", 1, 0.1)
     (tmp_path / "mine-seed8").mkdir()  # begun, not finished
     return tmp_path / "mine"
@@ -30,6 +32,12 @@ def test_repetitions_are_found_from_any_of_them(folder, name):
     patient = table[table["scheme"] == "patient"]
     assert patient["accuracy"].tolist() == [0.6, 0.7, 0.5]
     assert patient["macro_f1"].tolist() == [0.3, 0.35, 0.25]
+
+
+def test_seeds_of_another_image_size_are_apart(folder):
+    table = by_seed(folder.with_name("mine-448px"))
+    assert table["seed"].tolist() == [7, 7, 2026, 2026]
+    assert set(table.loc[table["scheme"] == "patient", "accuracy"]) == {0.3, 0.2}
 
 
 def test_the_spread_is_mean_and_range(folder):

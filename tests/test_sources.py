@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from kidneyct_lib import sources
 from kidneyct_lib.errors import StudyError
 
-COHORT = {"patients": 1, "slices": [1, 2], "size": 64, "seed": 3}
+COHORT = {"patients": 1, "slices": [1, 2], "size": 64, "seed": 3, "plane": None}
 CLASSES = ["Normal", "Stone"]
 
 
@@ -20,6 +21,19 @@ def test_a_cohort_is_made_once_per_its_settings(tmp_path):
     assert obtain() == folder
     assert next(folder.rglob("*.png")).stat().st_mtime_ns == made
     assert obtain(seed=4) != folder
+
+
+def test_a_cohort_is_drawn_in_the_asked_plane_and_axial_where_none_is_asked(tmp_path):
+    def patients(obtain, plane):
+        asked = COHORT | {"plane": plane}
+        folder = obtain("phantom", None, cache=tmp_path, classes=CLASSES, **asked)
+        return folder, set(pd.read_csv(folder / "patients.csv")["patient"].str[:9])
+
+    for obtain, scanner in ((sources.obtain, "A"), (sources.obtain_external, "B")):
+        unasked = patients(obtain, None)
+        assert unasked == patients(obtain, "axial")
+        assert unasked[1] == {f"axial-{scanner}-{name}"[:9] for name in CLASSES}
+        assert patients(obtain, "coronal")[1] == {f"coronal-{scanner}"}
 
 
 def test_a_folder_is_taken_as_it_is_and_asked_for_where_missing(tmp_path):

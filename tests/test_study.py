@@ -111,23 +111,40 @@ def test_two_runs_of_one_study_at_once_are_refused(project):
 
 def test_another_seed_has_its_own_folder():
     values = params.load(ROOT / "params/phantom.yaml")
-    assert study.run_folder(values, None) == "outputs/phantom"
-    assert study.run_folder(values, values.seed) == "outputs/phantom"
-    assert study.run_folder(values, 5) == "outputs/phantom-seed5"
+    assert study.run_folder(values) == "outputs/phantom"
+    assert study.run_folder(values, seed=values.seed) == "outputs/phantom"
+    assert study.run_folder(values, seed=5) == "outputs/phantom-seed5"
+
+
+def test_another_image_size_has_its_own_folder_and_its_own_seeds():
+    values = params.load(ROOT / "params/phantom.yaml")
+    assert study.run_folder(values, image_size=values.image_size) == "outputs/phantom"
+    assert study.run_folder(values, image_size=448) == "outputs/phantom-448px"
+    assert study.run_folder(values, seed=5, image_size=448) == "outputs/phantom-448px-seed5"
 
 
 def test_another_number_of_views_has_its_own_folder():
     values = params.load(ROOT / "params/phantom.yaml")
-    assert study.run_folder(values, None, 0) == "outputs/phantom"
-    assert study.run_folder(values, None, 4) == "outputs/phantom-augmented4"
-    assert study.run_folder(values, 5, 4) == "outputs/phantom-augmented4-seed5"
+    assert study.run_folder(values, augment_views=0) == "outputs/phantom"
+    assert study.run_folder(values, augment_views=4) == "outputs/phantom-augmented4"
+    assert study.run_folder(values, seed=5, augment_views=4) == "outputs/phantom-augmented4-seed5"
     own = params.load(ROOT / "params/phantom.yaml", augment_views=4, weights="none")
-    assert study.run_folder(own, None) == "outputs/phantom-untrained"
-    assert study.run_folder(own, None, 4) == "outputs/phantom-untrained"
-    assert study.run_folder(own, None, 0) == "outputs/phantom-untrained-augmented0"
+    assert study.run_folder(own) == "outputs/phantom-untrained"
+    assert study.run_folder(own, augment_views=4) == "outputs/phantom-untrained"
+    assert study.run_folder(own, augment_views=0) == "outputs/phantom-untrained-augmented0"
 
 
 def test_an_untrained_backbone_marks_the_folder_of_all_its_results():
     values = params.load(ROOT / "params/phantom.yaml", weights="none")
-    assert study.run_folder(values, None) == "outputs/phantom-untrained"
-    assert study.run_folder(values, 5) == "outputs/phantom-untrained-seed5"
+    assert study.run_folder(values) == "outputs/phantom-untrained"
+    assert study.run_folder(values, seed=5) == "outputs/phantom-untrained-seed5"
+    assert (
+        study.run_folder(values, seed=5, image_size=320) == "outputs/phantom-untrained-320px-seed5"
+    )
+
+
+def test_minutes_to_expect_go_with_the_pixels():
+    values = params.load(ROOT / "params/phantom.yaml", expected_minutes=15)
+    assert study.scaled_minutes(values, None) == study.scaled_minutes(values, 224) == 15
+    assert study.scaled_minutes(values, 448) == 60
+    assert study.scaled_minutes(values, 112) == 3.8

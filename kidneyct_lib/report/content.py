@@ -66,6 +66,8 @@ def facts(saved: Saved) -> dict[str, Any]:
     run, known = saved.run, saved.provenance
     metrics, parameters = run.read_metrics("test"), known["parameters"]
     per_class = metrics[_NEW]["per_class"]
+    grouping = run.read_metrics("grouping")
+    given = grouping.get("given_parts")
     largest = max(per_class, key=lambda name: per_class[name]["support"])
     return {
         "study": run.folder.name,
@@ -75,8 +77,10 @@ def facts(saved: Saved) -> dict[str, Any]:
         "data": known["data"],
         "new": metrics[_NEW],
         "published": metrics[_PUBLISHED],
-        "schemes": _text("schemes"),
-        "grouping": run.read_metrics("grouping"),
+        "schemes": _schemes(given),
+        "grouping": grouping,
+        "given": given,
+        "folds": 1 if given else parameters["folds"],
         "phantom": parameters["source"] == "phantom",
         "untrained": parameters["weights"] == "none",
         "gap": gap(metrics, saved.records("paired")),
@@ -87,6 +91,13 @@ def facts(saved: Saved) -> dict[str, Any]:
         "few_limit": FEW_GROUPS,
         "few": {n: c["groups"] for n, c in per_class.items() if c["groups"] < FEW_GROUPS},
     }
+
+
+def _schemes(given: Mapping[str, int] | None) -> dict[str, dict[str, str]]:
+    """How the schemes are told: the slice scheme otherwise where the images came divided."""
+    texts = _text("schemes")
+    divided = texts.pop("given")
+    return texts | {_PUBLISHED: divided} if given else texts
 
 
 def gap(metrics: Mapping[str, Any], paired: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

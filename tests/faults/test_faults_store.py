@@ -156,6 +156,7 @@ def test_a_store_on_a_read_only_disk_is_told_and_can_still_be_read(tmp_path, sma
 # --- phantoms ----------------------------------------------------------------------------------
 
 COHORT = {"classes": ["Normal", "Stone"], "patients": 2, "slices": [2, 3], "size": 64, "seed": 4}
+COHORT["plane"] = None
 
 
 def contents(folder):
