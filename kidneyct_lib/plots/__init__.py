@@ -42,6 +42,7 @@ from kidneyct_lib.plots.results import (
     learning_curves,
     per_class_recall_pair,
 )
+from kidneyct_lib.plots.robustness import corruption_errors, corruption_grid
 from kidneyct_lib.plots.subgroups import subgroup_accuracy
 
 __all__ = [
@@ -50,6 +51,8 @@ __all__ = [
     "class_weights",
     "confusion_pair",
     "contact_sheet",
+    "corruption_errors",
+    "corruption_grid",
     "error_panel",
     "errors_by_group",
     "external_comparison",
