@@ -128,13 +128,14 @@ def ratio_interval(
 def flat_row(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Give the numbers of a result as one row of a table.
 
-    [low, high] under ``<name>_ci95`` becomes ``<name>_low`` and ``<name>_high``; other lists and
-    nested results are left out.
+    [low, high] under ``<name>_ci95`` becomes ``<name>_low`` and ``<name>_high``, that under
+    ``<name>_wilson95`` ``<name>_wilson_low`` and ``<name>_wilson_high``; other lists and nested
+    results are left out.
     """
     row = {}
     for key, value in metrics.items():
-        if key.endswith("_ci95"):
-            name = key.removesuffix("_ci95")
+        if key.endswith(("_ci95", "_wilson95")):
+            name = key.removesuffix("_ci95").removesuffix("95")
             row[f"{name}_low"], row[f"{name}_high"] = value
         elif not isinstance(value, list | dict):
             row[key] = value

@@ -5,7 +5,16 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from kidneyct_lib import cross_validation, evaluation, paired, seeds, subgroups
+from kidneyct_lib import (
+    answers,
+    binary,
+    cross_validation,
+    evaluation,
+    paired,
+    plots,
+    seeds,
+    subgroups,
+)
 from kidneyct_lib.prediction_table import predictions_table
 from kidneyct_lib.runs import Run, project_root
 
@@ -134,6 +143,8 @@ def _analyse(run, table, predictions, metrics, classes):
     found = pd.concat(found, names=["scheme"]).reset_index("scheme")
     run.write_table("subgroups", found)
     run.write_table("paired", paired.compare_all(tested, classes, **resampling))
+    if len(classes) == 2:
+        _compare_two(run, predictions, classes, resampling)
     spread = seeds.spread(seeds.by_seed(run.folder)).to_dict("records")
     run.write_metrics("uncertainty", {"seeds": spread})
     _finish(run)
@@ -142,6 +153,20 @@ def _analyse(run, table, predictions, metrics, classes):
     run.write_table("external", pd.DataFrame([condition | {"n": None, "accuracy": None}]))
     run.record(external=None)
     _finish(run)
+
+
+def _compare_two(run, predictions, classes, resampling):
+    tested = predictions[predictions["split"] == "test"]
+    scores = {
+        key: binary.summarise(rows, classes, classes[-1], **resampling)
+        for key, rows in tested.groupby(["scheme", "stage"], sort=False)
+    }
+    for key, folds in answers.study_folds(predictions, classes).items():
+        scores[key]["youden"] = binary.youden_point(folds, 1, **resampling)
+    table = binary.table(scores)
+    run.write_table("binary", table)
+    run.write_metrics("binary", {scheme: scores[scheme, 2] for scheme in ("slice", "patient")})
+    run.write_figure("two_classes", plots.binary_summary(table))
 
 
 def _audit(run):

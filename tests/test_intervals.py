@@ -60,8 +60,11 @@ def test_a_result_becomes_a_row():
         "n": 3,
         "a": 0.5,
         "a_ci95": [0.1, 0.9],
+        "a_wilson95": [0.4, 0.6],
         "thresholds": [1, 2],
         "in": {"x": 1},
         "p": None,
     }
-    assert flat_row(result) == {"n": 3, "a": 0.5, "a_low": 0.1, "a_high": 0.9, "p": None}
+    expected = {"n": 3, "a": 0.5, "a_low": 0.1, "a_high": 0.9, "p": None}
+    expected |= {"a_wilson_low": 0.4, "a_wilson_high": 0.6}
+    assert flat_row(result) == expected

@@ -328,6 +328,31 @@ def test_a_study_of_two_classes_and_one_split(tmp_path):
         assert name not in text
 
 
+def test_two_classes_have_a_section_of_their_own(run, page, tmp_path):
+    two = make(tmp_path / "coronal", classes=["Clear", "Blocked"], audit=False)
+    found = Page(report.write(two).read_text())
+    section = found.section_texts["two-classes"]
+    assert "the share of Blocked slices that are found" in " ".join(section.split())
+    assert "under “Calibration”" not in section
+    for row in two.read_table("binary").itertuples():
+        cells = [f"by {row.scheme}", str(row.stage), str(row.n), str(row.groups)]
+        assert is_row(cells, found.cells)
+        for name in ("sensitivity", "specificity", "roc_auc", "pr_auc", "youden_sensitivity"):
+            ends = [getattr(row, f"{name}{end}") for end in ("", "_low", "_high")]
+            assert "{:.3f} ({:.3f} to {:.3f})".format(*ends) in found.cells
+        assert f"{row.sensitivity_wilson_low:.3f} to {row.sensitivity_wilson_high:.3f}" not in (
+            found.cells
+        )
+    (alt,) = [i["alt"] for i in found.images if i["alt"].startswith("Bars with intervals, by")]
+    assert f"{two.read_metrics('binary')['patient']['pr_auc']:.2f}." in alt
+    assert found.ids.index("05_error_analysis__two_classes") > found.ids.index("two-classes")
+    assert {"ROC-AUC", "PR-AUC", "Positive slices"} <= set(found.cells)
+    assert "#two-classes" in found.links
+    assert "two-classes" not in page.ids
+    assert "#two-classes" not in page.links
+    assert "predictive values" not in page.text
+
+
 def test_no_class_or_number_of_a_study_is_typed_into_the_texts():
     classes = yaml.safe_load((ROOT / "params/phantom.yaml").read_text())["classes"]
     for path in TEXTS.rglob("*"):

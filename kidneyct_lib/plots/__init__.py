@@ -6,6 +6,7 @@ from kidneyct_lib.plots.audit_curves import (
     nearest_slice_error,
     patient_curve,
 )
+from kidneyct_lib.plots.binary import binary_summary
 from kidneyct_lib.plots.calibration import (
     operating_points,
     reliability,
@@ -46,6 +47,7 @@ from kidneyct_lib.plots.robustness import corruption_errors, corruption_grid
 from kidneyct_lib.plots.subgroups import subgroup_accuracy
 
 __all__ = [
+    "binary_summary",
     "class_counts",
     "class_weight_comparison",
     "class_weights",
