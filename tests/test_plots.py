@@ -1,13 +1,13 @@
 """Each figure is judged by what is drawn: labels, artists and where they lie."""
 
 import inspect
-import io
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import assert_within_border
 from matplotlib.colors import to_rgb
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
@@ -228,14 +228,7 @@ def test_every_axis_is_labelled(figures, name):
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
 def test_nothing_is_cut_off_at_the_border(figures, name):
-    figure = figures[name]
-    figure.savefig(io.BytesIO(), dpi=100)
-    inside = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    assert inside.x0 > -0.02
-    assert inside.y0 > -0.02
-    assert inside.x1 < width + 0.02
-    assert inside.y1 < height + 0.02
+    assert_within_border(figures[name])
 
 
 def test_figures_leave_no_trace_in_pyplot():

@@ -1,12 +1,12 @@
 """The figure of two classes is judged by what is drawn: bars, intervals, lines and words."""
 
-import io
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import assert_within_border
 from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
@@ -94,13 +94,7 @@ def test_one_scheme_is_drawn_alone():
 
 
 def test_the_figure_lies_within_its_border(figure):
-    figure.savefig(io.BytesIO(), dpi=100)
-    inside = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    assert inside.x0 > -0.02
-    assert inside.y0 > -0.02
-    assert inside.x1 < width + 0.02
-    assert inside.y1 < height + 0.02
+    assert_within_border(figure)
 
 
 def test_labels_do_not_overlap(figure):

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import assert_within_border
 from matplotlib.colors import to_rgb
 
 from kidneyct_lib import plots
@@ -61,13 +62,7 @@ def test_every_figure_of_the_module_is_tested_here():
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
 def test_nothing_is_cut_off_and_pyplot_keeps_nothing(figures, name):
-    figure = figures[name]
-    figure.savefig(io.BytesIO(), dpi=100)
-    inside, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert inside.x0 > -0.02
-    assert inside.y0 > -0.02
-    assert inside.x1 < width + 0.02
-    assert inside.y1 < height + 0.02
+    assert_within_border(figures[name])
     assert plt.get_fignums() == []
 
 
