@@ -14,7 +14,7 @@ import pandas as pd
 
 from kidneyct_lib.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from kidneyct_lib.errors import StudyError
-from kidneyct_lib.intervals import drawn_times, percentile_interval
+from kidneyct_lib.intervals import drawn_times, flat_row, percentile_interval
 
 _RIGHT = ["right_0", *(f"right_{severity}" for severity in SEVERITIES)]
 _UNIT = ["corruption", "group", "label", "n"]
@@ -186,6 +186,27 @@ def compare(
         found |= {name: float(difference[0])}
         found[f"{name}_ci95"] = _interval(drawn, one.groups, (-1, 1))
     return found
+
+
+def table(found: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
+    """Set clean and corrupted errors of all models side by side, or their differences.
+
+    Parameters
+    ----------
+    found
+        {(scheme, stage): what `summarise` or `compare` gives}.
+
+    Returns
+    -------
+    DataFrame with one row per scheme and stage: ``n``, ``groups``, ``clean``, ``corrupted`` and
+    ``rise``, each of the three with ``_low`` and ``_high``.
+    """
+    return pd.DataFrame(
+        [
+            {"scheme": scheme, "stage": stage} | flat_row(result)
+            for (scheme, stage), result in found.items()
+        ]
+    )
 
 
 def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:

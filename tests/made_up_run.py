@@ -185,4 +185,8 @@ def _audit(run):
     run.write_metrics("calibration", {"ece": 0.1})
     rows = [{"scheme": "patient", "stage": stage, "ece": 0.1234 / stage} for stage in (1, 2)]
     run.write_table("calibration", pd.DataFrame(rows))
+    errors = {"n": 37, "groups": 9, "clean": 0.625, "corrupted": 0.6875, "rise": 0.0625}
+    by_corruption = {"by_corruption": {"pixelate": {}, "table_removed": {}}}
+    run.write_metrics("robustness", {"patient": {"stage2": errors | by_corruption}})
+    run.write_table("robustness", pd.DataFrame([{"scheme": "patient", "stage": 2} | errors]))
     _finish(run)

@@ -177,6 +177,8 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert "0.123" not in page.cells  # of the first stage: in the file alone
     assert "1 more in tables/calibration.csv" in page.text
     assert is_row(["one channel", "without", "–", "–"], page.cells)
+    assert is_row(["by patient", "2", "37", "9", "0.625", "0.688", "0.062"], page.cells)
+    assert "(37 by patient), each spoilt in 2 ways" in page.section_texts["robustness"]
 
 
 def is_row(expected, cells):
@@ -288,14 +290,14 @@ def test_a_wrong_target_in_the_texts_would_be_noticed():
 
 
 def test_missing_files_leave_no_empty_section(tmp_path, page):
-    assert {"audit", "calibration", "uncertainty"} <= set(page.section_texts)
+    assert {"audit", "calibration", "robustness", "uncertainty"} <= set(page.section_texts)
     bare = make(tmp_path / "bare", audit=False)
     known = bare.provenance()["notebooks"]
     known["05_error_analysis"]["outputs"] = ["tables/per_class.csv"]
     known["06_external_grayscale"]["outputs"] = []
     bare.record(notebooks=known)
     less = Page(report.write(bare).read_text())
-    gone = {"audit", "calibration", "uncertainty", "errors", "external"}
+    gone = {"audit", "calibration", "robustness", "uncertainty", "errors", "external"}
     assert set(page.section_texts) - set(less.section_texts) == gone
     assert not {f"#{name}" for name in gone} & set(less.links)
     assert [link[1:] for link in less.links if link[1:] in less.section_texts][

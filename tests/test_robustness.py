@@ -138,6 +138,23 @@ def test_the_table_has_a_row_a_severity_and_clean(tallies):
     assert [row["low"], row["high"]] == of_it["balanced_error_ci95"][3]
 
 
+def test_the_table_has_a_row_a_model_with_its_errors(rows, tallies):
+    found = robustness.summarise(tallies, **SAMPLING)
+    truth = np.eye(3)[rows["label"].map(CLASSES.index)]
+    perfect = robustness.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
+    table = robustness.table(
+        {("slice", 1): found, ("patient", 2): robustness.summarise(perfect, **SAMPLING)}
+    )
+    assert table[["scheme", "stage", "n", "groups"]].to_numpy().tolist() == [
+        ["slice", 1, 23, 7],
+        ["patient", 2, 23, 7],
+    ]
+    for name in ("clean", "corrupted", "rise"):
+        assert table[name].tolist() == [found[name], 0]
+        assert [*table.loc[0, [f"{name}_low", f"{name}_high"]]] == found[f"{name}_ci95"]
+    assert len(table.columns) == 4 + 3 * 3
+
+
 @pytest.mark.parametrize("answered", [22, 24])
 def test_an_answer_short_is_told(rows, corrupted, answered):
     corrupted[NAMES[1]][2] = answers(rows, 1, answered)
