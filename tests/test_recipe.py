@@ -196,7 +196,7 @@ def test_views_are_for_training_alone(build, images, viewed, tmp_path, monkeypat
     )
     settings = {1: SETTINGS, 2: SETTINGS}
     both = recipe.TwoStageTraining(build(), viewed, unfreeze_layers=50, settings=settings)
-    outcome = both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "viewed")[2]
+    outcome = dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "viewed"))[2]
     beyond = np.concatenate([rows[rows >= N] for rows in asked])
     assert set(SPLIT[beyond % N]) == {"train"}
     assert set(beyond // N) == {1, 2}
