@@ -31,10 +31,11 @@ setup: .venv/.ready ## build the environment in .venv from the lock
 .venv/.ready: pyproject.toml uv.lock requirements.lock tools/setup.sh
 	@tools/setup.sh "$(PYTHON)" "$(UV)"
 
-reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path EXTERNAL=path SEED=n AUGMENT=n SIZE=px]
+reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path EXTERNAL=path SEED=n AUGMENT=n SIZE=px FOLDS=n]
 	@$(BIN)/kidneyct reproduce --study "$$STUDY" $${DATA:+--data "$$DATA"} \
 		$${EXTERNAL:+--external "$$EXTERNAL"} $${SEED:+--seed "$$SEED"} \
-		$${AUGMENT:+--augment "$$AUGMENT"} $${SIZE:+--image-size "$$SIZE"}
+		$${AUGMENT:+--augment "$$AUGMENT"} $${SIZE:+--image-size "$$SIZE"} \
+		$${FOLDS:+--folds "$$FOLDS"}
 
 verify: .venv/.ready ## run the phantom study anew and compare every cell with its reference
 	@$(BIN)/kidneyct verify

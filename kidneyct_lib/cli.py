@@ -54,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PIXELS",
         help="another side of the images; its results get their own folder",
     )
+    command.add_argument(
+        "--folds",
+        type=int,
+        help="another number of folds (1: one split); its results get their own folder",
+    )
     command.set_defaults(answer=_reproduce)
 
     command = commands.add_parser(
@@ -111,10 +116,11 @@ def _reproduce(options: argparse.Namespace) -> int:
         "seed": options.seed,
         "image_size": options.image_size,
         "augment_views": options.augment,
+        "folds": options.folds,
     }
     folder = study.run_folder(own, **changes)
     values = params.load(file, **folders, **changes, run_folder=folder)
-    minutes = study.scaled_minutes(own, options.image_size)
+    minutes = study.scaled_minutes(own, image_size=options.image_size, folds=options.folds)
     run = runs.Run(folder)
     study.reproduce(values.model_copy(update={"expected_minutes": minutes}))
     print(f"Report: {report.write(run)}", flush=True)

@@ -142,6 +142,14 @@ def test_augmented_results_get_their_own_folder(in_project, monkeypatch, options
     assert (ran[0].run_folder, ran[0].augment_views) == (folder, views)
 
 
+def test_another_number_of_folds_has_its_own_folder(in_project, monkeypatch):
+    given = []
+    monkeypatch.setattr(study, "reproduce", given.append)
+    monkeypatch.setattr(report, "write", lambda run: run.folder)
+    assert cli.main(["reproduce", "--folds", "1"]) == 0
+    assert (given[0].folds, given[0].run_folder) == (1, "outputs/phantom-1fold")
+
+
 @pytest.mark.parametrize(
     ("arguments", "size", "folder", "minutes"),
     [

@@ -123,6 +123,21 @@ def test_another_image_size_has_its_own_folder_and_its_own_seeds():
     assert study.run_folder(values, seed=5, image_size=448) == "outputs/phantom-448px-seed5"
 
 
+def test_another_number_of_folds_has_its_own_folder():
+    values = params.load(ROOT / "params/phantom.yaml")
+    assert study.run_folder(values, folds=values.folds) == "outputs/phantom"
+    assert study.run_folder(values, folds=1, augment_views=2) == "outputs/phantom-1fold-augmented2"
+
+
+def test_minutes_go_with_the_pixels_and_mostly_with_the_folds():
+    values = params.load(ROOT / "params/folder.yaml")
+    assert study.scaled_minutes(values) == values.expected_minutes == 85
+    assert study.scaled_minutes(values, image_size=224) == 85
+    assert study.scaled_minutes(values, image_size=112) == 21
+    assert study.scaled_minutes(values, image_size=448, folds=5) == 340
+    assert study.scaled_minutes(values, folds=1) == 35
+
+
 def test_another_number_of_views_has_its_own_folder():
     values = params.load(ROOT / "params/phantom.yaml")
     assert study.run_folder(values, augment_views=0) == "outputs/phantom"
@@ -141,10 +156,3 @@ def test_an_untrained_backbone_marks_the_folder_of_all_its_results():
     assert (
         study.run_folder(values, seed=5, image_size=320) == "outputs/phantom-untrained-320px-seed5"
     )
-
-
-def test_minutes_to_expect_go_with_the_pixels():
-    values = params.load(ROOT / "params/phantom.yaml", expected_minutes=15)
-    assert study.scaled_minutes(values, None) == study.scaled_minutes(values, 224) == 15
-    assert study.scaled_minutes(values, 448) == 60
-    assert study.scaled_minutes(values, 112) == 3.8
