@@ -18,7 +18,7 @@ from kidneyct_lib.training import StageSettings
 def build(job: dict) -> network.keras.Model:
     """The job's network with its initial weights."""
     keys = ("backbone", "weights", "image_size", "classes", "head_units", "dropout", "seed")
-    return network.build(**{key: job[key] for key in keys})
+    return network.build(recipe="published", **{key: job[key] for key in keys})
 
 
 def save_initial(net: network.keras.Model, path: str) -> None:

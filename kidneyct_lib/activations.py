@@ -132,8 +132,11 @@ def of_activations(
 def channel_means(stored: Activations, *, batch: int) -> np.ndarray:
     """Mean over the picture of every channel of a stored layer: float32 (N, channels).
 
-    `stored` holds rows (height, width, channels); `batch` of them are read at a time.
+    `stored` holds rows (height, width, channels), or channel means already; `batch` of them are
+    read at a time.
     """
+    if len(stored.store.shape) == 1:
+        return stored[np.arange(len(stored))]
     starts = tqdm(range(0, len(stored), batch), desc="channel means", unit="batch", leave=False)
     rows = (np.arange(start, min(start + batch, len(stored))) for start in starts)
     return np.concatenate([stored[part].mean(axis=(1, 2)) for part in rows])

@@ -4,45 +4,24 @@ Keras 3 only, so that it runs on TensorFlow, JAX and torch alike.
 """
 
 import hashlib
-import logging
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kidneyct_lib import weights as imagenet
+from kidneyct_lib.backend import keras
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.looks import LOOKS, JoinLooks, Looks
 from kidneyct_lib.weights import WeightsError
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Drop what native code prints to standard error; it would end up in every notebook."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _silenced():  # TensorFlow reports missing GPUs before it reads its log level
-    import keras
-
-    keras.ops.zeros(())  # the first tensor looks for devices
-
-# Many small models are compiled once each here; TensorFlow takes that for an accident.
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 POOL = "pool"
 PROBABILITIES = "probabilities"
+RECIPES = ("published", "patient")
 _BACKBONES = {"resnet50": keras.applications.ResNet50}
+_LOOK_SIZE = 224  # pixels; what the backbone was pretrained on
+# Layers whose channels are averaged over the picture, and the looks for which that is kept.
+_POOLED = {"conv4_block6_out": ("body", "kidneys"), "conv5_block3_out": ("kidneys",)}
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -80,6 +59,7 @@ class InferenceBatchNormalization(keras.layers.BatchNormalization):
 
 def build(
     *,
+    recipe: str,
     backbone: str,
     weights: str,
     image_size: int,
@@ -88,13 +68,18 @@ def build(
     dropout: float,
     seed: int,
 ) -> keras.Model:
-    """Backbone, then GAP, Dense ReLU, Dropout, Dense softmax: one flat graph on raw RGB pixels.
+    """Build the network of a recipe, one flat graph on raw RGB pixels.
 
-    BatchNorm layers stay in inference mode: their statistics never move, whatever is unfrozen
+    The published one is backbone, GAP, Dense ReLU, Dropout, Dense softmax. The patient recipe's
+    crops each slice to two looks, averages the channels of conv4 and conv5 and puts a softmax
+    straight on them: it has few weights to learn patients with. BatchNorm layers stay in inference
+    mode: their statistics never move, whatever is unfrozen
     (https://keras.io/guides/transfer_learning).
 
     Parameters
     ----------
+    recipe : {"published", "patient"}
+        Which of the two.
     backbone : {"resnet50"}
         Architecture of `keras.applications`.
     weights : {"imagenet", "none"}
@@ -103,8 +88,10 @@ def build(
         Side of the square input in pixels.
     classes : sequence of str
         One output each, in this order.
-    head_units, dropout, seed
-        Width of the head's hidden layer, its dropout rate, seed of its initial weights.
+    head_units, dropout
+        Width of the published head's hidden layer, and its dropout rate.
+    seed : int
+        Of the initial weights.
 
     Returns
     -------
@@ -118,18 +105,33 @@ def build(
     """
     keras.utils.set_random_seed(seed)
     pixels = keras.Input((image_size, image_size, 3), name="image")
+    shown = pixels if recipe == "published" else Looks(LOOKS, _LOOK_SIZE, name="looks")(pixels)
     body = _in_inference_mode(
         _BACKBONES[backbone](
-            include_top=False, weights=None, input_tensor=CaffePreprocessing(name="caffe")(pixels)
+            include_top=False, weights=None, input_tensor=CaffePreprocessing(name="caffe")(shown)
         )
     )
     if weights == "imagenet":
         _load_imagenet(body, backbone)
-    x = keras.layers.GlobalAveragePooling2D(name=POOL)(body.output)
-    x = keras.layers.Dense(head_units, activation="relu", name="head_dense")(x)
-    x = keras.layers.Dropout(dropout, seed=seed, name="head_dropout")(x)
+    if recipe == "published":
+        x = keras.layers.GlobalAveragePooling2D(name=POOL)(body.output)
+        x = keras.layers.Dense(head_units, activation="relu", name="head_dense")(x)
+        x = keras.layers.Dropout(dropout, seed=seed, name="head_dropout")(x)
+    else:
+        x = _pooled_looks(body)
     x = keras.layers.Dense(len(classes), activation="softmax", name=PROBABILITIES)(x)
     return keras.Model(body.inputs[0], x, name=backbone)
+
+
+def _pooled_looks(body: keras.Model) -> keras.KerasTensor:
+    """Channel means of some layers, those of a slice's looks side by side."""
+    names = list(LOOKS)
+    means = [
+        keras.layers.GlobalAveragePooling2D(name=f"{layer}_mean")(body.get_layer(layer).output)
+        for layer in _POOLED
+    ]
+    kept = [[names.index(name) for name in looks] for looks in _POOLED.values()]
+    return JoinLooks(kept, len(names), name=POOL)(means)
 
 
 def load(path: Path) -> keras.Model:

@@ -19,7 +19,12 @@ def build_network():
     from kidneyct_lib import network
 
     defaults = {"backbone": "resnet50", "weights": "none", "image_size": 64, "head_units": 32}
-    defaults |= {"classes": ["Cyst", "Normal", "Stone", "Tumor"], "dropout": 0.3, "seed": 1}
+    defaults |= {
+        "recipe": "published",
+        "classes": ["Cyst", "Normal", "Stone", "Tumor"],
+        "dropout": 0.3,
+        "seed": 1,
+    }
 
     def build(**changes):
         net = network.build(**defaults | changes)

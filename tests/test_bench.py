@@ -16,6 +16,7 @@ N = 50
 @pytest.fixture(scope="module")
 def resnet50():
     return network.build(
+        recipe="published",
         backbone="resnet50",
         weights="none",
         image_size=224,

@@ -74,6 +74,8 @@ FLOOR = {
     "variants": 2,
     "robustness": 2,
     "weights": 2,
+    "backend": 2,
+    "looks": 2.1,
     "network": 3,
     "activations": 4,
     "training": 4,
@@ -89,7 +91,7 @@ FLOOR = {
     "verification": 5.1,
     "cli": 6,
 }
-MAY_IMPORT_KERAS = {"network", "activations", "training", "recipe", "stage_answers"}
+MAY_IMPORT_KERAS = {"backend", "network", "activations", "training", "recipe", "stage_answers"}
 MAY_IMPORT_KERAS_LAZILY = {"cli"}
 
 

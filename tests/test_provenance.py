@@ -109,6 +109,7 @@ def test_a_cell_of_the_notebook_changes_its_hash(project):
 
 def test_a_single_weight_changes_the_hash_of_the_network():
     net = network.build(
+        recipe="published",
         backbone="resnet50",
         weights="none",
         image_size=32,

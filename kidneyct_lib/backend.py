@@ -1,0 +1,33 @@
+"""Keras, loaded without its noise and set to compute the same way every time."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Drop what native code prints to standard error; it would end up in every notebook."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with _silenced():  # TensorFlow reports missing GPUs before it reads its log level
+    import keras
+
+    keras.ops.zeros(())  # the first tensor looks for devices
+
+# Many small models are compiled once each here; TensorFlow takes that for an accident.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+__all__ = ["keras"]
