@@ -31,9 +31,10 @@ setup: .venv/.ready ## build the environment in .venv from the lock
 .venv/.ready: pyproject.toml uv.lock requirements.lock tools/setup.sh
 	@tools/setup.sh "$(PYTHON)" "$(UV)"
 
-reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path EXTERNAL=path SEED=n AUGMENT=n SIZE=px FOLDS=n]
+reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path EXTERNAL=path RECIPE=patient SEED=n AUGMENT=n SIZE=px FOLDS=n]
 	@$(BIN)/kidneyct reproduce --study "$$STUDY" $${DATA:+--data "$$DATA"} \
-		$${EXTERNAL:+--external "$$EXTERNAL"} $${SEED:+--seed "$$SEED"} \
+		$${EXTERNAL:+--external "$$EXTERNAL"} $${RECIPE:+--recipe "$$RECIPE"} \
+		$${SEED:+--seed "$$SEED"} \
 		$${AUGMENT:+--augment "$$AUGMENT"} $${SIZE:+--image-size "$$SIZE"} \
 		$${FOLDS:+--folds "$$FOLDS"}
 

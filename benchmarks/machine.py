@@ -90,7 +90,7 @@ def main() -> None:
     """Measure the peak before and after the network, and the imports."""
     job = read_job()
     imports = {
-        module: import_seconds(module, 2 if module.endswith("recipe") else 5) for module in MODULES
+        module: import_seconds(module, 2 if module.endswith("recipes") else 5) for module in MODULES
     }
     before, network_speed, after = matmul_gflops(), steady(job), matmul_gflops()
     peak = {name: max(before[name], after[name]) for name in before}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks import multiply_adds
 from benchmarks.measure import Clock, read_job, write_result
-from kidneyct_lib import activations, catalog, network, recipe
+from kidneyct_lib import activations, catalog, network, recipes
 from kidneyct_lib.training import StageSettings
 
 
@@ -54,7 +54,7 @@ def work(net: network.keras.Model, job: dict, rows: pd.DataFrame, cut: str) -> d
 
 def compute_body(
     net: network.keras.Model, job: dict, rows: pd.DataFrame, clock: Clock
-) -> recipe.FrozenBody:
+) -> recipes.FrozenBody:
     """Decode the images and store what the frozen layers say of them, a phase each."""
     cache = Path(job["scratch"]) / "cache"
     options = {"cache": cache, "batch": job["batch_size"]}
@@ -65,16 +65,16 @@ def compute_body(
     with clock.phase("prefix"):  # on its own first, so that `frozen_body` finds it in the store
         activations.of_images(net, cut, images, dtype="float16", **options)
     with clock.phase("pooled features"):
-        return recipe.frozen_body(net, images, unfreeze_layers=job["unfreeze_layers"], **options)
+        return recipes.frozen_body(net, images, unfreeze_layers=job["unfreeze_layers"], **options)
 
 
 def training(
-    net: network.keras.Model, job: dict, body: recipe.FrozenBody
-) -> recipe.TwoStageTraining:
+    net: network.keras.Model, job: dict, body: recipes.FrozenBody
+) -> recipes.TwoStageTraining:
     """Both stages of the job."""
     settings = {stage: stage_settings(job, stage) for stage in (1, 2)}
     layers = job["unfreeze_layers"]
-    return recipe.TwoStageTraining(net, body, unfreeze_layers=layers, settings=settings)
+    return recipes.TwoStageTraining(net, body, unfreeze_layers=layers, settings=settings)
 
 
 def columns(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

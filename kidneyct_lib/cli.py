@@ -41,6 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--study", default="phantom", help="a file of params/ (default: phantom)")
     command.add_argument("--data", help="folder of class sub-folders")
     command.add_argument("--external", help="folder of external images for notebook 06")
+    command.add_argument(
+        "--recipe",
+        choices=["published", "patient"],
+        help="the recipe, if another than the study's; its results get their own folder",
+    )
     command.add_argument("--seed", type=int, help="another seed; its results get their own folder")
     command.add_argument(
         "--augment",
@@ -113,6 +118,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         for key, given in (("data", options.data), ("external", options.external))
     }
     changes = {
+        "recipe": options.recipe,
         "seed": options.seed,
         "image_size": options.image_size,
         "augment_views": options.augment,

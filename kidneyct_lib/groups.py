@@ -17,6 +17,10 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.metrics.cluster import pair_confusion_matrix
 from tqdm import tqdm
 
+SOURCE_SIZE = 224
+"""Pixels of the slices that thumbnails are made of, whatever a network sees: the groups, and so the
+splits, of two recipes or image sizes are then the same."""
+
 
 class Edges(NamedTuple):
     """Pairs of slices (i < j) whose thumbnails correlate above ``threshold``.

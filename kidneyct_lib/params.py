@@ -52,11 +52,14 @@ class Params(_Strict):
     folds: Annotated[int, Field(ge=1, le=20, description="1: one split by the fractions below")]
     test_fraction: Fraction
     validation_fraction: Fraction
+    recipe: Literal["published", "patient"]
+    patient_image_size: Annotated[int, Field(ge=224, le=1024)]
+    patient_c: Annotated[float, Field(gt=0, description="of its logistic regression")]
     backbone: Literal["resnet50"]
     weights: Literal["imagenet", "none"]
     head_units: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    unfreeze_layers: Count
+    unfreeze_layers: Annotated[int, Field(ge=0)]
     activations_gb: Annotated[float, Field(ge=0, description="most of each store")] | None
     class_weight: Literal["none", "slice", "group"]
     batch_size: Count
@@ -85,6 +88,8 @@ class Params(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if not self.unfreeze_layers and self.recipe == "published":
+            raise ValueError("unfreeze_layers = 0, but the published recipe's stage 2 needs some")
         if self.test_fraction + self.validation_fraction >= 1:
             raise ValueError("test_fraction + validation_fraction leave nothing to train on")
         if len(set(self.classes)) < len(self.classes):
@@ -108,6 +113,8 @@ class Params(_Strict):
 def load(path: Path, **overrides: Any) -> Params:
     """Read and validate one study's YAML; overrides that are not None replace its keys.
 
+    The patient recipe unfreezes nothing and is given slices at `patient_image_size`.
+
     Raises
     ------
     ParamsError
@@ -122,7 +129,10 @@ def load(path: Path, **overrides: Any) -> Params:
         raise ParamsError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold `key: value` lines.")
-    content |= {key: value for key, value in overrides.items() if value is not None}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    content |= given
+    if content.get("recipe") == "patient":
+        content |= {"unfreeze_layers": 0, "image_size": content.get("patient_image_size")} | given
     return _validated(Params, content, str(path))
 
 

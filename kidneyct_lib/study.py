@@ -23,6 +23,7 @@ from kidneyct_lib.runs import Run, project_root
 def run_folder(
     params: Params,
     *,
+    recipe: str | None = None,
     seed: int | None = None,
     image_size: int | None = None,
     augment_views: int | None = None,
@@ -30,9 +31,10 @@ def run_folder(
 ) -> str:
     """Folder of the results; its name marks what differs from the study's own.
 
-    That is an untrained backbone, and another seed, image size, number of augmented views or of
-    folds than the file's.
+    That is an untrained backbone, and another recipe, seed, image size, number of augmented views
+    or of folds than the file's.
     """
+    other_recipe = "" if recipe in (None, params.recipe) else f"-{recipe}"
     untrained = "-untrained" if params.weights == "none" else ""
     size = "" if image_size in (None, params.image_size) else f"-{image_size}px"
     dealt = "" if folds in (None, params.folds) else f"-{folds}fold"
@@ -40,7 +42,7 @@ def run_folder(
         "" if augment_views in (None, params.augment_views) else f"-augmented{augment_views}"
     )
     other_seed = "" if seed in (None, params.seed) else f"-seed{seed}"
-    return f"{params.run_folder}{untrained}{size}{dealt}{augmented}{other_seed}"
+    return f"{params.run_folder}{other_recipe}{untrained}{size}{dealt}{augmented}{other_seed}"
 
 
 def scaled_minutes(

@@ -74,13 +74,14 @@ FLOOR = {
     "variants": 2,
     "robustness": 2,
     "weights": 2,
-    "backend": 2,
-    "looks": 2.1,
-    "network": 3,
+    "linear_head": 2.2,
+    "backend": 3,
+    "looks": 3.1,
+    "network": 3.2,
     "activations": 4,
     "training": 4,
     "prediction": 4,
-    "recipe": 5,
+    "recipes": 5,
     "stage_answers": 5,
     "study": 5,
     "report.pictures": 1,
@@ -91,7 +92,15 @@ FLOOR = {
     "verification": 5.1,
     "cli": 6,
 }
-MAY_IMPORT_KERAS = {"backend", "network", "activations", "training", "recipe", "stage_answers"}
+MAY_IMPORT_KERAS = {
+    "backend",
+    "looks",
+    "network",
+    "activations",
+    "training",
+    "recipe",
+    "stage_answers",
+}
 MAY_IMPORT_KERAS_LAZILY = {"cli"}
 
 

@@ -1,6 +1,6 @@
-"""The published two-stage recipe, on activations that are computed once for all its uses."""
+"""Both recipes in two stages, on activations that are computed once for all their uses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from kidneyct_lib import activations, network
+from kidneyct_lib import activations, linear_head, network
 from kidneyct_lib.activations import Activations
 from kidneyct_lib.augmentation import AugmentedImages
 from kidneyct_lib.training import StageSettings, predict, train_stage
@@ -22,7 +22,8 @@ class FrozenBody:
     Attributes
     ----------
     prefix : Activations
-        Output of the longest prefix that stays frozen in stage 2 (float16).
+        Output of the longest prefix that stays frozen in stage 2 (float16); where all of it
+        does, the same as `pooled`.
     pooled : Activations
         Pooled output of the whole frozen backbone, the features of stage 1 (float32).
     """
@@ -62,7 +63,11 @@ def frozen_body(
     """
     network.unfreeze_last(net, unfreeze_layers)
     options = {"cache": cache, "batch": batch, "most_gb": most_gb}
-    prefix = activations.of_images(net, network.frozen_cut(net), images, dtype="float16", **options)
+    cut = network.frozen_cut(net)
+    if cut == network.POOL:
+        pooled = activations.of_images(net, cut, images, dtype="float32", **options)
+        return FrozenBody(pooled, pooled)
+    prefix = activations.of_images(net, cut, images, dtype="float16", **options)
     pooled = activations.of_activations(net, network.POOL, prefix, dtype="float32", **options)
     return FrozenBody(prefix, pooled)
 
@@ -146,3 +151,87 @@ class TwoStageTraining:
             checkpoint=checkpoint,
         )
         return Stage(history, predict(model, inputs, np.arange(len(targets))))
+
+
+class LinearTraining:
+    """The patient recipe on one network, fitted on as many splits as are wanted.
+
+    A softmax on frozen features, fitted twice: stage 1 to the training slices, stage 2 to those and
+    the validation slices. In stage 2 the validation slices keep the answers of stage 1, which has
+    not seen them, so that what is calibrated on them is not flattered.
+
+    Parameters
+    ----------
+    net : keras.Model
+        As built by `network.build`; holds the weights of the last fitted stage afterwards.
+    body : FrozenBody
+        Features of an equal network; those of views, if any, serve training alone.
+    classes : sequence of str
+        The study's classes.
+    c : float
+        Inverse strength of the penalty, as in `linear_head.fit`.
+    """
+
+    def __init__(
+        self, net: keras.Model, body: FrozenBody, *, classes: Sequence[str], c: float
+    ) -> None:
+        self.net = net
+        self._features = body.pooled[np.arange(len(body.pooled))]
+        self._classes, self._c = classes, c
+
+    def train(
+        self, targets: np.ndarray, weights: np.ndarray, split: np.ndarray, checkpoints: Path
+    ) -> Iterator[tuple[int, Stage]]:
+        """Fit both stages on one split, as `TwoStageTraining.train` does.
+
+        `checkpoints` is not used: a fit takes seconds.
+        """
+        sets, own = len(self._features) // len(targets), np.arange(len(targets))
+        held = split == "validation"
+        for stage, used in {1: split == "train", 2: split != "test"}.items():
+            rows = np.concatenate([np.flatnonzero(used) + len(own) * i for i in range(sets)])
+            picked = rows % len(own)
+            head = linear_head.fit(
+                self._features[rows],
+                targets[picked],
+                weights[picked],
+                classes=self._classes,
+                c=self._c,
+            )
+            self.net.get_layer(network.PROBABILITIES).set_weights(list(head))
+            answers = head.probabilities(self._features[own])
+            if stage == 1:
+                first = answers[held]
+            answers[held] = first
+            yield stage, Stage(_history(answers, targets, weights, used & ~held, held), answers)
+
+
+def _history(
+    answers: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    train: np.ndarray,
+    validation: np.ndarray,
+) -> pd.DataFrame:
+    """One row in the form of `training.train_stage`'s history."""
+    loss = -np.log(answers[np.arange(len(targets)), targets].clip(1e-12))
+    right = answers.argmax(axis=1) == targets
+    row = {"epoch": 1, "loss": np.average(loss[train], weights=weights[train])}
+    row |= {"accuracy": right[train].mean(), "val_loss": loss[validation].mean()}
+    return pd.DataFrame([row | {"val_accuracy": right[validation].mean(), "best": True}])
+
+
+def training(
+    recipe: str,
+    net: keras.Model,
+    body: FrozenBody,
+    *,
+    unfreeze_layers: int,
+    settings: Mapping[int, StageSettings],
+    classes: Sequence[str],
+    c: float,
+) -> TwoStageTraining | LinearTraining:
+    """Training of the recipe "published" or "patient"; each takes what it needs."""
+    if recipe == "patient":
+        return LinearTraining(net, body, classes=classes, c=c)
+    return TwoStageTraining(net, body, unfreeze_layers=unfreeze_layers, settings=settings)

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from kidneyct_lib import activations, augmentation, network, recipe
+from kidneyct_lib import activations, augmentation, network, recipes
 from kidneyct_lib.augmentation import Augmentation, AugmentedImages
 from kidneyct_lib.images import gray_to_rgb
 from kidneyct_lib.training import StageSettings, predict, train_stage
@@ -40,7 +40,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def body(net, images, cache):
-    return recipe.frozen_body(net, images, unfreeze_layers=50, cache=cache, batch=5)
+    return recipes.frozen_body(net, images, unfreeze_layers=50, cache=cache, batch=5)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def shown(images):
 @pytest.fixture(scope="module")
 def viewed(net, shown, cache, body):
     """The body of the images and their views, in the store that holds the images' own."""
-    return recipe.frozen_body(net, shown, unfreeze_layers=50, cache=cache, batch=5)
+    return recipes.frozen_body(net, shown, unfreeze_layers=50, cache=cache, batch=5)
 
 
 def relative_error(found, expected):
@@ -89,7 +89,7 @@ def test_channel_means_are_the_stored_rows_averaged(body):
 def test_nothing_is_computed_twice(build, images, cache, body, monkeypatch):
     monkeypatch.setattr(activations.RowStore, "_append", None)
     shuffled = np.random.default_rng(1).permutation(N)
-    again = recipe.frozen_body(build(), images[shuffled], unfreeze_layers=50, cache=cache, batch=5)
+    again = recipes.frozen_body(build(), images[shuffled], unfreeze_layers=50, cache=cache, batch=5)
     np.testing.assert_array_equal(again.pooled[np.arange(N)], body.pooled[shuffled])
 
 
@@ -119,7 +119,7 @@ def test_each_view_is_computed_once(net, images, shown, tmp_path, monkeypatch):
     )
     asked = {"unfreeze_layers": 50, "cache": tmp_path, "batch": 7}
     for pictures, rows in ((images, N), (shown, 3 * N), (shown, 3 * N), (images, 3 * N)):
-        recipe.frozen_body(net, pictures, **asked)
+        recipes.frozen_body(net, pictures, **asked)
         assert len(computed) == len(set(computed)) == 2 * rows  # of the prefix and pooled
     assert len(made) == 2 * N
 
@@ -128,7 +128,7 @@ def test_each_view_is_computed_once(net, images, shown, tmp_path, monkeypatch):
 def test_a_capped_store_gives_the_same_activations(net, images, body, tmp_path, share):
     row_bytes = body.prefix.store.row_bytes
     most = share * N * row_bytes / 1e9
-    capped = recipe.frozen_body(
+    capped = recipes.frozen_body(
         net, images, unfreeze_layers=50, cache=tmp_path, batch=5, most_gb=most
     )
     file = capped.prefix.store.folder / "rows.bin"
@@ -181,7 +181,7 @@ def test_stage_one_from_the_store_equals_stage_one_through_the_whole_network(
 
 @pytest.fixture
 def both(build, body):
-    return recipe.TwoStageTraining(
+    return recipes.TwoStageTraining(
         build(), body, unfreeze_layers=50, settings={1: SETTINGS, 2: SETTINGS}
     )
 
@@ -195,7 +195,7 @@ def test_views_are_for_training_alone(build, images, viewed, tmp_path, monkeypat
         lambda stored, rows: asked.append(np.array(rows)) or rows_of(stored, rows),
     )
     settings = {1: SETTINGS, 2: SETTINGS}
-    both = recipe.TwoStageTraining(build(), viewed, unfreeze_layers=50, settings=settings)
+    both = recipes.TwoStageTraining(build(), viewed, unfreeze_layers=50, settings=settings)
     outcome = dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "viewed"))[2]
     beyond = np.concatenate([rows[rows >= N] for rows in asked])
     assert set(SPLIT[beyond % N]) == {"train"}
@@ -231,7 +231,7 @@ def test_a_training_owes_nothing_to_the_one_before_it(both, build, body, tmp_pat
     dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "first"))
     again = dict(both.train(TARGETS, np.ones(N), other, tmp_path / "second"))
     settings = {1: SETTINGS, 2: SETTINGS}
-    alone = recipe.TwoStageTraining(build(), body, unfreeze_layers=50, settings=settings)
+    alone = recipes.TwoStageTraining(build(), body, unfreeze_layers=50, settings=settings)
     new = dict(alone.train(TARGETS, np.ones(N), other, tmp_path / "alone"))
     for stage in (1, 2):
         np.testing.assert_array_equal(again[stage].probabilities, new[stage].probabilities)
