@@ -8,8 +8,8 @@ from kidneyct_lib.backend import keras
 
 ops = keras.ops
 
-# Margins of each look as shares of the body's box: left, right, top, bottom.
-LOOKS = {"body": (-0.03, 1.03, -0.03, 1.03), "kidneys": (0.04, 0.96, 0.25, 0.97)}
+# Margins of each look as shares of the body's box: left, right, top, bottom; None: no crop.
+LOOKS = {"slice": None, "body": (-0.03, 1.03, -0.03, 1.03), "kidneys": (0.04, 0.96, 0.25, 0.97)}
 """What each look shows. In an axial slice the kidneys lie behind the middle, beside the spine."""
 
 _GRID = 224  # pixels across the coarse picture in which the body is sought
@@ -45,8 +45,8 @@ class Looks(keras.layers.Layer):
         The looks of one slice follow each other.
         """
         gray = luminance(ops.cast(images, self.compute_dtype))
-        box = body_box(gray)
-        crops = ops.stack([crop(gray, inner(box, LOOKS[n]), self.size) for n in self.names], 1)
+        boxes = boxes_of(gray, self.names)
+        crops = ops.stack([crop(gray, box, self.size) for box in boxes], 1)
         crops = ops.reshape(crops, (-1, self.size, self.size, 1))
         return ops.repeat(crops, 3, axis=-1)
 
@@ -125,13 +125,20 @@ def body_box(gray):
     return ops.stack([left / width, right / width, top / height, bottom / height], axis=1)
 
 
-def inner(box, margins: tuple[float, float, float, float]):
-    """Part of a box, by margins as in `LOOKS`: the part in shares of the picture, float (N, 4)."""
-    left, right, top, bottom = (box[:, i] for i in range(4))
+def boxes_of(gray, names):
+    """Box of each look, in shares of the picture: list of float (N, 4)."""
+    left, right, top, bottom = (edge[:, 0] for edge in ops.split(body_box(gray), 4, axis=1))
+    whole = ops.stack([left * 0, left * 0 + 1, left * 0, left * 0 + 1], axis=1)
     width, height = right - left, bottom - top
-    edges = [left + margins[0] * width, left + margins[1] * width]
-    edges += [top + margins[2] * height, top + margins[3] * height]
-    return ops.stack(edges, axis=1)
+    found = []
+    for margins in (LOOKS[name] for name in names):
+        if margins is None:
+            found.append(whole)
+            continue
+        across = [left + share * width for share in margins[:2]]
+        down = [top + share * height for share in margins[2:]]
+        found.append(ops.stack(across + down, axis=1))
+    return found
 
 
 def crop(gray, box, size: int):

@@ -4,7 +4,7 @@ Keras 3 only, so that it runs on TensorFlow, JAX and torch alike.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,10 @@ from kidneyct_lib.weights import WeightsError
 
 POOL = "pool"
 PROBABILITIES = "probabilities"
-RECIPES = ("published", "patient")
 _BACKBONES = {"resnet50": keras.applications.ResNet50}
 _LOOK_SIZE = 224  # pixels; what the backbone was pretrained on
-# Layers whose channels are averaged over the picture, and the looks for which that is kept.
-_POOLED = {"conv4_block6_out": ("body", "kidneys"), "conv5_block3_out": ("kidneys",)}
+PATIENT_FEATURES = {"conv4_block6_out": ("body",), "conv5_block3_out": ("kidneys",)}
+"""Layers whose channels the patient recipe averages over the picture, and of which look."""
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -70,10 +69,9 @@ def build(
 ) -> keras.Model:
     """Build the network of a recipe, one flat graph on raw RGB pixels.
 
-    The published one is backbone, GAP, Dense ReLU, Dropout, Dense softmax. The patient recipe's
-    crops each slice to two looks, averages the channels of conv4 and conv5 and puts a softmax
-    straight on them: it has few weights to learn patients with. BatchNorm layers stay in inference
-    mode: their statistics never move, whatever is unfrozen
+    The published one is backbone, GAP, Dense ReLU, Dropout, Dense softmax. The patient recipe's is
+    a softmax straight on `PATIENT_FEATURES`: it has few weights to learn patients with. BatchNorm
+    layers stay in inference mode: their statistics never move, whatever is unfrozen
     (https://keras.io/guides/transfer_learning).
 
     Parameters
@@ -103,35 +101,77 @@ def build(
     WeightsError
         If ImageNet weights can be had in none of the three ways.
     """
+    chosen = {"backbone": backbone, "weights": weights, "image_size": image_size, "seed": seed}
+    if recipe == "patient":
+        features = looks_features(PATIENT_FEATURES, **chosen)
+        image, x = features.input, features.output
+    else:
+        body = _body(None, **chosen)
+        image = body.input
+        x = keras.layers.GlobalAveragePooling2D(name=POOL)(body.output)
+        x = keras.layers.Dense(head_units, activation="relu", name="head_dense")(x)
+        x = keras.layers.Dropout(dropout, seed=seed, name="head_dropout")(x)
+    x = keras.layers.Dense(len(classes), activation="softmax", name=PROBABILITIES)(x)
+    return keras.Model(image, x, name=backbone)
+
+
+def looks_features(
+    kept: Mapping[str, Sequence[str]], *, backbone: str, weights: str, image_size: int, seed: int
+) -> keras.Model:
+    """Build the part of a network that turns slices into channel means of their looks.
+
+    Parameters
+    ----------
+    kept : mapping of str to sequence of str
+        Layers of the backbone, and the looks (of `looks.LOOKS`) whose means are kept.
+    backbone, weights, image_size, seed
+        As in `build`.
+
+    Returns
+    -------
+    keras.Model
+        (N, image_size, image_size, 3) in 0..255 to (N, D): layer by layer, the means of the kept
+        looks side by side. `feature_columns` tells which is which.
+    """
+    names = [name for name in LOOKS if any(name in looks for looks in kept.values())]
+    shown = Looks(names, _LOOK_SIZE, name="looks")
+    body = _body(shown, backbone=backbone, weights=weights, image_size=image_size, seed=seed)
+    means = [
+        keras.layers.GlobalAveragePooling2D(name=f"{layer}_mean")(body.get_layer(layer).output)
+        for layer in kept
+    ]
+    numbers = [[names.index(name) for name in looks] for looks in kept.values()]
+    return keras.Model(body.input, JoinLooks(numbers, len(names), name=POOL)(means))
+
+
+def feature_columns(
+    features: keras.Model, kept: Mapping[str, Sequence[str]]
+) -> dict[tuple[str, str], slice]:
+    """Columns of each (layer, look) in the output of `looks_features`."""
+    columns, start = {}, 0
+    for layer, looks in kept.items():
+        width = features.get_layer(layer).output.shape[-1]
+        for look in looks:
+            columns[layer, look] = slice(start, start + width)
+            start += width
+    return columns
+
+
+def _body(
+    shown: Looks | None, *, backbone: str, weights: str, image_size: int, seed: int
+) -> keras.Model:
+    """Backbone on raw RGB pixels, or on what is shown of them."""
     keras.utils.set_random_seed(seed)
     pixels = keras.Input((image_size, image_size, 3), name="image")
-    shown = pixels if recipe == "published" else Looks(LOOKS, _LOOK_SIZE, name="looks")(pixels)
+    seen = pixels if shown is None else shown(pixels)
     body = _in_inference_mode(
         _BACKBONES[backbone](
-            include_top=False, weights=None, input_tensor=CaffePreprocessing(name="caffe")(shown)
+            include_top=False, weights=None, input_tensor=CaffePreprocessing(name="caffe")(seen)
         )
     )
     if weights == "imagenet":
         _load_imagenet(body, backbone)
-    if recipe == "published":
-        x = keras.layers.GlobalAveragePooling2D(name=POOL)(body.output)
-        x = keras.layers.Dense(head_units, activation="relu", name="head_dense")(x)
-        x = keras.layers.Dropout(dropout, seed=seed, name="head_dropout")(x)
-    else:
-        x = _pooled_looks(body)
-    x = keras.layers.Dense(len(classes), activation="softmax", name=PROBABILITIES)(x)
-    return keras.Model(body.inputs[0], x, name=backbone)
-
-
-def _pooled_looks(body: keras.Model) -> keras.KerasTensor:
-    """Channel means of some layers, those of a slice's looks side by side."""
-    names = list(LOOKS)
-    means = [
-        keras.layers.GlobalAveragePooling2D(name=f"{layer}_mean")(body.get_layer(layer).output)
-        for layer in _POOLED
-    ]
-    kept = [[names.index(name) for name in looks] for looks in _POOLED.values()]
-    return JoinLooks(kept, len(names), name=POOL)(means)
+    return body
 
 
 def load(path: Path) -> keras.Model:

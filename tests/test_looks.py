@@ -92,17 +92,28 @@ def test_the_looks_of_a_slice_follow_each_other():
     assert crops.shape == (4, 96, 96, 3)
     assert (crops[..., 0] == crops[..., 2]).all()
     for i, picture in enumerate(pictures):
-        box = looks.body_box(picture[None])
-        for j, name in enumerate(layer.names):
-            expected = looks.crop(picture[None], looks.inner(box, looks.LOOKS[name]), 96)
+        for j, box in enumerate(looks.boxes_of(picture[None], layer.names)):
+            expected = looks.crop(picture[None], box, 96)
             np.testing.assert_allclose(crops[2 * i + j, ..., 0], np.array(expected)[0], atol=1e-2)
 
 
 def test_the_kidneys_are_the_lower_part_of_the_body():
-    box = np.array([[0.2, 0.8, 0.1, 0.5]], np.float32)
-    whole, band = (np.array(looks.inner(box, looks.LOOKS[n]))[0] for n in ("body", "kidneys"))
-    np.testing.assert_allclose(whole, [0.182, 0.818, 0.088, 0.512], atol=1e-6)
-    np.testing.assert_allclose(band, [0.224, 0.776, 0.2, 0.488], atol=1e-6)
+    picture = body(100, 340, 120, 300)[None]
+    ((left, right, top, bottom),) = np.array(looks.body_box(picture))
+    names = ["slice", "body", "kidneys"]
+    whole, around, band = (np.array(box)[0] for box in looks.boxes_of(picture, names))
+    width, height = right - left, bottom - top
+    np.testing.assert_array_equal(whole, [0, 1, 0, 1])
+    edges = [left - 0.03 * width, right + 0.03 * width, top - 0.03 * height, bottom + 0.03 * height]
+    np.testing.assert_allclose(around, edges, atol=1e-6)
+    edges = [left + 0.04 * width, right - 0.04 * width, top + 0.25 * height, bottom - 0.03 * height]
+    np.testing.assert_allclose(band, edges, atol=1e-6)
+
+
+def test_the_whole_slice_is_not_cropped():
+    picture = np.repeat(body(100, 340, 120, 300)[None, ..., None], 3, axis=-1)
+    shown = np.array(looks.Looks(["slice"], SIDE)(picture))
+    np.testing.assert_allclose(shown, picture, atol=1e-3)
 
 
 def test_luminance_is_opencv_s():
