@@ -67,6 +67,7 @@ FLOOR = {
     "cross_validation": 2.1,
     "probes": 2.2,
     "leakage": 2.3,
+    "ladder": 2.3,
     "controls": 2.4,
     "redeals": 2.3,
     "gaps": 2.3,
@@ -98,7 +99,7 @@ MAY_IMPORT_KERAS = {
     "network",
     "activations",
     "training",
-    "recipe",
+    "recipes",
     "stage_answers",
 }
 MAY_IMPORT_KERAS_LAZILY = {"cli"}
