@@ -80,6 +80,7 @@ class Params(_Strict):
     audit_seeds: Count = Field(description="deals, draws of labels and of fewer patients")
     audit_gaps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     audit_c: Annotated[float, Field(gt=0, description="of the logistic regression")]
+    ladder_deals: Count = Field(description="deals of the patients to folds")
     calibration_bins: Annotated[int, Field(ge=2, le=100)]
     conformal_coverage: Rate
     must_not_miss: Annotated[list[str], Field(min_length=1)]

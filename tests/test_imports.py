@@ -52,6 +52,7 @@ FLOOR = {
     "plots.data": 1.1,
     "plots.groups": 1.1,
     "plots.leakage": 1.1,
+    "plots.ladder": 1.1,
     "plots.audit_curves": 1.1,
     "plots.results": 1.1,
     "plots.binary": 1.1,

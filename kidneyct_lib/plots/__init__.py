@@ -35,6 +35,7 @@ from kidneyct_lib.plots.groups import (
     split_counts,
     threshold_curve,
 )
+from kidneyct_lib.plots.ladder import ladder
 from kidneyct_lib.plots.leakage import leak_summary
 from kidneyct_lib.plots.results import (
     class_weight_comparison,
@@ -65,6 +66,7 @@ __all__ = [
     "headline_pair",
     "image_sizes",
     "intensity_histograms",
+    "ladder",
     "leak_summary",
     "learning_curves",
     "nearest_slice_error",

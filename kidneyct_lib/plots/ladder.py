@@ -1,0 +1,56 @@
+"""The figure of the ladder: what each change of the recipe brings on new patients.
+
+It takes data and returns a Figure; it computes no result and saves nothing.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kidneyct_lib.plots.style import (
+    FULL_WIDTH,
+    journal_style,
+    legend_above,
+    new_figure,
+    series_styles,
+)
+
+_TITLES = {"slice": "every slice", "series": "one vote a patient"}
+_APART = 0.16  # of a row, between the two markers of a rung
+
+
+@journal_style
+def ladder(table: pd.DataFrame, *, chance: float) -> Figure:
+    """Draw macro-F1 of every rung with its interval, the ground at the bottom.
+
+    Parameters
+    ----------
+    table
+        ``rung``, ``unit`` ("slice" or "series"), ``macro_f1`` with ``_low`` and ``_high``, and
+        ``kept``; rungs from the ground up.
+    chance
+        Macro-F1 of answering every class alike, drawn as a line.
+
+    Returns
+    -------
+    Figure with one row a rung and one marker a unit; dropped rungs are hollow.
+    """
+    rungs = list(table["rung"].unique())
+    figure, [[axes]] = new_figure(FULL_WIDTH, 0.9 + 0.42 * len(rungs))
+    for k, (unit, style) in enumerate(series_styles(list(_TITLES)).items()):
+        rows = table[table["unit"] == unit]
+        heights = np.array([rungs.index(rung) for rung in rows["rung"]]) + (0.5 - k) * 2 * _APART
+        spread = [rows["macro_f1"] - rows["macro_f1_low"], rows["macro_f1_high"] - rows["macro_f1"]]
+        axes.errorbar(rows["macro_f1"], heights, xerr=spread, fmt="none", ecolor=style.colour, lw=1)
+        axes.plot([], [], style.marker, color=style.colour, label=_TITLES[unit])
+        for value, height, stays in zip(rows["macro_f1"], heights, rows["kept"], strict=True):
+            face = style.colour if stays else "white"
+            axes.plot(value, height, style.marker, color=style.colour, markerfacecolor=face)
+    axes.plot([], [], "o", color="0.4", markerfacecolor="white", label="dropped")
+    axes.axvline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
+    axes.set(yticks=range(len(rungs)), yticklabels=rungs, ylim=(-0.6, len(rungs) - 0.4))
+    axes.set(xlim=(0, 1), xlabel="Macro-F1 on new patients, with 95 % interval over groups")
+    axes.grid(axis="x", color="0.92")
+    axes.set_axisbelow(True)
+    legend_above(figure, axes, columns=4)
+    return figure
