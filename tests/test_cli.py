@@ -142,6 +142,16 @@ def test_augmented_results_get_their_own_folder(in_project, monkeypatch, options
     assert (ran[0].run_folder, ran[0].augment_views) == (folder, views)
 
 
+def test_the_patient_recipe_has_its_own_folder_and_input(in_project, monkeypatch):
+    given = []
+    monkeypatch.setattr(study, "reproduce", given.append)
+    monkeypatch.setattr(report, "write", lambda run: run.folder)
+    assert cli.main(["reproduce", "--recipe", "patient"]) == 0
+    (values,) = given
+    assert (values.recipe, values.run_folder) == ("patient", "outputs/phantom-patient")
+    assert (values.image_size, values.unfreeze_layers) == (values.patient_image_size, 0)
+
+
 def test_another_number_of_folds_has_its_own_folder(in_project, monkeypatch):
     given = []
     monkeypatch.setattr(study, "reproduce", given.append)

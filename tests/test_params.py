@@ -110,6 +110,19 @@ def test_overrides_replace_the_files_values(tmp_path):
         load(path, seed=-1)
 
 
+def test_the_patient_recipe_brings_its_own_input_and_unfreezes_nothing():
+    own = load(ROOT / "params/folder.yaml")
+    patient = load(ROOT / "params/folder.yaml", recipe="patient")
+    assert (own.image_size, patient.image_size) == (224, own.patient_image_size)
+    assert patient.unfreeze_layers == 0
+    assert load(ROOT / "params/folder.yaml", recipe="patient", image_size=320).image_size == 320
+
+
+def test_the_published_recipe_unfreezes_something():
+    with pytest.raises(ParamsError, match="unfreeze_layers = 0"):
+        load(ROOT / "params/folder.yaml", unfreeze_layers=0)
+
+
 def test_an_unknown_study_lists_the_known_ones():
     with pytest.raises(ParamsError, match="phantom"):
         load(ROOT / "params/mine.yaml")

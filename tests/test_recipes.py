@@ -238,3 +238,87 @@ def test_a_training_owes_nothing_to_the_one_before_it(both, build, body, tmp_pat
         assert again[stage].history.equals(new[stage].history)
     pairs = zip(both.net.get_weights(), alone.net.get_weights(), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+# --- the patient recipe -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def patient_net(build):
+    return build(recipe="patient")
+
+
+@pytest.fixture(scope="module")
+def patient_body(patient_net, shown, cache):
+    return recipes.frozen_body(patient_net, shown, unfreeze_layers=0, cache=cache, batch=5)
+
+
+def test_all_of_the_patient_body_is_frozen_and_stored_once(patient_net, patient_body, shown):
+    assert patient_body.prefix is patient_body.pooled
+    assert patient_body.pooled.layer == network.POOL
+    features = network.part(patient_net, None, network.POOL)
+    expected = features.predict_on_batch(gray_to_rgb(shown[np.arange(4)]))
+    found = patient_body.pooled[np.arange(4)]
+    assert relative_error(found, expected) < 1e-4
+
+
+@pytest.fixture
+def linear(patient_net, patient_body):
+    own = {"unfreeze_layers": 0, "settings": {}, "classes": ["Normal", "Stone"], "c": 0.1}
+    return recipes.training("patient", patient_net, patient_body, **own)
+
+
+def test_each_recipe_has_its_training(both, linear, build, body):
+    assert isinstance(linear, recipes.LinearTraining)
+    own = {"unfreeze_layers": 50, "settings": {1: SETTINGS}, "classes": [], "c": 1}
+    assert isinstance(recipes.training("published", build(), body, **own), recipes.TwoStageTraining)
+
+
+def test_stages_of_the_patient_recipe_move_the_last_layer_alone(linear, tmp_path):
+    before = {variable.path: np.array(variable) for variable in linear.net.variables}
+    for stage, _ in linear.train(TARGETS, np.ones(N), SPLIT, tmp_path / "none"):
+        moved = {v.path for v in linear.net.variables if not (before[v.path] == np.array(v)).all()}
+        assert moved == {"probabilities/kernel", "probabilities/bias"}, stage
+        before = {variable.path: np.array(variable) for variable in linear.net.variables}
+
+
+def test_the_network_answers_as_the_stage_does_but_for_what_it_was_refitted_on(
+    linear, images, tmp_path
+):
+    outcomes, whole = {}, {}
+    pixels = gray_to_rgb(images).astype(np.float32)
+    for stage, outcome in linear.train(TARGETS, np.ones(N), SPLIT, tmp_path / "none"):
+        outcomes[stage] = outcome
+        whole[stage] = linear.net.predict_on_batch(pixels)
+    held = SPLIT == "validation"
+    np.testing.assert_allclose(outcomes[1].probabilities, whole[1], atol=1e-3)
+    np.testing.assert_allclose(outcomes[2].probabilities[~held], whole[2][~held], atol=1e-3)
+    refitted = outcomes[2].probabilities[held]
+    np.testing.assert_array_equal(refitted, outcomes[1].probabilities[held])
+    assert np.abs(whole[2][held] - refitted).max() > 0.01
+    (row,) = outcomes[2].history.to_dict("records")
+    assert row["best"]
+    right = outcomes[1].probabilities[held].argmax(axis=1) == TARGETS[held]
+    assert row["val_accuracy"] == right.mean()
+
+
+def test_the_tested_slices_have_no_say(linear, tmp_path):
+    flipped = np.where(SPLIT == "test", 1 - TARGETS, TARGETS)
+    one, other = (
+        [stage.probabilities for _, stage in linear.train(t, np.ones(N), SPLIT, tmp_path / "none")]
+        for t in (TARGETS, flipped)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_views_train_the_patient_recipe_too(patient_net, patient_body, shown, cache, tmp_path):
+    plain = recipes.frozen_body(
+        patient_net, shown[np.arange(N)], unfreeze_layers=0, cache=cache, batch=5
+    )
+    ends = []
+    for body in (plain, patient_body):
+        training = recipes.LinearTraining(patient_net, body, classes=["a", "b"], c=0.1)
+        stages = dict(training.train(TARGETS, np.ones(N), SPLIT, tmp_path / "none"))
+        ends.append(stages[2].probabilities)
+        assert ends[-1].shape == (N, 2)
+    assert np.abs(ends[0] - ends[1]).max() > 0.01

@@ -178,10 +178,19 @@ def test_reproduce_hands_paths_with_spaces_on_whole(bare_tree):
     command.chmod(0o755)
     (bare_tree / ".venv/.ready").touch()
     given = ("STUDY=folder", "DATA=a b/c", "EXTERNAL=it's d", "SEED=3", "AUGMENT=4", "SIZE=448")
-    spaced = make("reproduce", *given, "FOLDS=1", cwd=bare_tree)
+    spaced = make("reproduce", *given, "FOLDS=1", "RECIPE=patient", cwd=bare_tree)
     assert spaced.stdout.split("\n")[:-1] == [
         *("<reproduce>", "<--study>", "<folder>", "<--data>", "<a b/c>"),
-        *("<--external>", "<it's d>", "<--seed>", "<3>", "<--augment>", "<4>"),
+        *(
+            "<--external>",
+            "<it's d>",
+            "<--recipe>",
+            "<patient>",
+            "<--seed>",
+            "<3>",
+            "<--augment>",
+            "<4>",
+        ),
         *("<--image-size>", "<448>", "<--folds>", "<1>"),
     ]
     plain = make("reproduce", cwd=bare_tree)

@@ -123,6 +123,12 @@ def test_another_image_size_has_its_own_folder_and_its_own_seeds():
     assert study.run_folder(values, seed=5, image_size=448) == "outputs/phantom-448px-seed5"
 
 
+def test_another_recipe_has_its_own_folder():
+    values = params.load(ROOT / "params/phantom.yaml")
+    assert study.run_folder(values, recipe="published") == "outputs/phantom"
+    assert study.run_folder(values, recipe="patient", seed=5) == "outputs/phantom-patient-seed5"
+
+
 def test_another_number_of_folds_has_its_own_folder():
     values = params.load(ROOT / "params/phantom.yaml")
     assert study.run_folder(values, folds=values.folds) == "outputs/phantom"

@@ -1,0 +1,159 @@
+"""Scores against scikit-learn and literal resampling; choices against answers made for them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, recall_score
+
+from kidneyct_lib import ladder
+from kidneyct_lib.intervals import drawn_times
+from kidneyct_lib.prediction_table import EvaluationError
+
+CLASSES = ["Normal", "Stone"]
+
+
+@pytest.fixture(scope="module")
+def table():
+    groups = np.repeat(np.arange(10), [4, 1, 3, 2, 5, 3, 2, 4, 1, 2])
+    return pd.DataFrame({"label": np.array(CLASSES)[groups % 2], "group": groups + 100})
+
+
+@pytest.fixture(scope="module")
+def scores(table):
+    return ladder.Scores(table, CLASSES, bootstrap=300, seed=4)
+
+
+def answers(table, seed, *, deals=2):
+    return np.random.default_rng(seed).dirichlet([1, 1], (deals, len(table)))
+
+
+def named(table, one):
+    return table["label"], np.array(CLASSES)[one.argmax(axis=1)]
+
+
+def votes(table, one):
+    mean = pd.DataFrame(one).groupby(table["group"].to_numpy()).mean().to_numpy()
+    return table.groupby("group")["label"].first(), np.array(CLASSES)[mean.argmax(axis=1)]
+
+
+@pytest.mark.parametrize(("unit", "read"), [("slice", named), ("series", votes)])
+def test_scores_are_scikit_learn_s_in_the_mean_of_the_deals(table, scores, unit, read):
+    given = answers(table, 0)
+    found = scores.of(given)[unit]
+    each = [f1_score(*read(table, one), average="macro") for one in given]
+    recalls = [recall_score(*read(table, one), average=None, labels=CLASSES) for one in given]
+    assert found["deals"] == pytest.approx(each)
+    assert found["macro_f1"] == pytest.approx(np.mean(each))
+    assert list(found["recall"].values()) == pytest.approx(np.mean(recalls, axis=0))
+
+
+def test_intervals_are_of_whole_patients_drawn_alike_for_both(table, scores):
+    below, above = answers(table, 1), answers(table, 2)
+    found = scores.difference(below, above)["slice"]
+    names, drawn = sorted(table["group"].unique()), []
+    for times in drawn_times(len(names), 300, 4):
+        rows = np.concatenate(
+            [
+                np.flatnonzero(table["group"] == g)
+                for g, n in zip(names, times, strict=True)
+                for _ in range(n)
+            ]
+        )
+        one, other = (
+            [
+                f1_score(
+                    *(part[rows] for part in map(np.asarray, named(table, a))),
+                    average="macro",
+                    labels=CLASSES,
+                    zero_division=0,
+                )
+                for a in side
+            ]
+            for side in (below, above)
+        )
+        drawn.append(np.mean(other) - np.mean(one))
+    assert found["macro_f1_ci95"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]).tolist())
+    once = scores.of(above)["slice"]["macro_f1"] - scores.of(below)["slice"]["macro_f1"]
+    assert found["macro_f1"] == pytest.approx(once)
+
+
+def test_a_group_of_two_classes_has_no_vote(table):
+    mixed = table.assign(label=["Stone", *table["label"][1:]])
+    with pytest.raises(EvaluationError, match="several classes"):
+        ladder.Scores(mixed, CLASSES, bootstrap=100, seed=0)
+
+
+def told(macro_f1=0.5, worst=0.4):
+    return {"slice": {"macro_f1": macro_f1, "recall": {"Normal": 0.9, "Stone": worst}}}
+
+
+@pytest.mark.parametrize(
+    ("gain", "interval", "worst", "stays"),
+    [
+        (0.1, [0.01, 0.2], 0.4, True),
+        (0.1, [-0.01, 0.2], 0.4, False),
+        (0.01, [-0.1, 0.2], 0.46, True),
+        (0.01, [-0.1, 0.2], 0.44, False),
+        (-0.01, [-0.1, 0.1], 0.6, False),
+    ],
+)
+def test_what_keeps_a_rung(gain, interval, worst, stays):
+    difference = {"slice": {"macro_f1": gain, "macro_f1_ci95": interval}}
+    assert ladder.kept(told(worst=worst), told(), difference) is stays
+
+
+def test_a_rung_is_compared_with_the_last_one_kept(table, scores):
+    truth = np.eye(2)[table["label"].map(CLASSES.index)][None]
+    wrong = 1 - truth
+    given = {"ground": wrong, "no better": wrong, "perfect": truth, "worse": wrong}
+    found, compared = ladder.compare(given, scores)
+    assert [compared[name]["below"] for name in compared] == ["ground", "ground", "perfect"]
+    assert [compared[name]["kept"] for name in compared] == [False, True, False]
+    rows = ladder.table(found, compared)
+    assert len(rows) == 2 * len(given)
+    row = rows.query("rung == 'perfect' and unit == 'series'").iloc[0]
+    assert (row["macro_f1"], row["recall_Stone"], row["below"]) == (1, 1, "ground")
+    assert (row["difference"], row["kept"]) == (1, True)
+    ground = rows.query("rung == 'ground'")
+    assert ground["kept"].all()
+    assert ground["difference"].isna().all()
+
+
+@pytest.fixture(scope="module")
+def rungs(synthetic_probe):
+    """One whose features tell the class and one whose features tell the patient alone."""
+    return {"blind": synthetic_probe(), "seeing": synthetic_probe(informed=3.0)}
+
+
+@pytest.fixture(scope="module")
+def first(rungs):
+    table = rungs["blind"].table
+    return ladder.deals(table, np.arange(len(table)) % 4, count=2, seed=0)[1]
+
+
+def test_deals_keep_patients_whole_and_differ(rungs, first):
+    table = rungs["blind"].table
+    dealt = ladder.deals(table, first, count=3, seed=7)
+    assert dealt[0] is first
+    for one in dealt:
+        assert (pd.Series(one).groupby(table["group"].to_numpy()).nunique() == 1).all()
+        assert set(one) == set(range(4))
+    assert not (dealt[1] == dealt[2]).all()
+
+
+def test_the_better_rung_is_chosen_inside_and_answers_outside(rungs, first):
+    dealt = ladder.deals(rungs["blind"].table, first, count=2, seed=3)
+    found = ladder.climb(rungs, dealt)
+    assert found.choices == {"blind": 0, "seeing": 8}
+    assert found.inside["seeing"] > found.inside["blind"] + 0.2
+    np.testing.assert_array_equal(found.chosen, found.answers["seeing"])
+    for name, probe in rungs.items():
+        expected = np.stack([probe.out_of_fold(one) for one in dealt])
+        np.testing.assert_array_equal(found.answers[name], expected)
+
+
+def test_two_folds_leave_nothing_to_choose_by(rungs, first):
+    found = ladder.climb(rungs, [first // 2])
+    assert found.inside == {}
+    assert found.choices == {"blind": 2, "seeing": 0}
+    np.testing.assert_array_equal(found.chosen, found.answers["blind"])
