@@ -190,3 +190,10 @@ def _audit(run):
     run.write_metrics("robustness", {"patient": {"stage2": errors | by_corruption}})
     run.write_table("robustness", pd.DataFrame([{"scheme": "patient", "stage": 2} | errors]))
     _finish(run)
+    _begin(run, "09_patient_level", {})
+    scores = {"slice": {"macro_f1": 0.71}, "series": {"macro_f1": 0.84}}
+    told = {"deals": 3, "worth": 0.05, "folds_note": "the study's own 3 folds"}
+    run.write_metrics("ladder", told | {"chosen_inside": {"scores": scores}})
+    rung = {"rung": "kidneys alone", "unit": "series", "macro_f1": 0.7654}
+    run.write_table("ladder", pd.DataFrame([rung | {"macro_f1_low": 0.6, "macro_f1_high": 0.9}]))
+    _finish(run)

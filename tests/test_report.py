@@ -178,6 +178,8 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert "1 more in tables/calibration.csv" in page.text
     assert is_row(["one channel", "without", "–", "–"], page.cells)
     assert is_row(["by patient", "2", "37", "9", "0.625", "0.688", "0.062"], page.cells)
+    assert is_row(["kidneys alone", "series", "0.765 (0.600 to 0.900)"], page.cells)
+    assert "0.71 over slices and 0.84 over patients" in page.section_texts["ladder"]
     assert "(37 by patient), each spoilt in 2 ways" in page.section_texts["robustness"]
 
 
@@ -290,14 +292,15 @@ def test_a_wrong_target_in_the_texts_would_be_noticed():
 
 
 def test_missing_files_leave_no_empty_section(tmp_path, page):
-    assert {"audit", "calibration", "robustness", "uncertainty"} <= set(page.section_texts)
+    later = {"audit", "calibration", "ladder", "robustness", "uncertainty"}
+    assert later <= set(page.section_texts)
     bare = make(tmp_path / "bare", audit=False)
     known = bare.provenance()["notebooks"]
     known["05_error_analysis"]["outputs"] = ["tables/per_class.csv"]
     known["06_external_grayscale"]["outputs"] = []
     bare.record(notebooks=known)
     less = Page(report.write(bare).read_text())
-    gone = {"audit", "calibration", "robustness", "uncertainty", "errors", "external"}
+    gone = later | {"errors", "external"}
     assert set(page.section_texts) - set(less.section_texts) == gone
     assert not {f"#{name}" for name in gone} & set(less.links)
     assert [link[1:] for link in less.links if link[1:] in less.section_texts][
@@ -400,6 +403,7 @@ def test_no_class_or_number_of_a_study_is_typed_into_the_texts():
         ({"weights": "none"}, "The backbone was not pretrained"),
         ({"class_weight": "group"}, "balanced on groups"),
         ({"augment_views": 4}, "as one of its 4 random views"),
+        ({"recipe": "patient"}, "two crops of a slice"),
     ],
 )
 def test_source_and_weights_are_told(run, parameters, told):

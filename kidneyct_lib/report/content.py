@@ -83,6 +83,7 @@ def facts(saved: Saved) -> dict[str, Any]:
         "folds": 1 if given else parameters["folds"],
         "phantom": parameters["source"] == "phantom",
         "untrained": parameters["weights"] == "none",
+        "patient_recipe": parameters["recipe"] == "patient",
         "gap": gap(metrics, saved.records("paired")),
         "majority": {
             "name": largest,
