@@ -6,13 +6,14 @@ EXTERNAL ?=
 SEED ?=
 AUGMENT ?=
 SIZE ?=
+FOLDS ?=
 BASE ?= main
 PYTHON ?= python3
 # Set-up uses uv where it is installed, else PYTHON's venv and pip; `make setup UV=` insists on pip.
 UV ?= $(shell command -v uv 2>/dev/null)
 
 # Recipes read these from the environment, so that paths with spaces stay whole.
-export STUDY DATA EXTERNAL SEED AUGMENT SIZE BASE
+export STUDY DATA EXTERNAL SEED AUGMENT SIZE FOLDS BASE
 # The environment's own kernel, even where the user has one of the same name.
 export JUPYTER_PREFER_ENV_PATH = 1
 
