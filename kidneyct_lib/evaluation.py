@@ -168,8 +168,8 @@ def by_group(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     return table[["group", "label", "n", "accuracy", "p_true", "vote"]]
 
 
-def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], n: int) -> pd.DataFrame:
-    """List the wrong predictions made with the highest confidence.
+def named_answers(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Name the class that each prediction decides for.
 
     Parameters
     ----------
@@ -177,8 +177,6 @@ def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], n: int) -> p
         ``path``, ``label``, ``group`` and the probability columns.
     classes
         The study's classes.
-    n
-        At most this many rows.
 
     Returns
     -------
@@ -192,13 +190,37 @@ def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], n: int) -> p
         If the table fails `check_predictions`.
     """
     true, probabilities = check_predictions(predictions, classes, columns=["path", "group"])
-    predicted = probabilities.argmax(axis=1)
-    errors = predictions[["path", "group", "label"]].assign(
-        predicted=np.array(classes)[predicted],
+    named = predictions[["path", "group", "label"]].assign(
+        predicted=np.array(classes)[probabilities.argmax(axis=1)],
         confidence=probabilities.max(axis=1),
         p_true=probabilities[np.arange(len(true)), true],
-    )[predicted != true]
-    return errors.sort_values("confidence", ascending=False, kind="stable").head(n)
+    )
+    return named.sort_values("confidence", ascending=False, kind="stable")
+
+
+def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], n: int) -> pd.DataFrame:
+    """List the at most `n` wrong predictions made with the highest confidence.
+
+    Takes, returns and raises as `named_answers` does.
+    """
+    named = named_answers(predictions, classes)
+    return named[named["predicted"] != named["label"]].head(n)
+
+
+def examples(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Pick the most confident right and the most confident wrong answer of each class.
+
+    Takes and raises as `named_answers` does.
+
+    Returns
+    -------
+    DataFrame as `named_answers` gives, indexed by ``right`` (True first) and ``label``, in that
+    order; values are missing where no answer of a class is right, or none wrong.
+    """
+    named = named_answers(predictions, classes)
+    named = named.assign(right=named["predicted"] == named["label"])
+    order = pd.MultiIndex.from_product([[True, False], classes], names=["right", "label"])
+    return named.groupby(["right", "label"]).head(1).set_index(["right", "label"]).reindex(order)
 
 
 def curves(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

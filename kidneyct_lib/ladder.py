@@ -6,6 +6,8 @@ making it anew inside every training part.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +23,9 @@ from kidneyct_lib.intervals import (
     percentile_interval,
     resampled_scores,
 )
-from kidneyct_lib.prediction_table import EvaluationError
+from kidneyct_lib.prediction_table import EvaluationError, probability_columns
 from kidneyct_lib.probes import Probe
+from kidneyct_lib.runs import Run
 
 UNITS = ("slice", "series")
 """What is scored: every slice, or one vote of each group, its slices' mean probabilities."""
@@ -118,7 +121,7 @@ def climb(rungs: Mapping[str, Probe], dealt: Sequence[np.ndarray]) -> Climb:
 
 def _inside(probe: Probe, held: np.ndarray, tested: np.ndarray) -> np.ndarray:
     """Answers for the images of a training part, out of its own folds."""
-    own = Probe(probe.estimator, probe.features[held], probe.table.iloc[held], probe.classes)
+    own = replace(probe, features=probe.features[held], table=probe.table.iloc[held])
     return own.out_of_fold(tested)
 
 
@@ -281,3 +284,49 @@ def table(found: Mapping[str, Mapping], compared: Mapping[str, Mapping]) -> pd.D
             row |= {key.replace("macro_f1", "difference"): value for key, value in gain.items()}
             rows.append(row | {"kept": against["kept"] if against else True})
     return pd.DataFrame(rows)
+
+
+def published_run(folder: Path) -> Run | None:
+    """Find the finished training of the published recipe: this run, or the one beside it.
+
+    Parameters
+    ----------
+    folder
+        Of a run of either recipe; that of `RECIPE=patient` bears the recipe's name.
+
+    Returns
+    -------
+    Run of the published recipe that has its predictions; None where there is none.
+    """
+    run = Run(folder.with_name(folder.name.replace("-patient", "")))
+    trained = run.is_sound("tables/predictions.csv", "04_two_stage_training")
+    published = run.provenance().get("parameters", {}).get("recipe", "published") == "published"
+    return run if trained and published else None
+
+
+def saved_answers(
+    predictions: pd.DataFrame, table: pd.DataFrame, tested: np.ndarray, classes: Sequence[str]
+) -> np.ndarray | None:
+    """Take a training's final answers on new patients out of the predictions table.
+
+    Parameters
+    ----------
+    predictions
+        The table of a run.
+    table
+        Catalog of the N images.
+    tested
+        int (N,): fold that tests each image in the first of the `deals`.
+    classes
+        The study's classes, K.
+
+    Returns
+    -------
+    float64 (1, N, K), in the catalog's order; None where the run tested other images, not all of
+    them, or by other folds: then it can't be compared.
+    """
+    rows = predictions.query("scheme == 'patient' and stage == 2 and split == 'test'")
+    dealt = pd.Series(rows["fold"].to_numpy(), rows["path"].to_numpy())
+    if not dealt.sort_index().equals(pd.Series(tested, table["path"].to_numpy()).sort_index()):
+        return None
+    return rows.set_index("path").loc[table["path"], probability_columns(classes)].to_numpy()[None]

@@ -162,6 +162,29 @@ def crop(gray, box, size: int):
     return ops.matmul(ops.matmul(down, gray), ops.transpose(across, (0, 2, 1)))
 
 
+def paste(maps, box, size: int):
+    """Put maps of crops back into their places, so that means over the picture are kept.
+
+    Parameters
+    ----------
+    maps
+        float (N, h, w, K): values by place in the crop.
+    box
+        float (N, 4) as `body_box` gives it: where the crop lies.
+    size
+        Side of the result in cells.
+
+    Returns
+    -------
+    float (N, size, size, K): linear interpolation over the box's area, 0 outside of it.
+    """
+    across = _places(box[:, 0], box[:, 1], maps.shape[2], size)
+    down = _places(box[:, 2], box[:, 3], maps.shape[1], size)
+    height, width, kinds = maps.shape[1:]
+    rows = ops.matmul(down, ops.reshape(maps, (-1, height, width * kinds)))
+    return ops.matmul(across[:, None], ops.reshape(rows, (-1, size, width, kinds)))
+
+
 def _soft_level(gray):
     """Mean level of soft tissue, (N, 1, 1, 1): of what is neither background nor bone."""
     tissue = ops.cast(gray > _BACKGROUND, gray.dtype)
@@ -198,3 +221,13 @@ def _weights(start, end, length: int, size: int):
     distance = ops.abs(line[None, None] - centre[:, :, None])
     triangle = ops.relu(1 - distance / ops.maximum(step, 1)[:, :, None])
     return triangle / ops.sum(triangle, axis=2, keepdims=True)
+
+
+def _places(start, end, length: int, size: int):
+    """What each of a crop's lines gives to each line of the picture, (N, size, length)."""
+    extent = (end - start)[:, None]
+    place = ((ops.arange(size, dtype=start.dtype)[None] + 0.5) / size - start[:, None]) / extent
+    inside = ops.cast((place >= 0) & (place <= 1), start.dtype)[:, :, None]
+    line = ops.arange(length, dtype=start.dtype) + 0.5
+    distance = ops.abs(line[None, None] - ops.clip(place * length, 0.5, length - 0.5)[:, :, None])
+    return ops.relu(1 - distance) * inside / extent[:, :, None]

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from kidneyct_lib import evaluation
+from kidneyct_lib.answers import slice_weights
 from kidneyct_lib.prediction_table import probability_columns
 
 _MOST_ITERATIONS = 2000
@@ -40,12 +41,15 @@ class Probe:
         ``path``, ``label``, ``sha256`` and ``group`` of each image, in the same order.
     classes : sequence of str
         The study's classes: the order of the answers' columns.
+    by_group : bool
+        Weigh slices so that every group counts alike, whatever its number of slices.
     """
 
     estimator: ClassifierMixin
     features: np.ndarray
     table: pd.DataFrame
     classes: Sequence[str]
+    by_group: bool = False
 
     def answers(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         """Fit on some images and answer for others.
@@ -69,10 +73,18 @@ class Probe:
         # On products this narrow several BLAS threads are slower than one, most of all where
         # other processes are at work, and the last digits would depend on their number.
         with threadpool_limits(1):
-            fitted = clone(self.estimator).fit(self.features[train], code)
+            fitted = clone(self.estimator).fit(self.features[train], code, **self._weights(train))
             found = fitted.predict_proba(self.features[test]).astype(np.float64)
         answers[:, columns] = found / found.sum(axis=1, keepdims=True)  # sums of single precision
         return answers
+
+    def _weights(self, train: np.ndarray) -> dict[str, np.ndarray]:
+        """Weights for the last step's fit; balanced classes are of what these weigh."""
+        if not self.by_group:
+            return {}
+        weights = slice_weights(self.table["group"].to_numpy()[train])
+        last = self.estimator.steps[-1][0]
+        return {f"{last}__sample_weight": weights / weights.mean()}  # the penalty stays as it is
 
     def out_of_fold(self, tested: np.ndarray) -> np.ndarray:
         """Answer for every image by a classifier that was fitted on the other folds.

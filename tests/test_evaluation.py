@@ -13,6 +13,7 @@ from kidneyct_lib.evaluation import (
     by_group,
     confusion,
     curves,
+    examples,
     headline,
     probability_columns,
     summarise,
@@ -307,3 +308,19 @@ def test_headline_sets_schemes_and_stages_side_by_side():
     wilson = table.loc[0, ["accuracy_wilson_low", "accuracy_wilson_high"]]
     assert wilson.tolist() == first["accuracy_wilson95"]
     assert table.loc[1, "recall_Tumor"] == final["per_class"]["Tumor"]["recall"]
+
+
+def test_examples_are_the_most_confident_of_each_class():
+    table = table_of(
+        ["Cyst", "Cyst", "Cyst", "Stone"],
+        [[0.6, 0.4, 0, 0], [0.9, 0.1, 0, 0], [0.2, 0.1, 0.7, 0], [0.1, 0.1, 0.2, 0.6]],
+    )
+    found = examples(table, CLASSES)
+    assert list(found.index) == [(right, name) for right in (True, False) for name in CLASSES]
+    there = found.dropna()
+    assert there["path"].to_dict() == {
+        (True, "Cyst"): "1.png",
+        (False, "Cyst"): "2.png",
+        (False, "Stone"): "3.png",
+    }
+    assert there["predicted"].to_list() == ["Cyst", "Stone", "Tumor"]

@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score, recall_score
 from kidneyct_lib import ladder
 from kidneyct_lib.intervals import drawn_times
 from kidneyct_lib.prediction_table import EvaluationError
+from kidneyct_lib.runs import Run
 
 CLASSES = ["Normal", "Stone"]
 
@@ -157,3 +158,53 @@ def test_two_folds_leave_nothing_to_choose_by(rungs, first):
     assert found.inside == {}
     assert found.choices == {"blind": 2, "seeing": 0}
     np.testing.assert_array_equal(found.chosen, found.answers["blind"])
+
+
+# --- the published recipe beside -----------------------------------------------------------------
+
+
+@pytest.fixture
+def catalog():
+    return pd.DataFrame({"path": ["c", "a", "b"], "label": ["Stone", "Normal", "Stone"]})
+
+
+def predicted(catalog, fold):
+    rows = catalog.assign(scheme="patient", stage=2, split="test", fold=fold)
+    rows["p_Normal"], rows["p_Stone"] = [0.1, 0.7, 0.4], [0.9, 0.3, 0.6]
+    other = rows.assign(scheme="slice", p_Normal=0.5, p_Stone=0.5)
+    return pd.concat([other, rows.assign(split="train"), rows]).sort_values("path")
+
+
+def test_saved_answers_come_in_the_catalogs_order(catalog):
+    tested = np.array([1, 0, 1])
+    found = ladder.saved_answers(predicted(catalog, tested), catalog, tested, CLASSES)
+    assert found.tolist() == [[[0.1, 0.9], [0.7, 0.3], [0.4, 0.6]]]
+
+
+def test_answers_of_other_folds_or_images_are_not_compared(catalog):
+    tested = np.array([1, 0, 1])
+    rows = predicted(catalog, tested)
+    assert ladder.saved_answers(rows, catalog, 1 - tested, CLASSES) is None
+    assert ladder.saved_answers(rows[rows["path"] != "a"], catalog, tested, CLASSES) is None
+    other = catalog.replace({"path": {"a": "d"}})
+    assert ladder.saved_answers(rows, other, tested, CLASSES) is None
+
+
+@pytest.mark.parametrize("recipe", ["published", "patient"])
+def test_the_published_run_is_this_one_or_the_one_beside(tmp_path, recipe):
+    folder = tmp_path / ("study-patient-1fold" if recipe == "patient" else "study-1fold")
+    assert ladder.published_run(folder) is None
+    trained(tmp_path / "study-1fold", "published")
+    assert ladder.published_run(folder).folder.name == "study-1fold"
+
+
+def test_a_run_of_the_patient_recipe_is_never_the_published_one(tmp_path):
+    trained(tmp_path / "study", "patient")
+    assert ladder.published_run(tmp_path / "study") is None
+
+
+def trained(folder, recipe):
+    run = Run(folder)
+    run.begin("04_two_stage_training", {"recipe": recipe})
+    run.write_table("predictions", pd.DataFrame({"path": ["a"]}))
+    run.finish()

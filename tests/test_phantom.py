@@ -344,3 +344,17 @@ def test_a_bad_argument_is_named_before_anything_is_drawn_or_written(tmp_path, c
     with pytest.raises(StudyError, match=told):
         phantom.write_cohort(tmp_path / "cohort", **COHORT | change)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_masks_are_read_where_they_were_written(tmp_path):
+    shape = {"classes": ["Normal", "Stone"], "patients_per_class": 2, "slices_per_patient": (2, 2)}
+    drawing = shape | {"seed": 1, "plane": "axial", "scanner": "A", "size": 64}
+    phantom.write_cohort(tmp_path / "cohort", **drawing)
+    slices = list(phantom.generate(**drawing))
+    paths = [f"{one.label}/{one.label}- ({one.number}).png" for one in slices]
+    masks = phantom.read_masks(tmp_path / "cohort", paths, 64)
+    assert np.array_equal(masks, [one.mask for one in slices])
+    smaller = phantom.read_masks(tmp_path / "cohort", paths, 32)
+    assert smaller.shape == (8, 32, 32)
+    assert np.array_equal(smaller.any(axis=(1, 2)), [one.mask.any() for one in slices])
+    assert phantom.read_masks(tmp_path / "cohort", [], 32).shape == (0, 32, 32)

@@ -174,3 +174,29 @@ def test_labels_may_come_as_a_column(probe, tested):
     nearest = probes.nearest_training(probe.features, tested, block=8)
     answers = nearest.answers(pd.Series(probe.table["label"]), CLASSES)
     assert (answers.sum(axis=1) == 1).all()
+
+
+def test_groups_may_count_alike_whatever_their_size(probe, tested):
+    """A slice stored twice more changes nothing then, and does where slices count alike."""
+    few = probe.table["group"].unique()[:3]
+    again = np.flatnonzero(probe.table["group"].isin(few))
+    rows = np.concatenate([np.arange(len(probe.table)), again, again])
+
+    def answers(rows, by_group):
+        more = replace(
+            probe,
+            estimator=probes.logistic_regression(c=0.01),
+            features=probe.features[rows],
+            table=probe.table.iloc[rows].reset_index(drop=True),
+            by_group=by_group,
+        )
+        train = np.ones(len(rows), bool)
+        test = np.zeros(len(rows), bool)
+        test[: len(probe.table)] = True
+        return more.answers(train, test)
+
+    once = np.arange(len(probe.table))
+    plain = answers(rows, False) - answers(once, False)
+    alike = answers(rows, True) - answers(once, True)
+    # The scaling still sees slices, so the answers are not equal to the digit.
+    assert np.abs(alike).max() < 0.3 * np.abs(plain).max()

@@ -179,7 +179,10 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert is_row(["one channel", "without", "–", "–"], page.cells)
     assert is_row(["by patient", "2", "37", "9", "0.625", "0.688", "0.062"], page.cells)
     assert is_row(["kidneys alone", "series", "0.765 (0.600 to 0.900)"], page.cells)
-    assert "0.71 over slices and 0.84 over patients" in page.section_texts["ladder"]
+    told = page.section_texts["ladder"]
+    assert "0.71 over slices and 0.84 over patients" in told
+    assert "0.31 over slices and 0.33 over patients" in told
+    assert "difference is 0.40 (0.17 to 0.61)" in told
     assert "(37 by patient), each spoilt in 2 ways" in page.section_texts["robustness"]
 
 
@@ -292,7 +295,7 @@ def test_a_wrong_target_in_the_texts_would_be_noticed():
 
 
 def test_missing_files_leave_no_empty_section(tmp_path, page):
-    later = {"audit", "calibration", "ladder", "robustness", "uncertainty"}
+    later = {"audit", "calibration", "ladder", "maps", "robustness", "uncertainty"}
     assert later <= set(page.section_texts)
     bare = make(tmp_path / "bare", audit=False)
     known = bare.provenance()["notebooks"]

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.images import read_gray, resize
 from kidneyct_lib.phantom.anatomy import build_person
 from kidneyct_lib.phantom.lesions import CLASSES, Site, draw_lesions
 from kidneyct_lib.phantom.paint import Painter, Texture
@@ -132,6 +133,28 @@ def write_cohort(
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def read_masks(folder: Path, paths: Sequence[str], size: int) -> np.ndarray:
+    """Lesions of a written cohort's slices, at another size.
+
+    Parameters
+    ----------
+    folder
+        As given to `write_cohort`.
+    paths
+        Of N slices, relative to it.
+    size
+        Side in pixels.
+
+    Returns
+    -------
+    bool (N, size, size): pixels of which at least half is lesion; one at least where there is any.
+    """
+    shares = [resize(read_gray(folder / "masks" / path), size) / 255 for path in paths]
+    shares = np.reshape(shares, (-1, size, size))
+    highest = shares.max(axis=(1, 2), keepdims=True, initial=0)
+    return (shares >= np.minimum(0.5, highest)) & (shares > 0)
 
 
 def _write_slices(folder: Path, slices) -> None:

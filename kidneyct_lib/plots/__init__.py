@@ -37,6 +37,7 @@ from kidneyct_lib.plots.groups import (
 )
 from kidneyct_lib.plots.ladder import ladder
 from kidneyct_lib.plots.leakage import leak_summary
+from kidneyct_lib.plots.maps import class_maps
 from kidneyct_lib.plots.results import (
     class_weight_comparison,
     confusion_pair,
@@ -50,6 +51,7 @@ from kidneyct_lib.plots.subgroups import subgroup_accuracy
 __all__ = [
     "binary_summary",
     "class_counts",
+    "class_maps",
     "class_weight_comparison",
     "class_weights",
     "confusion_pair",

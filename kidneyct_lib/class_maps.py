@@ -1,0 +1,153 @@
+"""Where in a slice the network finds its classes: Grad-CAM in closed form, part of the graph.
+
+Between the last convolution and a class's logit lie only means, dense layers and ReLUs, so the
+gradient that Grad-CAM (https://arxiv.org/abs/1610.02391) asks for is a product of weights and of
+which ReLUs are open. No automatic differentiation is needed: every backend and export has it.
+"""
+
+import numpy as np
+from tqdm import tqdm
+
+from kidneyct_lib import network
+from kidneyct_lib.backend import keras
+from kidneyct_lib.images import gray_to_rgb
+from kidneyct_lib.looks import boxes_of, luminance, paste
+
+ops = keras.ops
+
+_GRID = 28  # cells across the map of a network that looks at crops
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class ClassMaps(keras.layers.Layer):
+    """Share of each place in the logits of a dense head on channel means.
+
+    Parameters
+    ----------
+    channels
+        Channels of the convolution's output, C.
+    hidden
+        Units of the ReLU layer between the means and the logits; 0 where there is none.
+    classes
+        Logits, K.
+    """
+
+    def __init__(self, channels: int, hidden: int, classes: int, **options) -> None:
+        super().__init__(**{"trainable": False} | options)
+        self.channels, self.hidden, self.classes = channels, hidden, classes
+
+    def build(self, input_shape):
+        """Weights of the head, set by `with_class_maps`."""
+        rows = self.hidden or self.classes
+        self.first = self.add_weight(shape=(self.channels, rows), name="first")
+        if self.hidden:
+            self.last = self.add_weight(shape=(self.hidden, self.classes), name="last")
+
+    def call(self, inputs):
+        """Activations (N, h, w, C), and units (N, hidden) if any, to maps (N, h, w, K)."""
+        if not self.hidden:
+            return ops.matmul(inputs[0], self.first)
+        activations, units = inputs
+        gates = ops.cast(units > 0, activations.dtype)
+        gradient = ops.matmul(self.first, gates[:, :, None] * self.last)
+        shape = ops.shape(activations)
+        flat = ops.reshape(activations, (-1, shape[1] * shape[2], self.channels))
+        return ops.reshape(ops.matmul(flat, gradient), (-1, shape[1], shape[2], self.classes))
+
+    def compute_output_shape(self, input_shape):
+        """Size of the activations, one channel a class."""
+        return (*input_shape[0][:3], self.classes)
+
+    def get_config(self):
+        """What `from_config` builds the layer from."""
+        sizes = {"channels": self.channels, "hidden": self.hidden, "classes": self.classes}
+        return super().get_config() | sizes
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class PasteLooks(keras.layers.Layer):
+    """Put maps of the looks back where these lie in the slice, and add them up.
+
+    Parameters
+    ----------
+    names
+        Of `looks.LOOKS`: every look that is cropped, in their order.
+    kept
+        For each map, the number of the look that it belongs to.
+    size
+        Side of the joint map in cells.
+    """
+
+    def __init__(self, names: list[str], kept: list[int], size: int, **options) -> None:
+        super().__init__(**options)
+        self.names, self.kept, self.size = list(names), list(kept), size
+
+    def call(self, inputs):
+        """RGB pixels (N, H, W, 3), then maps (N * looks, h, w, K), to one (N, size, size, K)."""
+        images, *maps = inputs
+        boxes = boxes_of(luminance(ops.cast(images, self.compute_dtype)), self.names)
+        pasted = []
+        for each, number in zip(maps, self.kept, strict=True):
+            rows = ops.reshape(each, (-1, len(self.names), *each.shape[1:]))[:, number]
+            pasted.append(paste(rows, boxes[number], self.size))
+        return sum(pasted)
+
+    def compute_output_shape(self, input_shape):
+        """One map for each class."""
+        return (input_shape[0][0], self.size, self.size, input_shape[1][-1])
+
+    def get_config(self):
+        """What `from_config` builds the layer from."""
+        return super().get_config() | {"names": self.names, "kept": self.kept, "size": self.size}
+
+
+def with_class_maps(net: keras.Model) -> keras.Model:
+    """Let a network tell where it finds each class.
+
+    Parameters
+    ----------
+    net
+        As built by `network.build` for either recipe, trained; its layers are shared.
+
+    Returns
+    -------
+    keras.Model
+        (N, S, S, 3) in 0..255 to probabilities (N, K) and maps (N, h, w, K). A map's mean is the
+        logit, but for what does not hang on the picture where the ReLUs stay as they are; what is
+        above 0 speaks for the class. h and w are the last convolution's (7 at 224 pixels); 28 for
+        the patient recipe, whose crops are put back into their places.
+    """
+    head = net.get_layer(network.PROBABILITIES)
+    classes = head.units
+    if isinstance(net.get_layer(network.POOL), keras.layers.GlobalAveragePooling2D):
+        dense = net.get_layer("head_dense")
+        activations = net.get_layer(network.POOL).input
+        layer = ClassMaps(activations.shape[-1], dense.units, classes, name="maps")
+        maps = layer([activations, dense.output])
+        layer.set_weights([dense.get_weights()[0], head.get_weights()[0]])
+        return keras.Model(net.input, [net.output, maps], name=f"{net.name}_with_maps")
+    return keras.Model(net.input, [net.output, _maps_of_looks(net)], name=f"{net.name}_with_maps")
+
+
+def of_slices(net: keras.Model, images: np.ndarray, *, batch: int) -> np.ndarray:
+    """Maps float32 (N, h, w, K), as `with_class_maps` gives, of gray slices uint8 (N, S, S)."""
+    told = with_class_maps(net)
+    starts = tqdm(range(0, len(images), batch), desc="class maps", unit="batch", leave=False)
+    found = [told.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in starts]
+    return np.concatenate(found) if found else np.empty((0, *told.output_shape[1][1:]), np.float32)
+
+
+def _maps_of_looks(net: keras.Model):
+    head, join = net.get_layer(network.PROBABILITIES), net.get_layer(network.POOL)
+    kernel, names = head.get_weights()[0], net.get_layer("looks").names
+    maps, kept, start = [], [], 0
+    for mean, looks in zip(join.input, join.kept, strict=True):
+        activations = mean._keras_history.operation.input
+        width = activations.shape[-1]
+        for number in looks:
+            layer = ClassMaps(width, 0, head.units)
+            maps.append(layer([activations]))
+            layer.set_weights([np.ascontiguousarray(kernel[start : start + width])])
+            kept.append(number)
+            start += width
+    return PasteLooks(names, kept, _GRID, name="maps")([net.inputs[0], *maps])
