@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from kidneyct_lib import params, phantom, report, study
+from kidneyct_lib import network, params, phantom, report, study
 from kidneyct_lib.runs import Run
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ TINY = {
     "stage1_epochs": 2,
     "stage2_epochs": 1,
     "external_images": 6,
-    "robustness_images": 3,
+    "robustness_images": 2,
     "folds": 1,
     "bootstrap": 100,
     "audit_seeds": 1,
@@ -90,7 +90,8 @@ def test_a_run_leaves_what_it_promises(run):
         *(f"notebooks/{notebook.name}" for notebook in NOTEBOOKS),
         *(f"tables/{name}.csv" for name in ("catalog", "predictions", "splits", "data_flow")),
         *(f"metrics/{name}.json" for name in ("test", "external", "grouping", "uncertainty")),
-        *(f"metrics/{name}.json" for name in ("leakage", "calibration")),
+        *(f"metrics/{name}.json" for name in ("leakage", "calibration", "robustness")),
+        *(f"metrics/{name}.json" for name in ("explanation", "ladder")),
         *(f"models/{scheme}.keras" for scheme in ("slice", "patient")),
     ):
         assert (run.folder / path).is_file(), path
@@ -224,35 +225,49 @@ def test_the_same_parameters_give_the_same_metrics_and_a_second_call_does_nothin
     )
 
 
-@pytest.mark.long
-def test_views_change_the_training_and_not_what_is_tested(run, values, tmp_path):
-    changes = TINY | {"augment_views": 2, "cache_folder": values.cache_folder}
-    augmented = params.load(
-        ROOT / "params/phantom.yaml", run_folder=str(tmp_path / "views"), **changes
-    )
-    study.reproduce(augmented)
-    other = Run(augmented.run_folder)
-    assert (other.folder / "figures/04_two_stage_training__views.png").is_file()
-    pd.testing.assert_frame_equal(other.read_table("splits"), run.read_table("splits"))
-    told = [r.read_table("predictions").iloc[:, :7] for r in (other, run)]
-    pd.testing.assert_frame_equal(*told)
-    assert other.read_metrics("test") != run.read_metrics("test")
+@pytest.mark.slow
+def test_maps_are_compared_with_the_phantoms_lesions(run, values):
+    found = run.read_metrics("explanation")
+    split, catalog = run.read_table("splits"), run.read_table("catalog")
+    for scheme in ("slice", "patient"):
+        tested = catalog["path"][split[scheme] == "test"]
+        masks = phantom.read_masks(run.data_folder, tested, values.image_size)
+        assert found[scheme]["n"] == masks.any(axis=(1, 2)).sum()
+        assert found[scheme]["area"] == pytest.approx(masks[masks.any(axis=(1, 2))].mean())
+
+
+@pytest.mark.slow
+def test_the_ladder_ends_with_every_rung_compared(run):
+    told = run.read_metrics("ladder")
+    names = list(told["rungs"])
+    assert list(told["compared"]) == names[1:]
+    assert told["recipe"] in names
+    assert set(told["costs"]) == set(names)
+    assert told["published_beside"] is None  # one split tests some patients only
+    assert set(told["looks_at_lesion"]) == {"published", "this run"}
+    table = run.read_table("ladder")
+    assert list(table["rung"].unique()) == names
 
 
 @pytest.mark.long
-def test_folds_test_every_image_once_under_both_schemes(run, values, tmp_path):
-    changes = TINY | {"folds": 3, "stage1_epochs": 1, "cache_folder": values.cache_folder}
-    folded = params.load(
-        ROOT / "params/phantom.yaml", run_folder=str(tmp_path / "folds"), **changes
-    )
-    study.reproduce(folded)
-    predictions = Run(folded.run_folder).read_table("predictions")
-    tested = predictions[predictions["split"] == "test"]
+def test_the_patient_recipe_goes_through_all_notebooks_with_folds_and_views(run, values, tmp_path):
+    changes = TINY | {"recipe": "patient", "folds": 3, "augment_views": 2, "unfreeze_layers": 0}
+    folders = {"run_folder": str(tmp_path / "run"), "cache_folder": values.cache_folder}
+    study.reproduce(params.load(ROOT / "params/phantom.yaml", **folders, **changes))
+    other = Run(tmp_path / "run")
     catalog = run.read_table("catalog")
+    pd.testing.assert_frame_equal(other.read_table("catalog"), catalog)
+    assert (other.folder / "figures/04_two_stage_training__views.png").is_file()
+    answers = other.read_table("predictions")
+    tested = answers[answers["split"] == "test"]
     for _, rows in tested.groupby(["scheme", "stage"]):
         assert sorted(rows["path"]) == sorted(catalog["path"])
-    metrics = Run(folded.run_folder).read_metrics("test")
+    metrics = other.read_metrics("test")
     assert {metrics[scheme]["n"] for scheme in ("slice", "patient")} == {len(catalog)}
+    layers = {layer.name for layer in network.load(other.model_path("patient")).layers}
+    assert "looks" in layers
+    assert "head_dense" not in layers
+    assert "two crops of a slice" in report.write(other).read_text()
 
 
 @pytest.mark.long

@@ -36,7 +36,7 @@ TINY = {
     "stage1_epochs": 2,
     "stage2_epochs": 3,
     "external_images": 4,
-    "robustness_images": 3,
+    "robustness_images": 2,
     "folds": 1,
     "audit_seeds": 1,
     "bootstrap": 100,

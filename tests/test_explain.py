@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kidneyct_lib import class_maps, looks, network
+from kidneyct_lib import explain, looks, network
 
 CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
 
@@ -61,7 +61,7 @@ def automatic(net, layer, images, number):
 
 
 def test_the_maps_equal_automatic_differentiation(published, body):
-    answers, maps = class_maps.with_class_maps(published).predict_on_batch(body)
+    answers, maps = explain.with_class_maps(published).predict_on_batch(body)
     np.testing.assert_allclose(answers, published.predict_on_batch(body), atol=1e-6)
     assert maps.shape == (2, 3, 3, 4)
     for number in range(4):
@@ -84,7 +84,7 @@ def patient():
 
 def test_the_patient_recipes_maps_sum_up_to_the_logits(patient, body):
     """Every part of a logit has a place: the crops' means are the picture's."""
-    answers, maps = class_maps.with_class_maps(patient).predict_on_batch(body)
+    answers, maps = explain.with_class_maps(patient).predict_on_batch(body)
     np.testing.assert_allclose(answers, patient.predict_on_batch(body), atol=1e-5)
     assert maps.shape == (2, 28, 28, 4)
     expected = logits(patient, body)
@@ -93,7 +93,7 @@ def test_the_patient_recipes_maps_sum_up_to_the_logits(patient, body):
 
 
 def test_no_map_lies_outside_the_crops(patient, body):
-    _, maps = class_maps.with_class_maps(patient).predict_on_batch(body)
+    _, maps = explain.with_class_maps(patient).predict_on_batch(body)
     left, right, top, bottom = np.asarray(
         looks.boxes_of(looks.luminance(body), ["body", "kidneys"])[0]
     ).T
@@ -109,7 +109,7 @@ def test_no_map_lies_outside_the_crops(patient, body):
 
 def test_saved_maps_are_the_same_after_loading(published, patient, body, tmp_path):
     for net in (published, patient):
-        told = class_maps.with_class_maps(net)
+        told = explain.with_class_maps(net)
         told.save(tmp_path / "told.keras")
         loaded = network.load(tmp_path / "told.keras")
         for a, b in zip(told.predict_on_batch(body), loaded.predict_on_batch(body), strict=True):
