@@ -126,7 +126,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     }
     folder = study.run_folder(own, **changes)
     values = params.load(file, **folders, **changes, run_folder=folder)
-    minutes = study.scaled_minutes(own, image_size=options.image_size, folds=options.folds)
+    scale = {key: changes[key] for key in ("recipe", "image_size", "folds")}
+    minutes = study.scaled_minutes(own, **scale)
     run = runs.Run(folder)
     study.reproduce(values.model_copy(update={"expected_minutes": minutes}))
     print(f"Report: {report.write(run)}", flush=True)

@@ -137,11 +137,13 @@ def test_another_number_of_folds_has_its_own_folder():
 
 def test_minutes_go_with_the_pixels_and_mostly_with_the_folds():
     values = params.load(ROOT / "params/folder.yaml")
-    assert study.scaled_minutes(values) == values.expected_minutes == 85
-    assert study.scaled_minutes(values, image_size=224) == 85
-    assert study.scaled_minutes(values, image_size=112) == 21
-    assert study.scaled_minutes(values, image_size=448, folds=5) == 340
-    assert study.scaled_minutes(values, folds=1) == 35
+    assert study.scaled_minutes(values) == values.expected_minutes == 95
+    assert study.scaled_minutes(values, image_size=224) == 95
+    assert study.scaled_minutes(values, image_size=112) == 24
+    assert study.scaled_minutes(values, image_size=448, folds=5) == 380
+    assert study.scaled_minutes(values, folds=1) == 46
+    assert study.scaled_minutes(values, recipe="published", folds=1) == 46
+    assert study.scaled_minutes(values, recipe="patient", folds=1) == 62
 
 
 def test_another_number_of_views_has_its_own_folder():
