@@ -30,6 +30,8 @@ from kidneyct_lib.runs import Run
 UNITS = ("slice", "series")
 """What is scored: every slice, or one vote of each group, its slices' mean probabilities."""
 
+_COUNTED = {"slice": "slices", "series": "patients"}  # as the table calls the units
+
 WORTH = 0.05
 """Rise of the worst class's recall for which a rung is kept where macro-F1 does not tell."""
 
@@ -260,7 +262,7 @@ def compare(
 
 
 def table(found: Mapping[str, Mapping], compared: Mapping[str, Mapping]) -> pd.DataFrame:
-    """One row a rung and unit, for a table and its picture.
+    """One row a rung and way of counting, for a table and its picture.
 
     Parameters
     ----------
@@ -269,15 +271,15 @@ def table(found: Mapping[str, Mapping], compared: Mapping[str, Mapping]) -> pd.D
 
     Returns
     -------
-    DataFrame: ``rung``, ``unit``, ``macro_f1`` with ``_low`` and ``_high``, ``recall_<class>``,
-    ``below`` (the rung compared with, "" for the ground), ``difference`` with ``_low`` and
-    ``_high``, ``kept``.
+    DataFrame: ``rung``, ``counted`` ("slices" or "patients", each with one vote), ``macro_f1`` with
+    ``_low`` and ``_high``, ``recall_<class>``, ``below`` (the rung compared with, "" for the
+    ground), ``difference`` with ``_low`` and ``_high``, ``kept``.
     """
     rows = []
     for name, by_unit in found.items():
         against = compared.get(name)
         for unit, score in by_unit.items():
-            row = {"rung": name, "unit": unit} | flat_row(score)
+            row = {"rung": name, "counted": _COUNTED[unit]} | flat_row(score)
             row |= {f"recall_{label}": value for label, value in score["recall"].items()}
             gain = flat_row(against[unit]) if against else {}
             row |= {"below": against["below"] if against else ""}

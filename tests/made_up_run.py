@@ -199,6 +199,6 @@ def _audit(run):
     told |= {"recipe": "kidneys alone"}
     told["published_beside"] = {"published": published, "patient": scores, "difference": gain}
     run.write_metrics("ladder", told | {"chosen_inside": {"scores": scores}})
-    rung = {"rung": "kidneys alone", "unit": "series", "macro_f1": 0.7654}
+    rung = {"rung": "kidneys alone", "counted": "patients", "macro_f1": 0.7654}
     run.write_table("ladder", pd.DataFrame([rung | {"macro_f1_low": 0.6, "macro_f1_high": 0.9}]))
     _finish(run)

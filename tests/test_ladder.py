@@ -112,7 +112,7 @@ def test_a_rung_is_compared_with_the_last_one_kept(table, scores):
     assert [compared[name]["kept"] for name in compared] == [False, True, False]
     rows = ladder.table(found, compared)
     assert len(rows) == 2 * len(given)
-    row = rows.query("rung == 'perfect' and unit == 'series'").iloc[0]
+    row = rows.query("rung == 'perfect' and counted == 'patients'").iloc[0]
     assert (row["macro_f1"], row["recall_Stone"], row["below"]) == (1, 1, "ground")
     assert (row["difference"], row["kept"]) == (1, True)
     ground = rows.query("rung == 'ground'")

@@ -178,7 +178,7 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert "1 more in tables/calibration.csv" in page.text
     assert is_row(["one channel", "without", "–", "–"], page.cells)
     assert is_row(["by patient", "2", "37", "9", "0.625", "0.688", "0.062"], page.cells)
-    assert is_row(["kidneys alone", "series", "0.765 (0.600 to 0.900)"], page.cells)
+    assert is_row(["kidneys alone", "one vote a patient", "0.765 (0.600 to 0.900)"], page.cells)
     told = page.section_texts["ladder"]
     assert "0.71 over slices and 0.84 over patients" in told
     assert "0.31 over slices and 0.33 over patients" in told

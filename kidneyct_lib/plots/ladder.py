@@ -15,7 +15,7 @@ from kidneyct_lib.plots.style import (
     series_styles,
 )
 
-_TITLES = {"slice": "every slice", "series": "one vote a patient"}
+_TITLES = {"slices": "every slice", "patients": "one vote a patient"}
 _APART = 0.16  # of a row, between the two markers of a rung
 
 
@@ -26,23 +26,23 @@ def ladder(table: pd.DataFrame, *, chance: float) -> Figure:
     Parameters
     ----------
     table
-        ``rung``, ``unit`` ("slice" or "series"), ``macro_f1`` with ``_low`` and ``_high``, and
-        ``kept``; rungs from the ground up.
+        ``rung``, ``counted`` ("slices" or "patients"), ``macro_f1`` with ``_low`` and ``_high``,
+        and ``kept``; rungs from the ground up.
     chance
         Macro-F1 of answering every class alike, drawn as a line.
 
     Returns
     -------
-    Figure with one row a rung and one marker a unit; dropped rungs are hollow.
+    Figure with one row a rung and one marker a way of counting; dropped rungs are hollow.
     """
     rungs = list(table["rung"].unique())
     figure, [[axes]] = new_figure(FULL_WIDTH, 0.9 + 0.42 * len(rungs))
-    for k, (unit, style) in enumerate(series_styles(list(_TITLES)).items()):
-        rows = table[table["unit"] == unit]
+    for k, (counted, style) in enumerate(series_styles(list(_TITLES)).items()):
+        rows = table[table["counted"] == counted]
         heights = np.array([rungs.index(rung) for rung in rows["rung"]]) + (0.5 - k) * 2 * _APART
         spread = [rows["macro_f1"] - rows["macro_f1_low"], rows["macro_f1_high"] - rows["macro_f1"]]
         axes.errorbar(rows["macro_f1"], heights, xerr=spread, fmt="none", ecolor=style.colour, lw=1)
-        axes.plot([], [], style.marker, color=style.colour, label=_TITLES[unit])
+        axes.plot([], [], style.marker, color=style.colour, label=_TITLES[counted])
         for value, height, stays in zip(rows["macro_f1"], heights, rows["kept"], strict=True):
             face = style.colour if stays else "white"
             axes.plot(value, height, style.marker, color=style.colour, markerfacecolor=face)
