@@ -1,0 +1,68 @@
+"""From a raw picture of any size to what the network was trained on, as a layer of the network.
+
+The same arithmetic as `images.rgb_to_gray` and `images.resize`, so that an exported model is given
+raw pixels and nothing is prepared a second time in another language.
+"""
+
+from kidneyct_lib.backend import keras
+
+ops = keras.ops
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class Prepare(keras.layers.Layer):
+    """8-bit RGB of any size to the gray square, as three equal channels, that a network takes.
+
+    Parameters
+    ----------
+    size
+        Side of the square in pixels.
+    """
+
+    def __init__(self, size: int, **options) -> None:
+        super().__init__(**options)
+        self.size = size
+
+    def call(self, pixels):
+        """RGB in 0..255, uint8 (N, H, W, 3), to float (N, size, size, 3) of whole gray levels."""
+        gray = _gray(ops.cast(pixels, self.compute_dtype))
+        height, width = ops.shape(gray)[1], ops.shape(gray)[2]
+        for matrix in (_shrinking, _growing):
+            down, across = matrix(height, self.size), matrix(width, self.size)
+            gray = ops.matmul(ops.matmul(down, gray), ops.transpose(across))
+            gray = ops.clip(ops.floor(gray + 0.5), 0, 255)
+            height, width = ops.minimum(height, self.size), ops.minimum(width, self.size)
+        return ops.repeat(gray[..., None], 3, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        """A square of three channels, whatever comes in."""
+        return (input_shape[0], self.size, self.size, 3)
+
+    def get_config(self):
+        """What `from_config` builds the layer from."""
+        return super().get_config() | {"size": self.size}
+
+
+def _gray(rgb):
+    """Gray levels in OpenCV's fixed point, exact in single precision."""
+    parts = rgb[..., 0] * 9798 + rgb[..., 1] * 19235 + rgb[..., 2] * 3735
+    return ops.floor((parts + 16384) / 32768)
+
+
+def _shrinking(length, size: int):
+    """Shares of the old lines in the new ones, (min(length, size), length): by area."""
+    new = ops.minimum(length, size)
+    step = ops.cast(length, "float32") / ops.cast(new, "float32")
+    start = ops.cast(ops.arange(new), "float32")[:, None] * step
+    line = ops.cast(ops.arange(length), "float32")[None]
+    shared = ops.minimum(start + step, line + 1) - ops.maximum(start, line)
+    return ops.relu(shared) / step
+
+
+def _growing(length, size: int):
+    """Shares of the old lines in the new ones, (size, min(length, size)): linear interpolation."""
+    old = ops.minimum(length, size)
+    last = ops.cast(old, "float32") - 1
+    place = (ops.cast(ops.arange(size), "float32") + 0.5) * ((last + 1) / size) - 0.5
+    place = ops.clip(place, 0, last)[:, None]
+    return ops.relu(1 - ops.abs(place - ops.cast(ops.arange(old), "float32")[None]))
