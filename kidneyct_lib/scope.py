@@ -4,6 +4,7 @@ Arrays in, arrays out: features are one row a picture, from whatever layer the c
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,27 @@ Score = Callable[[np.ndarray], np.ndarray]
 """Features float (N, D) to a distance of each row, (N,): the larger, the stranger."""
 
 
-def mahalanobis(training: np.ndarray) -> Score:
+@dataclass(frozen=True)
+class Mahalanobis:
+    """Distance to a mean in units of a spread.
+
+    Attributes
+    ----------
+    mean
+        float64 (D,).
+    whiten
+        float64 (D, D): makes features of that spread independent, each of variance 1.
+    """
+
+    mean: np.ndarray
+    whiten: np.ndarray
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Distances (N,) of features (N, D)."""
+        return np.linalg.norm((features - self.mean) @ self.whiten, axis=1)
+
+
+def mahalanobis(training: np.ndarray) -> Mahalanobis:
     """Measure the distance to the mean of the training features in their own spread.
 
     The distance of Lee et al. 2018 (arXiv 1807.03888) with one Gaussian for all classes: a slice
@@ -50,12 +71,7 @@ def mahalanobis(training: np.ndarray) -> Score:
             "The training pictures have the same features, so nothing can be far from them: is "
             "the backbone trained, and do the images differ?"
         ) from None
-    whiten = solve_triangular(factor, np.eye(len(factor)), lower=True).T
-
-    def distance(features: np.ndarray) -> np.ndarray:
-        return np.linalg.norm((features - mean) @ whiten, axis=1)
-
-    return distance
+    return Mahalanobis(mean, solve_triangular(factor, np.eye(len(factor)), lower=True).T)
 
 
 def nearest_neighbours(training: np.ndarray) -> Score:

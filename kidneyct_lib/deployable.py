@@ -1,0 +1,96 @@
+"""A trained network with all that an answer needs, from raw pixels on, as one graph to export."""
+
+import numpy as np
+
+from kidneyct_lib import network
+from kidneyct_lib.backend import keras
+from kidneyct_lib.explain import with_class_maps
+from kidneyct_lib.prepare import Prepare
+from kidneyct_lib.scope import Mahalanobis
+
+ops = keras.ops
+
+OUTPUTS = ("probabilities", "maps", "distance")
+"""Names of what `build` answers."""
+
+_LEAST = 1e-30  # a probability's logarithm is taken of no less
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class Temperature(keras.layers.Layer):
+    """Divide the logits behind probabilities (N, K) by a temperature, as `calibration` does."""
+
+    def __init__(self, temperature: float, **options) -> None:
+        super().__init__(**options)
+        self.temperature = temperature
+
+    def call(self, probabilities):
+        """Probabilities (N, K) to calibrated ones."""
+        logarithms = ops.log(ops.maximum(probabilities, _LEAST))
+        return ops.softmax(logarithms / self.temperature, axis=-1)
+
+    def get_config(self):
+        """What `from_config` builds the layer from."""
+        return super().get_config() | {"temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class Distance(keras.layers.Layer):
+    """The `scope.Mahalanobis` distance (N,) of features (N, D)."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**{"trainable": False} | options)
+
+    def build(self, input_shape):
+        """Mean and whitening matrix, set by `build` of this module."""
+        width = input_shape[-1]
+        self.mean = self.add_weight(shape=(width,), name="mean")
+        self.whiten = self.add_weight(shape=(width, width), name="whiten")
+
+    def call(self, features):
+        """Features (N, D) to distances (N,)."""
+        independent = ops.matmul(features - self.mean, self.whiten)
+        return ops.sqrt(ops.sum(ops.square(independent), axis=-1))
+
+    def compute_output_shape(self, input_shape):
+        """One number a picture."""
+        return input_shape[:1]
+
+
+def build(
+    net: keras.Model, *, layer: str, temperature: float, distance: Mahalanobis
+) -> keras.Model:
+    """Put preparation, network, calibration, maps and the out-of-scope score into one graph.
+
+    Parameters
+    ----------
+    net
+        As built by `network.build`, trained; its layers are shared.
+    layer
+        Layer of it whose channel means tell what is out of scope.
+    temperature
+        Of the softmax, as fitted by `calibration.fit_temperature`.
+    distance
+        Fitted on those means of the training slices.
+
+    Returns
+    -------
+    keras.Model
+        RGB uint8 (N, H, W, 3) of any size to a dict: ``probabilities`` (N, K), calibrated;
+        ``maps`` (N, h, w, K), what speaks for each class where; ``distance`` (N,).
+    """
+    told = with_class_maps(net)
+    means = net.get_layer(layer).output
+    if len(means.shape) == 4:
+        means = keras.layers.GlobalAveragePooling2D(name="scope_means")(means)
+    inner = keras.Model(net.inputs, [*told.outputs, means], name=net.name)
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    probabilities, maps, features = inner(Prepare(net.inputs[0].shape[1], name="prepare")(pixels))
+    score = Distance(name="distance")
+    answers = {
+        "probabilities": Temperature(temperature, name="probabilities")(probabilities),
+        "maps": maps,
+        "distance": score(features),
+    }
+    score.set_weights([np.float32(distance.mean), np.float32(distance.whiten)])
+    return keras.Model(pixels, answers, name=f"{network.PROBABILITIES}_maps_distance")
