@@ -28,8 +28,9 @@ class Prepare(keras.layers.Layer):
         gray = _gray(ops.cast(pixels, self.compute_dtype))
         height, width = ops.shape(gray)[1], ops.shape(gray)[2]
         for matrix in (_shrinking, _growing):
-            down, across = matrix(height, self.size), matrix(width, self.size)
-            gray = ops.matmul(ops.matmul(down, gray), ops.transpose(across))
+            # One matrix for all pictures, as a batch of one: exports have no other product of such.
+            down, across = matrix(height, self.size)[None], matrix(width, self.size)[None]
+            gray = ops.matmul(ops.matmul(down, gray), ops.transpose(across, (0, 2, 1)))
             gray = ops.clip(ops.floor(gray + 0.5), 0, 255)
             height, width = ops.minimum(height, self.size), ops.minimum(width, self.size)
         return ops.repeat(gray[..., None], 3, axis=-1)
