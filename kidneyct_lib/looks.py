@@ -200,7 +200,7 @@ def _masked_mean(values, mask):
 def _span(profile):
     """First and last line that holds enough: ends (N,) of a range in lines, from sums (N, L)."""
     enough = profile >= _SUBSTANTIAL * ops.max(profile, axis=1, keepdims=True)
-    enough = ops.cast(enough, profile.dtype)
+    enough = ops.cast(enough, "int32")  # argmax of floats minds the sign of 0: no export has that
     first = ops.argmax(enough, axis=1)
     last = profile.shape[1] - ops.argmax(ops.flip(enough, axis=1), axis=1)
     return ops.cast(first, profile.dtype), ops.cast(last, profile.dtype)

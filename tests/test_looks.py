@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kidneyct_lib import looks
 from kidneyct_lib.backend import keras
@@ -144,3 +145,12 @@ def test_a_saved_network_crops_by_itself(tmp_path):
     pictures = np.repeat(body(100, 340, 120, 300)[None, ..., None], 3, axis=-1)
     again = keras.models.load_model(tmp_path / "looks.keras", compile=False)
     np.testing.assert_array_equal(again.predict_on_batch(pictures), net.predict_on_batch(pictures))
+
+
+def test_crops_are_made_of_operations_that_exports_have():
+    """ONNX and LiteRT know no bits of a float, which a largest place among floats looks at."""
+    layer = looks.Looks(["body", "kidneys"], 32)
+    traced = tf.function(layer).get_concrete_function(tf.TensorSpec((None, 64, 64, 3), tf.float32))
+    kinds = {operation.type for operation in traced.graph.get_operations()}
+    assert "ArgMax" in kinds
+    assert not kinds & {"Bitcast", "BitwiseAnd", "Where", "While"}
