@@ -23,12 +23,14 @@ from kidneyct_lib.intervals import (
     percentile_interval,
     resampled_scores,
 )
-from kidneyct_lib.prediction_table import EvaluationError, probability_columns
+from kidneyct_lib.prediction_table import probability_columns
 from kidneyct_lib.probes import Probe
 from kidneyct_lib.runs import Run
 
 UNITS = ("slice", "series")
-"""What is scored: every slice, or one vote of each group, its slices' mean probabilities."""
+"""What is scored: every slice, or one vote of each group, its slices' mean probabilities.
+
+A group with slices of several classes votes once in each."""
 
 _COUNTED = {"slice": "slices", "series": "patients"}  # as the table calls the units
 
@@ -148,10 +150,9 @@ class Scores:
         self._classes = list(classes)
         self._times = drawn_times(len(groups), bootstrap, seed)
         self._once = np.ones((1, len(groups)), int)
-        first = np.unique(self._group, return_index=True)[1]
-        self._group_true = self._true[first]
-        if any(np.ptp(self._true[self._group == g]) for g in range(len(groups))):
-            raise EvaluationError("A group holds slices of several classes; it has no one vote.")
+        both = np.stack([self._group, self._true], axis=1)
+        votes, self._vote = np.unique(both, axis=0, return_inverse=True)
+        self._vote_group, self._vote_true = votes.T
 
     def of(self, answers: np.ndarray) -> dict:
         """Score answers (deals, N, K).
@@ -203,10 +204,9 @@ class Scores:
         if unit == "slice":
             named, true, group = answers.argmax(axis=1), self._true, self._group
         else:
-            sums = np.zeros((len(self._group_true), len(self._classes)))
-            np.add.at(sums, self._group, answers)
-            named, true = sums.argmax(axis=1), self._group_true
-            group = np.arange(len(true))
+            sums = np.zeros((len(self._vote_true), len(self._classes)))
+            np.add.at(sums, self._vote, answers)
+            named, true, group = sums.argmax(axis=1), self._vote_true, self._vote_group
         return group_confusions(true, named, group, len(self._classes))
 
     @staticmethod

@@ -7,7 +7,6 @@ from sklearn.metrics import f1_score, recall_score
 
 from kidneyct_lib import ladder
 from kidneyct_lib.intervals import drawn_times
-from kidneyct_lib.prediction_table import EvaluationError
 from kidneyct_lib.runs import Run
 
 CLASSES = ["Normal", "Stone"]
@@ -78,10 +77,15 @@ def test_intervals_are_of_whole_patients_drawn_alike_for_both(table, scores):
     assert found["macro_f1"] == pytest.approx(once)
 
 
-def test_a_group_of_two_classes_has_no_vote(table):
+def test_a_group_of_two_classes_votes_once_in_each(table):
     mixed = table.assign(label=["Stone", *table["label"][1:]])
-    with pytest.raises(EvaluationError, match="several classes"):
-        ladder.Scores(mixed, CLASSES, bootstrap=100, seed=0)
+    scores = ladder.Scores(mixed, CLASSES, bootstrap=100, seed=0)
+    apart = mixed.assign(group=[99, *table["group"][1:]])  # the odd slice as a group of its own
+    expected = ladder.Scores(apart, CLASSES, bootstrap=100, seed=0)
+    given = answers(table, 3)
+    found = scores.of(given)["series"]
+    assert found["deals"] == pytest.approx(expected.of(given)["series"]["deals"])
+    assert found["recall"] == pytest.approx(expected.of(given)["series"]["recall"])
 
 
 def told(macro_f1=0.5, worst=0.4):
