@@ -19,7 +19,7 @@ from kidneyct_lib.params import Params
 from kidneyct_lib.provenance import library_digest
 from kidneyct_lib.runs import Run, project_root
 
-_PATIENT_RECIPE = 0.65  # of the published recipe's minutes, on the axial slices
+_PATIENT_RECIPE = 0.65  # of the published recipe's minutes: estimated from parts of an axial run
 
 
 def run_folder(
@@ -60,7 +60,7 @@ def scaled_minutes(
     the ten trainings of five folds take 62. The patient recipe trains in seconds and takes longer
     to answer, whatever the size and the folds.
     """
-    if recipe == "patient" != params.recipe:
+    if recipe == "patient" and params.recipe != "patient":
         return float(f"{params.expected_minutes * _PATIENT_RECIPE:.2g}")
     size, count = image_size or params.image_size, folds or params.folds
     pixels = (size / params.image_size) ** 2

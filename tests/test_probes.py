@@ -176,7 +176,7 @@ def test_labels_may_come_as_a_column(probe, tested):
     assert (answers.sum(axis=1) == 1).all()
 
 
-def test_groups_may_count_alike_whatever_their_size(probe, tested):
+def test_groups_may_count_alike_whatever_their_size(probe):
     """A slice stored twice more changes nothing then, and does where slices count alike."""
     few = probe.table["group"].unique()[:3]
     again = np.flatnonzero(probe.table["group"].isin(few))
