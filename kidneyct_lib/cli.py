@@ -84,6 +84,22 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(answer=_predict)
 
     command = commands.add_parser(
+        "export",
+        help="write a study's model as ONNX and LiteRT, whole and in 8 bits",
+        description="Writes outputs/STUDY/export/SCHEME: ONNX and LiteRT files that take raw "
+        "pixels and answer calibrated probabilities, class maps and an out-of-scope distance, and "
+        "bundle.json, which tells what they are. " + NOT_A_DIAGNOSIS,
+    )
+    command.add_argument("--study", default="phantom", help="run folder below outputs/")
+    command.add_argument(
+        "--scheme",
+        choices=["slice", "patient"],
+        default="patient",
+        help="the model trained on which split (default: patient)",
+    )
+    command.set_defaults(answer=_export)
+
+    command = commands.add_parser(
         "compare",
         help="what moved between two run folders",
         description="Metrics and table columns that differ; exit status 1 if any does.",
@@ -135,17 +151,43 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from kidneyct_lib.prediction import Predictor
-    from kidneyct_lib.runs import Run
+    from kidneyct_lib.prediction import answer
 
-    model = options.model or Run(f"outputs/{options.study}").model_path(options.scheme)
-    predictor = Predictor(model)
+    model = _model(options)
     failed = False
     for image in options.images:
-        answer = predictor.answer(Path(image))
-        failed |= "error" in answer
-        print(json.dumps(answer, ensure_ascii=False), flush=True)
+        told = answer(model, Path(image))
+        failed |= "error" in told
+        print(json.dumps(told, ensure_ascii=False), flush=True)
     return int(failed)
+
+
+def _model(options: argparse.Namespace):
+    """The exported model where there is one: it answers at once, and tells what is odd."""
+    from kidneyct_lib.exported import BUNDLE, ExportedModel
+    from kidneyct_lib.prediction import Predictor
+
+    if options.model:
+        return Predictor(options.model)
+    from kidneyct_lib.runs import Run
+
+    run = Run(f"outputs/{options.study}")
+    folder = run.export_folder(options.scheme)
+    if (folder / BUNDLE).is_file():
+        return ExportedModel(folder)
+    return Predictor(run.model_path(options.scheme), temperature=run.temperature(options.scheme))
+
+
+def _export(options: argparse.Namespace) -> int:
+    from kidneyct_lib.runs import Run
+
+    run = Run(f"outputs/{options.study}")
+    run.model_path(options.scheme)  # a missing study is told before anything slow is imported
+    from kidneyct_lib import export
+
+    folder = export.export(run, options.scheme)
+    print(f"Exported: {folder}")
+    return 0
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from kidneyct_lib import network
 from kidneyct_lib.backend import keras
 from kidneyct_lib.explain import with_class_maps
 from kidneyct_lib.prepare import Prepare
-from kidneyct_lib.scope import Mahalanobis
+from kidneyct_lib.scope import PrincipalDistance
 
 ops = keras.ops
 
@@ -36,29 +36,44 @@ class Temperature(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kidneyct")
 class Distance(keras.layers.Layer):
-    """The `scope.Mahalanobis` distance (N,) of features (N, D)."""
+    """The `scope.PrincipalDistance` (N,) of features (N, D).
 
-    def __init__(self, **options) -> None:
+    Parameters
+    ----------
+    axes
+        How many it keeps.
+    """
+
+    def __init__(self, axes: int, **options) -> None:
         super().__init__(**{"trainable": False} | options)
+        self.axes = axes
 
     def build(self, input_shape):
-        """Mean and whitening matrix, set by `build` of this module."""
+        """Numbers of the distance, set by `build` of this module."""
         width = input_shape[-1]
         self.mean = self.add_weight(shape=(width,), name="mean")
-        self.whiten = self.add_weight(shape=(width, width), name="whiten")
+        self.along = self.add_weight(shape=(width, self.axes), name="along")
+        self.precisions = self.add_weight(shape=(self.axes,), name="precisions")
+        self.rest = self.add_weight(shape=(), name="rest")
 
     def call(self, features):
         """Features (N, D) to distances (N,)."""
-        independent = ops.matmul(features - self.mean, self.whiten)
-        return ops.sqrt(ops.sum(ops.square(independent), axis=-1))
+        off = features - self.mean
+        along = ops.square(ops.matmul(off, self.along))
+        beside = ops.relu(ops.sum(ops.square(off), axis=-1) - ops.sum(along, axis=-1))
+        return ops.sqrt(ops.sum(along * self.precisions, axis=-1) + beside * self.rest)
 
     def compute_output_shape(self, input_shape):
         """One number a picture."""
         return input_shape[:1]
 
+    def get_config(self):
+        """What `from_config` builds the layer from."""
+        return super().get_config() | {"axes": self.axes}
+
 
 def build(
-    net: keras.Model, *, layer: str, temperature: float, distance: Mahalanobis
+    net: keras.Model, *, layer: str, temperature: float, distance: PrincipalDistance
 ) -> keras.Model:
     """Put preparation, network, calibration, maps and the out-of-scope score into one graph.
 
@@ -86,11 +101,12 @@ def build(
     inner = keras.Model(net.inputs, [*told.outputs, means], name=net.name)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
     probabilities, maps, features = inner(Prepare(net.inputs[0].shape[1], name="prepare")(pixels))
-    score = Distance(name="distance")
+    score = Distance(len(distance.variances), name="distance")
     answers = {
         "probabilities": Temperature(temperature, name="probabilities")(probabilities),
         "maps": maps,
         "distance": score(features),
     }
-    score.set_weights([np.float32(distance.mean), np.float32(distance.whiten)])
+    numbers = [distance.mean, distance.axes, 1 / distance.variances, 1 / distance.rest]
+    score.set_weights([np.float32(number) for number in numbers])
     return keras.Model(pixels, answers, name=f"{network.PROBABILITIES}_maps_distance")

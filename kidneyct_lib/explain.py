@@ -19,49 +19,47 @@ _GRID = 28  # cells across the map of a network that looks at crops
 
 
 @keras.saving.register_keras_serializable("kidneyct")
-class ClassMaps(keras.layers.Layer):
-    """Share of each place in the logits of a dense head on channel means.
+class PlacedHead(keras.layers.Layer):
+    """The dense ReLU layer on channel means, computed place by place, and the maps that it gives.
+
+    A mean of products is the product of means: the units are those of the head, and one kernel
+    serves both.
 
     Parameters
     ----------
-    channels
-        Channels of the convolution's output, C.
     hidden
-        Units of the ReLU layer between the means and the logits; 0 where there is none.
+        Units of the ReLU layer.
     classes
         Logits, K.
     """
 
-    def __init__(self, channels: int, hidden: int, classes: int, **options) -> None:
+    def __init__(self, hidden: int, classes: int, **options) -> None:
         super().__init__(**{"trainable": False} | options)
-        self.channels, self.hidden, self.classes = channels, hidden, classes
+        self.hidden, self.classes = hidden, classes
 
     def build(self, input_shape):
         """Weights of the head, set by `with_class_maps`."""
-        rows = self.hidden or self.classes
-        self.first = self.add_weight(shape=(self.channels, rows), name="first")
-        if self.hidden:
-            self.last = self.add_weight(shape=(self.hidden, self.classes), name="last")
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.hidden), name="kernel")
+        self.bias = self.add_weight(shape=(self.hidden,), name="bias")
+        self.last = self.add_weight(shape=(self.hidden, self.classes), name="last")
 
-    def call(self, inputs):
-        """Activations (N, h, w, C), and units (N, hidden) if any, to maps (N, h, w, K)."""
-        if not self.hidden:
-            return ops.matmul(inputs[0], self.first)
-        activations, units = inputs
-        gates = ops.cast(units > 0, activations.dtype)
-        gradient = ops.matmul(self.first, gates[:, :, None] * self.last)
+    def call(self, activations):
+        """Activations (N, h, w, C) to units (N, hidden) and maps (N, h, w, K)."""
         shape = ops.shape(activations)
-        flat = ops.reshape(activations, (-1, shape[1] * shape[2], self.channels))
-        return ops.reshape(ops.matmul(flat, gradient), (-1, shape[1], shape[2], self.classes))
+        flat = ops.reshape(activations, (-1, shape[1] * shape[2], activations.shape[-1]))
+        places = ops.matmul(flat, self.kernel)
+        units = ops.relu(ops.mean(places, axis=1) + self.bias)
+        gates = ops.cast(units > 0, activations.dtype)[:, :, None]
+        maps = ops.matmul(places, gates * self.last)
+        return units, ops.reshape(maps, (-1, shape[1], shape[2], self.classes))
 
     def compute_output_shape(self, input_shape):
-        """Size of the activations, one channel a class."""
-        return (*input_shape[0][:3], self.classes)
+        """Shapes of the units and of the maps."""
+        return (input_shape[0], self.hidden), (*input_shape[:3], self.classes)
 
     def get_config(self):
         """What `from_config` builds the layer from."""
-        sizes = {"channels": self.channels, "hidden": self.hidden, "classes": self.classes}
-        return super().get_config() | sizes
+        return super().get_config() | {"hidden": self.hidden, "classes": self.classes}
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -88,7 +86,10 @@ class PasteLooks(keras.layers.Layer):
         boxes = boxes_of(luminance(ops.cast(images, self.compute_dtype)), self.names)
         pasted = []
         for each, number in zip(maps, self.kept, strict=True):
-            rows = ops.reshape(each, (-1, len(self.names), *each.shape[1:]))[:, number]
+            height, width, kinds = each.shape[1:]
+            # Flat, since LiteRT takes no part of an array of five axes.
+            looks = ops.reshape(each, (-1, len(self.names), height * width * kinds))
+            rows = ops.reshape(looks[:, number], (-1, height, width, kinds))
             pasted.append(paste(rows, boxes[number], self.size))
         return sum(pasted)
 
@@ -118,14 +119,12 @@ def with_class_maps(net: keras.Model) -> keras.Model:
         the patient recipe, whose crops are put back into their places.
     """
     head = net.get_layer(network.PROBABILITIES)
-    classes = head.units
     if isinstance(net.get_layer(network.POOL), keras.layers.GlobalAveragePooling2D):
         dense = net.get_layer("head_dense")
-        activations = net.get_layer(network.POOL).input
-        layer = ClassMaps(activations.shape[-1], dense.units, classes, name="maps")
-        maps = layer([activations, dense.output])
-        layer.set_weights([dense.get_weights()[0], head.get_weights()[0]])
-        return keras.Model(net.input, [net.output, maps], name=f"{net.name}_with_maps")
+        layer = PlacedHead(dense.units, head.units, name="maps")
+        units, maps = layer(net.get_layer(network.POOL).input)
+        layer.set_weights([*dense.get_weights(), head.get_weights()[0]])
+        return keras.Model(net.input, [head(units), maps], name=f"{net.name}_with_maps")
     return keras.Model(net.input, [net.output, _maps_of_looks(net)], name=f"{net.name}_with_maps")
 
 
@@ -145,9 +144,9 @@ def _maps_of_looks(net: keras.Model):
         activations = mean._keras_history.operation.input
         width = activations.shape[-1]
         for number in looks:
-            layer = ClassMaps(width, 0, head.units)
-            maps.append(layer([activations]))
-            layer.set_weights([np.ascontiguousarray(kernel[start : start + width])])
+            share = keras.layers.Dense(head.units, use_bias=False, trainable=False)
+            maps.append(share(activations))
+            share.set_weights([np.ascontiguousarray(kernel[start : start + width])])
             kept.append(number)
             start += width
     return PasteLooks(names, kept, _GRID, name="maps")([net.inputs[0], *maps])

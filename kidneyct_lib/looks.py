@@ -113,7 +113,7 @@ def body_box(gray):
     picture where nothing is found.
     """
     step = max(1, gray.shape[1] // _GRID)
-    coarse = ops.average_pool(gray[..., None], step, step)
+    coarse = ops.average_pool(ops.expand_dims(gray, -1), step, step)
     tissue = ops.cast(coarse > ops.maximum(_DARKEST * _soft_level(coarse), 6), gray.dtype)
     eroded = -ops.max_pool(-tissue, _OPENING, 1, padding="same")
     solid = ops.max_pool(eroded, _OPENING, 1, padding="same")[..., 0]

@@ -1,8 +1,8 @@
-"""Answers of a saved model for single image files."""
+"""Answers of a saved or exported model for single image files."""
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,35 @@ from kidneyct_lib.files import read_json
 _BATCH = 32
 
 
+class Model(Protocol):
+    """What `answer` asks of a model: `Predictor` and `exported.ExportedModel` have it."""
+
+    name: str
+    classes: list[str]
+
+    def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """Probabilities (K,) of one picture RGB uint8 (H, W, 3), and what else to tell."""
+        ...
+
+
+def answer(model: Model, path: Path) -> dict[str, Any]:
+    """What the command line prints for one file; `error` instead of a label if it is bad."""
+    try:
+        content = path.read_bytes()
+        probabilities, told = model.say(images.read_color(content))
+    except (OSError, images.ImageError) as error:
+        return {"path": str(path), "error": str(error), "model": model.name}
+    named = dict(zip(model.classes, probabilities.round(6).tolist(), strict=True))
+    return {
+        "path": str(path),
+        "label": model.classes[int(probabilities.argmax())],
+        "probabilities": named,
+        **told,
+        "model": model.name,
+        "input_sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
 class Predictor:
     """A saved model with the facts written beside it: its classes and its input size.
 
@@ -20,6 +49,8 @@ class Predictor:
     ----------
     path : Path
         `<name>.keras` with `<name>.json` beside it, as a run leaves them under `models/`.
+    temperature : float
+        Of the softmax, as `calibration.fit_temperature` gives it; 1 where none was fitted.
 
     Raises
     ------
@@ -27,7 +58,7 @@ class Predictor:
         If either file is missing or is not what it should be.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, temperature: float = 1.0) -> None:
         facts = path.with_suffix(".json")
         for file in (path, facts):
             if not file.is_file():
@@ -38,14 +69,18 @@ class Predictor:
         self.name = f"{path.parent.parent.name}/{path.stem}"
         if known["weights"] == "none":
             self.name += " (untrained backbone)"
+        self._temperature = temperature
         from kidneyct_lib import network  # slow to import: only once the files are there
 
         self._model = network.load(path)
 
-    def probabilities(self, gray: np.ndarray) -> np.ndarray:
-        """Class probabilities (K,) of one gray image uint8 (H, W) of any size."""
-        pixels = images.gray_to_rgb(images.resize(gray, self.image_size))
-        return self.batch(pixels[None])[0]
+    def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """Calibrated probabilities (K,) of one picture RGB uint8 (H, W, 3) of any size."""
+        from kidneyct_lib.calibration import at_temperature
+
+        gray = images.resize(images.rgb_to_gray(rgb), self.image_size)
+        raw = self.batch(images.gray_to_rgb(gray)[None])
+        return at_temperature(raw, self._temperature)[0], {}
 
     def batch(self, pixels: np.ndarray) -> np.ndarray:
         """Class probabilities float64 (N, K) of RGB pixels (N, S, S, 3) in 0..255."""
@@ -53,18 +88,3 @@ class Predictor:
         answers = np.concatenate([self._model.predict_on_batch(chunk) for chunk in chunks])
         answers = answers.astype(np.float64)  # single precision sums to 1 only within 1e-7
         return answers / answers.sum(axis=1, keepdims=True)
-
-    def answer(self, path: Path) -> dict[str, Any]:
-        """What the command line prints for one file; `error` instead of a label if it is bad."""
-        try:
-            content = path.read_bytes()
-            probabilities = self.probabilities(images.read_gray(content))
-        except (OSError, images.ImageError) as error:
-            return {"path": str(path), "error": str(error), "model": self.name}
-        return {
-            "path": str(path),
-            "label": self.classes[int(probabilities.argmax())],
-            "probabilities": dict(zip(self.classes, probabilities.round(6).tolist(), strict=True)),
-            "model": self.name,
-            "input_sha256": hashlib.sha256(content).hexdigest(),
-        }

@@ -33,7 +33,7 @@ class Prepare(keras.layers.Layer):
             gray = ops.matmul(ops.matmul(down, gray), ops.transpose(across, (0, 2, 1)))
             gray = ops.clip(ops.floor(gray + 0.5), 0, 255)
             height, width = ops.minimum(height, self.size), ops.minimum(width, self.size)
-        return ops.repeat(gray[..., None], 3, axis=-1)
+        return ops.repeat(ops.expand_dims(gray, -1), 3, axis=-1)
 
     def compute_output_shape(self, input_shape):
         """A square of three channels, whatever comes in."""

@@ -67,6 +67,16 @@ class Run:
         """`models/<scheme>.keras`, which must exist."""
         return self._existing(f"models/{scheme}.keras")
 
+    def export_folder(self, scheme: str) -> Path:
+        """`export/<scheme>`, where the exported model of a scheme lies or will lie."""
+        return self.folder / "export" / scheme
+
+    def temperature(self, scheme: str) -> float:
+        """Temperature of the saved model of a scheme; 1 before notebook 08 has fitted it."""
+        if not (self.folder / "metrics/calibration.json").exists():
+            return 1.0
+        return self.read_metrics("calibration")[scheme]["stage2"]["temperature"][0]
+
     @property
     def data_folder(self) -> Path:
         """Folder of the study's images, as notebook 01 recorded it."""
@@ -104,7 +114,7 @@ class Run:
 
     def write_metrics(self, name: str, metrics: Mapping[str, Any]) -> Path:
         """Write `metrics/<name>.json`."""
-        return self._write_json(f"metrics/{name}.json", metrics)
+        return self.write_json(f"metrics/{name}.json", metrics)
 
     def write_figure(self, name: str, figure: Figure) -> Path:
         """Write `figures/<notebook>__<name>.png` at 150 dots an inch."""
@@ -116,12 +126,21 @@ class Run:
 
     def write_model(self, scheme: str, save: Callable[[Path], None], facts: Mapping) -> Path:
         """Write `models/<scheme>.keras` by `save(path)`, and what its user must know beside it."""
-        self._write_json(f"models/{scheme}.json", facts)
+        self.write_json(f"models/{scheme}.json", facts)
         return self._write(f"models/{scheme}.keras", save)
+
+    def write_export(self, scheme: str, name: str, save: Callable[[Path], None]) -> Path:
+        """Write `export/<scheme>/<name>` by `save(path)`."""
+        return self._write(f"export/{scheme}/{name}", save)
 
     def write_text(self, relative: str, text: str) -> Path:
         """Write a text file at a path relative to the run's folder."""
         return self._write(relative, lambda path: path.write_text(text))
+
+    def write_json(self, relative: str, content: Mapping[str, Any]) -> Path:
+        """Write a JSON file at a path relative to the run's folder."""
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        return self.write_text(relative, text)
 
     def record_images(self, role: str, folder: Path, table: pd.DataFrame) -> None:
         """Record in `run.json` where images are, and one hash of their names and contents.
@@ -139,16 +158,12 @@ class Run:
 
     def record(self, **facts: Any) -> None:
         """Merge facts into `run.json` at its top level."""
-        self._write_json("run.json", self.provenance() | facts)
+        self.write_json("run.json", self.provenance() | facts)
 
     def record_file(self, relative: str, notebook: str) -> None:
         """Record in `run.json` which notebook wrote a file last, and the file's sha256."""
         known = {"sha256": file_digest(self.folder / relative), "notebook": notebook}
         self.record(files=self.provenance().get("files", {}) | {relative: known})
-
-    def _write_json(self, relative: str, content: Mapping[str, Any]) -> Path:
-        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-        return self.write_text(relative, text)
 
     def _write(self, relative: str, save: Callable[[Path], Any]) -> Path:
         path = self.folder / relative

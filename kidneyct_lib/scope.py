@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular
 from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
@@ -19,32 +19,16 @@ from kidneyct_lib.intervals import flat_row, ratio_interval
 
 SCHEMES = ("slice", "patient")
 _NEIGHBOURS = 10
+_SAME_FEATURES = (
+    "The training pictures have the same features, so nothing can be far from them: is the "
+    "backbone trained, and do the images differ?"
+)
 
 Score = Callable[[np.ndarray], np.ndarray]
 """Features float (N, D) to a distance of each row, (N,): the larger, the stranger."""
 
 
-@dataclass(frozen=True)
-class Mahalanobis:
-    """Distance to a mean in units of a spread.
-
-    Attributes
-    ----------
-    mean
-        float64 (D,).
-    whiten
-        float64 (D, D): makes features of that spread independent, each of variance 1.
-    """
-
-    mean: np.ndarray
-    whiten: np.ndarray
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Distances (N,) of features (N, D)."""
-        return np.linalg.norm((features - self.mean) @ self.whiten, axis=1)
-
-
-def mahalanobis(training: np.ndarray) -> Mahalanobis:
+def mahalanobis(training: np.ndarray) -> Score:
     """Measure the distance to the mean of the training features in their own spread.
 
     The distance of Lee et al. 2018 (arXiv 1807.03888) with one Gaussian for all classes: a slice
@@ -61,17 +45,73 @@ def mahalanobis(training: np.ndarray) -> Mahalanobis:
     StudyError
         If the features do not vary or are not finite.
     """
-    _require_finite(training)
-    mean = training.mean(axis=0, dtype=np.float64)
-    covariance, _ = ledoit_wolf(training - mean, assume_centered=True)
+    mean, covariance = _gaussian(training)
     try:
         factor = cholesky(covariance, lower=True)
     except LinAlgError:
-        raise StudyError(
-            "The training pictures have the same features, so nothing can be far from them: is "
-            "the backbone trained, and do the images differ?"
-        ) from None
-    return Mahalanobis(mean, solve_triangular(factor, np.eye(len(factor)), lower=True).T)
+        raise StudyError(_SAME_FEATURES) from None
+    whiten = solve_triangular(factor, np.eye(len(factor)), lower=True).T
+
+    def distance(features: np.ndarray) -> np.ndarray:
+        return np.linalg.norm((features - mean) @ whiten, axis=1)
+
+    return distance
+
+
+@dataclass(frozen=True)
+class PrincipalDistance:
+    """Mahalanobis distance whose spread is known along some axes, and alike along all others.
+
+    The Gaussian of probabilistic PCA (Tipping and Bishop 1999). A hundredth of the numbers of a
+    whole matrix, so that a model can carry it along.
+
+    Attributes
+    ----------
+    mean
+        float64 (D,).
+    axes
+        float64 (D, R), orthonormal columns.
+    variances
+        float64 (R,), above 0: along the axes.
+    rest
+        Variance along every other direction, above 0.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    variances: np.ndarray
+    rest: float
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Distances (N,) of features (N, D)."""
+        off = features - self.mean
+        along = np.square(off @ self.axes)
+        beside = np.square(off).sum(axis=1) - along.sum(axis=1)
+        return np.sqrt((along / self.variances).sum(axis=1) + beside.clip(0) / self.rest)
+
+
+def principal_distance(training: np.ndarray, *, axes: int = 64) -> PrincipalDistance:
+    """Keep the axes of largest spread of the covariance behind `mahalanobis`.
+
+    Parameters
+    ----------
+    training
+        Features, float (M, D), of at least two pictures that differ.
+    axes
+        How many to keep; one fewer than the features, D, where these are no more.
+
+    Raises
+    ------
+    StudyError
+        If the features do not vary or are not finite.
+    """
+    mean, covariance = _gaussian(training)
+    variances, directions = eigh(covariance)
+    if variances[0] <= 0:
+        raise StudyError(_SAME_FEATURES)
+    kept = min(axes, len(variances) - 1)
+    rest = float(variances[:-kept].mean())
+    return PrincipalDistance(mean, directions[:, -kept:], variances[-kept:], rest)
 
 
 def nearest_neighbours(training: np.ndarray) -> Score:
@@ -253,6 +293,14 @@ def _unit(features: np.ndarray) -> np.ndarray:
     """Scale each row to length 1; a row of zeros stays."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(length > 0, length, 1)
+
+
+def _gaussian(training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and shrunk covariance (D, D), both float64."""
+    _require_finite(training)
+    mean = training.mean(axis=0, dtype=np.float64)
+    covariance, _ = ledoit_wolf(training - mean, assume_centered=True)
+    return mean, covariance
 
 
 def _require_finite(features: np.ndarray) -> None:

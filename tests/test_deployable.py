@@ -32,7 +32,8 @@ def parts(request):
     net, layer = built(request.param), LAYERS[request.param]
     width = net.get_layer(layer).output.shape[-1]
     rng = np.random.default_rng(2)
-    distance = scope.Mahalanobis(rng.normal(size=width), rng.normal(size=(width, width)) / width)
+    training = rng.normal(size=(40, 6)) @ rng.normal(size=(6, width)) / 10
+    distance = scope.principal_distance(training, axes=5)
     whole = deployable.build(net, layer=layer, temperature=1.7, distance=distance)
     return net, layer, distance, whole
 

@@ -52,6 +52,24 @@ def test_the_mahalanobis_distance_is_that_of_its_definition():
     np.testing.assert_allclose(scope.mahalanobis(training)(new), expected, rtol=1e-4)
 
 
+def test_the_principal_distance_is_the_mahalanobis_distance_of_its_own_spread():
+    training, new = features_of(), features_of(20, seed=3)
+    found = scope.principal_distance(training, axes=3)
+    assert found.axes.shape[1] == 3
+    others = np.eye(training.shape[1]) - found.axes @ found.axes.T
+    covariance = (found.axes * found.variances) @ found.axes.T + found.rest * others
+    precision = np.linalg.inv(covariance)
+    expected = [scipy_mahalanobis(row, training.mean(axis=0), precision) for row in new]
+    np.testing.assert_allclose(found(new), expected, rtol=1e-4)
+    assert np.trace(covariance) == pytest.approx(np.trace(LedoitWolf().fit(training).covariance_))
+
+
+def test_with_nearly_all_axes_it_is_the_whole_distance():
+    training, new = features_of(), features_of(20, seed=3)
+    found = scope.principal_distance(training, axes=training.shape[1])
+    np.testing.assert_allclose(found(new), scope.mahalanobis(training)(new), rtol=1e-4)
+
+
 def test_fewer_pictures_than_features_still_have_a_distance():
     distance = scope.mahalanobis(features_of(8, d=40))
     assert np.isfinite(distance(features_of(5, d=40, seed=2))).all()
@@ -92,6 +110,8 @@ def test_features_that_are_no_numbers_are_refused(fit):
 def test_features_that_do_not_vary_are_refused():
     with pytest.raises(StudyError, match="same features"):
         scope.mahalanobis(np.ones((9, 4)))
+    with pytest.raises(StudyError, match="same features"):
+        scope.principal_distance(np.ones((9, 4)))
 
 
 # --- gates ------------------------------------------------------------------------------------
