@@ -125,8 +125,10 @@ def with_class_maps(net: keras.Model) -> keras.Model:
         layer = ClassMaps(activations.shape[-1], dense.units, classes, name="maps")
         maps = layer([activations, dense.output])
         layer.set_weights([dense.get_weights()[0], head.get_weights()[0]])
-        return keras.Model(net.input, [net.output, maps], name=f"{net.name}_with_maps")
-    return keras.Model(net.input, [net.output, _maps_of_looks(net)], name=f"{net.name}_with_maps")
+    else:
+        maps = _maps_of_looks(net)
+    # A loaded network has a list of one input, a built one its only input.
+    return keras.Model(net.inputs[0], [net.output, maps], name=f"{net.name}_with_maps")
 
 
 def of_slices(net: keras.Model, images: np.ndarray, *, batch: int) -> np.ndarray:
