@@ -126,8 +126,9 @@ def summarise(
     Returns
     -------
     list of dicts of plain values, one a step: ``step``, ``correlation`` (mean of `likeness` over
-    slices and draws), ``ci95`` (its interval over groups) and ``unsigned`` (mean of its size: far
-    above 0 beside a correlation about 0 where maps stay, but turn over in some draws).
+    slices and draws), ``ci95`` (its interval over groups; other draws would move it further) and
+    ``unsigned`` (mean of its size: far above 0 beside a correlation about 0 where maps stay, but
+    turn over in some draws).
     """
     drawing = dict(bounds=(-1.0, 1.0), bootstrap=bootstrap, seed=seed)
     rows = []

@@ -29,14 +29,15 @@ def net(request, build_network):
 
 @pytest.fixture(scope="module")
 def cascade(net, images):
-    """Maps of two draws, and the network's digest before and after."""
+    """Maps of one draw, and the network's digest before and after."""
     before = network.digest(net)
-    maps = map_sanity.cascade(net, images, CODES, draws=2, **ASKED)
+    maps = map_sanity.cascade(net, images, CODES, draws=1, **ASKED)
     return maps, before, network.digest(net)
 
 
-def of_codes(net, images):
-    return explain.of_slices(net, images, batch=3)[np.arange(3), :, :, CODES]
+def of_codes(net, rgb):
+    maps = keras.ops.convert_to_numpy(explain.with_class_maps(net)(rgb)[1])
+    return np.stack([one[..., code] for one, code in zip(maps, CODES, strict=True)])
 
 
 def assert_alike(found, expected):
@@ -93,19 +94,19 @@ def test_the_network_is_as_it_was_after_an_error(net, images, monkeypatch):
 def test_maps_are_those_of_a_network_shuffled_by_hand(net, images, cascade):
     """Each stage on top of the one before; below it, activations stay."""
     maps, *_ = cascade
-    weights, rng = [np.array(value) for value in net.get_weights()], np.random.default_rng([5, 1])
+    weights, rng = [np.array(value) for value in net.get_weights()], np.random.default_rng([5, 0])
     frozen = keras.Model(net.inputs[0], net.get_layer("conv5_block3_out").output)
     rgb = np.repeat(images[..., None], 3, axis=-1).astype(np.float32)
-    trained = frozen.predict_on_batch(rgb)
-    assert_alike(maps["trained"][1], of_codes(net, images))
+    trained = keras.ops.convert_to_numpy(frozen(rgb))
+    assert_alike(maps["trained"][0], of_codes(net, rgb))
     stages = map_sanity.stages(net)
     try:
         for step in ("head", "conv5"):
             map_sanity.shuffle(stages[step], rng)
-            expected = of_codes(net, images)
-            assert_alike(maps[step][1], expected)
-            assert np.abs(expected - maps["trained"][1]).max() > 0.1 * np.abs(expected).max()
-            same = np.array_equal(frozen.predict_on_batch(rgb), trained)
+            expected = of_codes(net, rgb)
+            assert_alike(maps[step][0], expected)
+            assert np.abs(expected - maps["trained"][0]).max() > 0.1 * np.abs(expected).max()
+            same = np.array_equal(keras.ops.convert_to_numpy(frozen(rgb)), trained)
             assert same == (step == "head")
     finally:
         net.set_weights(weights)
@@ -116,7 +117,8 @@ def test_maps_lose_their_likeness(cascade):
     rows = map_sanity.summarise(maps, np.array([0, 1, 1]), bootstrap=100, seed=1)
     assert [row["step"] for row in rows] == STEPS
     assert rows[0] == {"step": "trained", "correlation": 1, "ci95": [1, 1], "unsigned": 1}
-    assert abs(rows[-1]["correlation"]) < 0.4
+    assert rows[-1]["correlation"] < 0.4
+    assert rows[-1]["unsigned"] < 0.7
     for row in rows[1:]:
         assert row["correlation"] < 0.8
         low, high = row["ci95"]
@@ -124,15 +126,16 @@ def test_maps_lose_their_likeness(cascade):
         assert abs(row["correlation"]) <= row["unsigned"] < 1
 
 
-def test_the_seed_decides_and_more_draws_change_no_earlier_one(net, images, cascade):
+def test_the_seed_decides_and_more_draws_change_no_earlier_one(net, images, cascade, monkeypatch):
     maps, *_ = cascade
-    again = map_sanity.cascade(net, images, CODES, draws=1, **ASKED)
-    for step in STEPS:
-        np.testing.assert_array_equal(again[step][0], maps[step][0])
-        same = np.array_equal(maps[step][0], maps[step][1])
-        assert same == (step == "trained")
-    other = map_sanity.cascade(net, images[:1], CODES[:1], draws=1, batch=1, seed=6)
-    assert not np.allclose(other["head"][0], maps["head"][0, :1])
+    head = map_sanity.stages(net)["head"]
+    monkeypatch.setattr(map_sanity, "stages", lambda _: {"head": head})
+    more = map_sanity.cascade(net, images, CODES, draws=2, **ASKED)
+    np.testing.assert_array_equal(more["head"][0], maps["head"][0])
+    np.testing.assert_array_equal(more["trained"][1], maps["trained"][0])
+    assert not np.allclose(more["head"][1], more["head"][0])
+    other = map_sanity.cascade(net, images, CODES, draws=1, **ASKED | {"seed": 6})
+    assert not np.allclose(other["head"][0], maps["head"][0])
 
 
 def test_likeness_is_spearmans():
