@@ -124,8 +124,11 @@ def with_class_maps(net: keras.Model) -> keras.Model:
         layer = PlacedHead(dense.units, head.units, name="maps")
         units, maps = layer(net.get_layer(network.POOL).input)
         layer.set_weights([*dense.get_weights(), head.get_weights()[0]])
-        return keras.Model(net.input, [head(units), maps], name=f"{net.name}_with_maps")
-    return keras.Model(net.input, [net.output, _maps_of_looks(net)], name=f"{net.name}_with_maps")
+        probabilities = head(units)
+    else:
+        probabilities, maps = net.output, _maps_of_looks(net)
+    # A loaded network has a list of one input, a built one its only input.
+    return keras.Model(net.inputs[0], [probabilities, maps], name=f"{net.name}_with_maps")
 
 
 def of_slices(net: keras.Model, images: np.ndarray, *, batch: int) -> np.ndarray:

@@ -22,7 +22,7 @@ FIGURES = {
     "01_download": ["class_counts"],
     "02_explore": ["contact_sheet"],
     "04_two_stage_training": ["headline", "learning_curves"],
-    "05_error_analysis": ["recall", "worst_errors"],
+    "05_error_analysis": ["recall", "worst_errors", "map_randomisation"],
     "06_external_grayscale": ["external"],
     "07_leakage_audit": ["summary", "not_known_to_the_page"],
 }
@@ -145,7 +145,7 @@ def _analyse(run, table, predictions, metrics, classes):
     run.write_table("paired", paired.compare_all(tested, classes, **resampling))
     if len(classes) == 2:
         _compare_two(run, predictions, classes, resampling)
-    run.write_metrics("explanation", {"lesions_known": True})
+    run.write_metrics("explanation", {"lesions_known": True, "randomisation": _randomisation()})
     spread = seeds.spread(seeds.by_seed(run.folder)).to_dict("records")
     run.write_metrics("uncertainty", {"seeds": spread})
     _finish(run)
@@ -154,6 +154,18 @@ def _analyse(run, table, predictions, metrics, classes):
     run.write_table("external", pd.DataFrame([condition | {"n": None, "accuracy": None}]))
     run.record(external=None)
     _finish(run)
+
+
+def _randomisation():
+    correlations = {"slice": (1.0, 0.125, -0.0625), "patient": (1.0, 0.25, -0.001)}
+    steps = "trained", "head", "conv1"
+    return {
+        scheme: [
+            {"step": step, "correlation": value, "ci95": [value, value], "unsigned": abs(value)}
+            for step, value in zip(steps, values, strict=True)
+        ]
+        for scheme, values in correlations.items()
+    }
 
 
 def _compare_two(run, predictions, classes, resampling):

@@ -234,6 +234,10 @@ def test_maps_are_compared_with_the_phantoms_lesions(run, values):
         masks = phantom.read_masks(run.data_folder, tested, values.image_size)
         assert found[scheme]["n"] == masks.any(axis=(1, 2)).sum()
         assert found[scheme]["area"] == pytest.approx(masks[masks.any(axis=(1, 2))].mean())
+        steps = found["randomisation"][scheme]
+        assert steps[0] == {"step": "trained", "correlation": 1, "ci95": [1, 1], "unsigned": 1}
+        assert [step["step"] for step in steps[1::5]] == ["head", "conv1"]
+        assert steps[-1]["unsigned"] < 1
 
 
 @pytest.mark.slow

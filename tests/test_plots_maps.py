@@ -42,3 +42,29 @@ def test_a_map_of_nothing_hides_nothing():
 
 def test_nothing_is_cut_off_at_the_border(figure):
     assert_within_border(figure)
+
+
+# --- while weights are shuffled ---------------------------------------------------------------
+
+FOUND = {
+    scheme: [
+        {"step": step, "correlation": r, "ci95": [r - 0.1, r + 0.15], "unsigned": abs(r) + 0.2}
+        for step, r in zip(("trained", "head", "conv5"), values, strict=True)
+    ]
+    for scheme, values in {"slice": (0.8, 0.2, -0.1), "patient": (0.7, 0.1, -0.6)}.items()
+}
+
+
+def test_every_step_is_drawn_with_its_interval_and_size():
+    figure = plots.map_randomisation(FOUND)
+    (axes,) = figure.axes
+    drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
+    for scheme, title in (("slice", "By slice"), ("patient", "By patient")):
+        rows = FOUND[scheme]
+        assert list(drawn[title]) == [row["correlation"] for row in rows]
+        assert list(drawn[f"{title}, sign aside"]) == [row["unsigned"] for row in rows]
+    ends = [[tuple(path[:, 1]) for path in bars.get_segments()] for bars in axes.collections]
+    assert ends == [[tuple(row["ci95"]) for row in rows] for rows in FOUND.values()]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["trained", "head", "+ conv5"]
+    assert axes.get_ylim()[0] < -0.7
+    assert_within_border(figure)

@@ -184,6 +184,8 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert "0.31 over slices and 0.33 over patients" in told
     assert "difference is 0.40 (0.17 to 0.61)" in told
     assert "(37 by patient), each spoilt in 2 ways" in page.section_texts["robustness"]
+    told = re.sub(r"\s+", " ", page.section_texts["maps"])
+    assert "is 0.12 by slice and 0.25 by patient, with all weights shuffled -0.06 and 0.00" in told
 
 
 def is_row(expected, cells):

@@ -37,7 +37,7 @@ from kidneyct_lib.plots.groups import (
 )
 from kidneyct_lib.plots.ladder import ladder
 from kidneyct_lib.plots.leakage import leak_summary
-from kidneyct_lib.plots.maps import class_maps
+from kidneyct_lib.plots.maps import class_maps, map_randomisation
 from kidneyct_lib.plots.results import (
     class_weight_comparison,
     confusion_pair,
@@ -71,6 +71,7 @@ __all__ = [
     "ladder",
     "leak_summary",
     "learning_curves",
+    "map_randomisation",
     "nearest_slice_error",
     "operating_points",
     "patient_curve",

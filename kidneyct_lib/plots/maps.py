@@ -1,16 +1,22 @@
-"""The figure of what models look at. It computes no result and saves nothing."""
+"""Figures of what models look at. They compute no result and save nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
+    HALF_WIDTH,
+    SCHEME_TITLES,
     blank,
     fitting_size,
     journal_style,
+    legend_above,
     new_figure,
+    scheme_styles,
     show_picture,
 )
 
@@ -59,4 +65,44 @@ def class_maps(
         panel.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=_MOST_OPAQUE * share)
         if masks is not None and masks[number].any():
             panel.contour(masks[number], levels=[0.5], colors="cyan", linewidths=0.8)
+    return figure
+
+
+@journal_style
+def map_randomisation(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Draw how like the trained model's maps are while weights are shuffled from the head down.
+
+    Parameters
+    ----------
+    found
+        {scheme: one dict a step, in order}, the same steps for each: ``step``, ``correlation``
+        (-1 to 1), ``ci95`` ([low, high]) and ``unsigned`` (0 to 1).
+
+    Returns
+    -------
+    Figure with one line a scheme and its intervals, and a thin dotted line of the size.
+    """
+    figure, axes = new_figure(HALF_WIDTH, 2.7)
+    panel = axes[0, 0]
+    panel.axhline(0, color="0.7", linewidth=0.8, zorder=1)
+    shift = np.linspace(-0.08, 0.08, len(found))
+    for (scheme, style), aside in zip(scheme_styles(list(found)).items(), shift, strict=True):
+        rows, title = pd.DataFrame(found[scheme]), SCHEME_TITLES.get(scheme, scheme)
+        places = np.arange(len(rows)) + aside
+        low, high = np.array(rows["ci95"].tolist()).T
+        look = dict(color=style.colour, marker=style.marker, markersize=4)
+        size = look | dict(markerfacecolor="white", linestyle=":", linewidth=0.8)
+        panel.plot(places, rows["unsigned"], label=f"{title}, sign aside", **size)
+        panel.vlines(places, low, high, color=style.colour, linewidth=1)
+        line = dict(linestyle=style.line, linewidth=1.4)
+        panel.plot(places, rows["correlation"], label=title, **look, **line)
+    names = [name if k < 2 else f"+ {name}" for k, name in enumerate(rows["step"])]
+    panel.set_xticks(range(len(rows)), names)
+    lowest = min(row["ci95"][0] for rows in found.values() for row in rows)
+    panel.set(
+        ylim=(min(lowest - 0.05, -0.3), 1.05),
+        xlabel="Weights shuffled, from the head down to the first layer",
+        ylabel="Rank correlation with\nthe trained model's map",
+    )
+    legend_above(figure, panel, columns=2)
     return figure

@@ -176,7 +176,7 @@ def _percent(value: float, digits: int = 1) -> str:
 
 
 def _number(value: float, digits: int = 0) -> str:
-    return f"{value:,.{digits}f}"
+    return f"{value:z,.{digits}f}"  # z: no minus before 0.00
 
 
 def _listing(names: Iterable[Any]) -> str:
