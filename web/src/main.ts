@@ -1,0 +1,7 @@
+import "./style.css";
+
+import { App } from "./app";
+import { keepOffline } from "./offline";
+
+keepOffline();
+void new App().start();
