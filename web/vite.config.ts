@@ -48,6 +48,12 @@ function serviceWorker(): Plugin {
   };
 }
 
+/** Many hosts don't know that a file named .mjs is a script. */
+const output = {
+  assetFileNames: ({ names }: { names: string[] }) =>
+    names[0]?.endsWith(".mjs") ? "assets/[name]-[hash].js" : "assets/[name]-[hash][extname]",
+};
+
 export default defineConfig({
   appType: "mpa", // a missing file is answered 404, not with the page
   base: "./", // the page may lie in any folder of a host
@@ -58,10 +64,11 @@ export default defineConfig({
     assetsInlineLimit: 0, // the policy allows no inlined script or style
     chunkSizeWarningLimit: 1000,
     modulePreload: { polyfill: false },
+    rolldownOptions: { output },
   },
-  worker: { format: "es" },
+  worker: { format: "es", rolldownOptions: { output } },
   server: { headers: ISOLATION_HEADERS },
   preview: { headers: PREVIEW_HEADERS },
   plugins: [policyInPage(), serviceWorker()],
-  test: { include: ["tests/**/*.test.ts"] },
+  test: { include: ["tests/**/*.test.ts"], pool: "threads", isolate: false },
 });

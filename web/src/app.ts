@@ -1,7 +1,8 @@
-import { isDone, type Item } from "./answers/item";
-import { Queue } from "./answers/queue";
 import { toCsv } from "./answers/csv";
+import { isDone, type Item } from "./answers/item";
 import { toJson } from "./answers/json";
+import { judge } from "./answers/judge";
+import { Queue } from "./answers/queue";
 import type { Decoded } from "./decode/decode-worker";
 import decodeWorkerUrl from "./decode/decode-worker?worker&url";
 import { messageOf } from "./errors";
@@ -13,7 +14,7 @@ import { byId, saveFile } from "./view/dom";
 import { listenForFiles } from "./view/drop-zone";
 import { ModelCard } from "./view/model-card";
 import { AnswerTable } from "./view/table";
-import { progressText } from "./view/wording";
+import { percent, progressText } from "./view/wording";
 import { WorkerClient } from "./workers";
 
 const ANNOUNCE_EVERY = 3000; // milliseconds between two spoken lines of progress
@@ -135,7 +136,17 @@ export class App {
     bar.hidden = done === total;
     byId("cancel").hidden = done === total;
     byId("step").hidden = this.items.filter((item) => item.outputs).length < 2;
-    this.announce(text, done === total);
+    this.announce(this.spokenResult() ?? text, done === total);
+  }
+
+  /** Of a single picture its answer is spoken, not the progress. */
+  private spokenResult(): string | null {
+    const [item, ...others] = this.items;
+    if (!item?.outputs || others.length > 0) return null;
+    const { classes, operating_points: points } = this.offer!.bundle;
+    const { probabilities, distance } = item.outputs;
+    const said = judge(probabilities, distance, classes, points);
+    return `${item.name}: ${classes[said.answer]}, ${percent(said.probability)}.`;
   }
 
   /** A screen reader hears of the progress now and then, and surely of the end. */

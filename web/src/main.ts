@@ -1,7 +1,9 @@
-import "./style.css";
+import "./style/base.css";
+import "./style/input.css";
+import "./style/detail.css";
+import "./style/table.css";
 
 import { App } from "./app";
 import { keepOffline } from "./offline";
 
-keepOffline();
-void new App().start();
+void new App().start().then(keepOffline); // the model goes first

@@ -5,10 +5,12 @@ const FILES = __FILES__;
 
 const CACHE = `page-${VERSION}`;
 const ROOT = new URL("./", self.location.href).href;
-const KEPT = new Set(FILES.map((name) => new URL(name, ROOT).href));
+// The page is asked for by its folder: hosts differ in what they answer to "index.html".
+const KEPT = new Set(FILES.map((name) => new URL(name.replace(/^index\.html$/, ""), ROOT).href));
 
 self.addEventListener("install", (event) => {
-  const requests = [...KEPT].map((url) => new Request(url, { cache: "reload" }));
+  // "no-cache" asks the host whether a file that the page has loaded is still the same.
+  const requests = [...KEPT].map((url) => new Request(url, { cache: "no-cache" }));
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(requests)));
 });
 
@@ -40,9 +42,13 @@ async function pageFromNetwork(request) {
   } catch {
     // no network: the kept page below
   }
-  return (await caches.match(`${ROOT}index.html`, { cacheName: CACHE })) ?? Response.error();
+  return (await kept(ROOT)) ?? Response.error();
 }
 
 async function keptFile(request) {
-  return (await caches.match(request, { cacheName: CACHE, ignoreSearch: true })) ?? fetch(request);
+  return (await kept(request)) ?? fetch(request);
 }
+
+// Hosts send `Vary: Origin`, which differs between a page's requests and a worker's.
+const kept = (request) =>
+  caches.match(request, { cacheName: CACHE, ignoreSearch: true, ignoreVary: true });

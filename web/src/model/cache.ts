@@ -38,13 +38,14 @@ export async function keepModel(address: string, sha256: string, bytes: ArrayBuf
 export async function fetchJson(path: string): Promise<unknown> {
   const url = new URL(path, location.href).href;
   const cache = await store();
+  const kept = async () => (await cache?.match(url, { ignoreVary: true }))?.json();
   let answer: Response;
   try {
     answer = await fetch(url, { cache: "no-cache" });
   } catch (error) {
-    const kept = await cache?.match(url);
-    if (!kept) throw error;
-    return kept.json();
+    const json: unknown = await kept();
+    if (json === undefined) throw error;
+    return json;
   }
   if (!answer.ok) throw new HttpError(answer.status, path);
   await cache?.put(url, answer.clone()).catch(() => undefined);

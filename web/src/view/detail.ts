@@ -84,7 +84,7 @@ export class Detail {
     const name = this.bundle.classes[k]!;
     const place = peakPlace(outputs, k);
     byId("map-text").textContent = place
-      ? `Most of what speaks for ${name} lies at the ${place} of the picture.`
+      ? `What speaks most for ${name} lies at the ${place} of the picture.`
       : `Nothing in this picture speaks for ${name}.`;
   }
 

@@ -1,7 +1,7 @@
-import type { Bundle } from "../model/bundle";
+import type { Bundle, Metrics } from "../model/bundle";
 import type { Offer } from "../model/catalog";
 import { byId, el } from "./dom";
-import { accuracyText, backboneText, schemeText } from "./wording";
+import { backboneText, intervalText, percent, schemeText } from "./wording";
 
 /** The picker of models, what the chosen one is, and how often it is right. */
 export class ModelCard {
@@ -68,6 +68,13 @@ function pair(term: string, text: string): HTMLElement[] {
   return [el("dt", { textContent: term }), el("dd", { textContent: text })];
 }
 
+function accuracy(measured: Metrics): (Node | string)[] {
+  return [
+    el("strong", { textContent: percent(measured.accuracy) }),
+    ` of slices right (${intervalText(measured)})`,
+  ];
+}
+
 /** Both headline numbers, always together. */
 export function numbers({ metrics }: Bundle): HTMLElement[] {
   const rows = [
@@ -79,7 +86,7 @@ export function numbers({ metrics }: Bundle): HTMLElement[] {
       "div",
       {},
       el("dt", { textContent: who }),
-      el("dd", { textContent: measured ? `${accuracyText(measured)} of slices right` : "not measured" }),
+      el("dd", {}, ...(measured ? accuracy(measured) : ["not measured"])),
     ),
   );
 }

@@ -54,10 +54,14 @@ export function warningsOf(
   return warnings;
 }
 
+/** The interval of a headline number. */
+export function intervalText({ accuracy_ci95: [low, high] }: Metrics): string {
+  return `95${THIN}% interval ${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;
+}
+
 /** A headline number with its interval. */
-export function accuracyText({ accuracy, accuracy_ci95: [low, high] }: Metrics): string {
-  const interval = `${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;
-  return `${percent(accuracy)} (95${THIN}% interval ${interval})`;
+export function accuracyText(metrics: Metrics): string {
+  return `${percent(metrics.accuracy)} of slices (${intervalText(metrics)})`;
 }
 
 export function backboneText({ backbone, weights }: Bundle): string {

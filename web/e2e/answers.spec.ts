@@ -23,8 +23,6 @@ interface Saved {
   }[];
 }
 
-const SCREENSHOTS = "test-results/screenshots";
-
 test("answers equal Python's, maps too", async ({ watched: page }) => {
   const expected = expectedAnswers();
   expect(expected.length).toBeGreaterThanOrEqual(20);
@@ -109,84 +107,3 @@ test("two hundred files at once; stopping leaves the rest unread", async ({ watc
   await waitForAll(page, 200);
   await expect(rowOf(page, "198.png")).toContainText("stopped");
 });
-
-test("a visit without a network, after the first", async ({ watched: page, context }) => {
-  await openPage(page);
-  await page.evaluate(async () => {
-    await navigator.serviceWorker.ready;
-  });
-  await context.setOffline(true);
-  await page.reload();
-  await expect(page.getByText("The model is ready.")).toBeVisible();
-  await give(page, [imagePath(expectedAnswers()[0]!.file)]);
-  await expect(page.locator('#rows tr[data-state="answered"]')).toHaveCount(1);
-});
-
-test("the page itself forbids any connection to elsewhere", async ({ page }) => {
-  await page.goto("/");
-  const policy = page.locator('meta[http-equiv="Content-Security-Policy"]');
-  await expect(policy).toHaveAttribute("content", /default-src 'none'.*connect-src 'self'/);
-  const outcome = await page.evaluate(() =>
-    fetch("https://example.org/").then(
-      () => "answered",
-      () => "refused",
-    ),
-  );
-  expect(outcome).toBe("refused");
-});
-
-test("with the keyboard alone", async ({ watched: page }) => {
-  await openPage(page);
-  const [first, second] = expectedAnswers();
-  await give(page, [imagePath(first!.file), imagePath(second!.file)]);
-  await reach(page, "Next");
-  await page.keyboard.press("Enter");
-  await expect(page.locator("#detail-title")).toHaveText(second!.file);
-  await reach(page, "What speaks for");
-  await page.keyboard.press("End");
-  await expect(page.getByLabel("What speaks for")).toHaveJSProperty("selectedIndex", first!.probabilities.length - 1);
-  await reach(page, "Strength of the colour");
-  await page.keyboard.press("Home");
-  await expect(page.locator("#map-opacity-value")).toHaveText("0\u00a0%");
-  await reach(page, first!.file);
-  await page.keyboard.press("Enter");
-  await expect(page.locator("#detail-title")).toHaveText(first!.file);
-  await expect(page.locator("#detail-title")).toBeFocused();
-});
-
-/** Press Tab until the control of this name has the focus. */
-async function reach(page: import("@playwright/test").Page, name: string): Promise<void> {
-  const control = page
-    .getByRole("button", { name, exact: true })
-    .or(page.getByLabel(name, { exact: true }).and(page.locator("input, select")));
-  for (let presses = 0; presses < 40; presses++) {
-    await page.keyboard.press("Tab");
-    if (await control.evaluate((node) => node === document.activeElement)) return;
-  }
-  throw new Error(`Tab does not reach ${name}`);
-}
-
-for (const [width, height] of [
-  [1280, 900],
-  [360, 740],
-] as const) {
-  for (const colorScheme of ["light", "dark"] as const) {
-    test(`looks at ${width} pixels, ${colorScheme}`, async ({ watched: page }) => {
-      await page.setViewportSize({ width, height });
-      await page.emulateMedia({ colorScheme });
-      await openPage(page);
-      const shot = (name: string) =>
-        page.screenshot({ path: `${SCREENSHOTS}/${width}-${colorScheme}-${name}.png`, fullPage: true });
-      await shot("empty");
-      const names = expectedAnswers().slice(0, 6).map(({ file }) => imagePath(file));
-      await give(page, names);
-      await page.getByLabel("Choose pictures").setInputFiles([
-        { name: "a-file-of-words-with-quite-a-long-name.png", mimeType: "", buffer: Buffer.from("words") },
-      ]);
-      await waitForAll(page, names.length + 1);
-      await shot("answers");
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-      expect(wide).toBeLessThanOrEqual(width);
-    });
-  }
-}
