@@ -5,18 +5,6 @@ import type { Page } from "@playwright/test";
 
 import { expect, expectedAnswers, give, imagePath, openPage, test } from "./page";
 
-test("a visit without a network, after the first", async ({ watched: page, context }) => {
-  await openPage(page);
-  await page.evaluate(async () => {
-    await navigator.serviceWorker.ready;
-  });
-  await context.setOffline(true);
-  await page.reload();
-  await expect(page.getByText("The model is ready.")).toBeVisible();
-  await give(page, [imagePath(expectedAnswers()[0]!.file)]);
-  await expect(page.locator('#rows tr[data-state="answered"]')).toHaveCount(1);
-});
-
 /** A stranger that would answer anyone, and counts who asks. */
 async function stranger() {
   let asked = 0;

@@ -73,5 +73,11 @@ describe("PNG of 16 bits", () => {
     const paeth = Uint8Array.of(1, 1, 1, 1);
     unfilter(4, paeth, above);
     expect([...paeth]).toEqual([11, 21, 31, 41]); // above is nearest to left + above - corner
+    const left = Uint8Array.of(5, 5, 5, 5);
+    unfilter(4, left, Uint8Array.of(10, 20, 10, 20));
+    expect([...left]).toEqual([15, 25, 20, 30]); // then left is
+    const corner = Uint8Array.of(246, 246, 1, 1);
+    unfilter(4, corner, Uint8Array.of(20, 20, 30, 30));
+    expect([...corner]).toEqual([10, 10, 21, 21]); // then the corner is
   });
 });

@@ -114,7 +114,7 @@ function trackRecord({ metrics }: Bundle): string {
     return measured ? accuracyText(measured) : "not measured";
   };
   return (
-    `This model is right on new patients in ${text("patient")}; on patients seen in training, ` +
+    `Such a model is right on new patients in ${text("patient")}; on patients seen in training, ` +
     `as published, in ${text("slice")}.`
   );
 }
