@@ -27,7 +27,10 @@ test("answers equal Python's, maps too", async ({ watched: page }) => {
   const expected = expectedAnswers();
   expect(expected.length).toBeGreaterThanOrEqual(20);
   await openPage(page);
-  await give(page, expected.map(({ file }) => imagePath(file)));
+  await give(
+    page,
+    expected.map(({ file }) => imagePath(file)),
+  );
 
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Save with maps" }).click();
@@ -47,7 +50,9 @@ test("answers equal Python's, maps too", async ({ watched: page }) => {
     expect(Math.abs(answer.distance / python.distance - 1)).toBeLessThan(1e-2);
     [worst, worstMap] = [Math.max(worst, off), Math.max(worstMap, offMap)];
   }
-  console.log(`largest difference: probability ${worst.toExponential(1)}, map ${worstMap.toExponential(1)}`);
+  console.log(
+    `largest difference: probability ${worst.toExponential(1)}, map ${worstMap.toExponential(1)}`,
+  );
 });
 
 function largestDifference(a: number[], b: number[]): number {
@@ -55,7 +60,8 @@ function largestDifference(a: number[], b: number[]): number {
   return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
 }
 
-const peak = (values: number[]) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+const peak = (values: number[]) =>
+  values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
 test("the first answer comes within five seconds of the model being ready", async ({
   watched: page,
@@ -82,9 +88,13 @@ test("each odd file has its message, the others their answers", async ({ watched
 
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Save as CSV" }).click();
-  const lines = readFileSync(await (await download).path(), "utf8").trimEnd().split("\r\n");
+  const lines = readFileSync(await (await download).path(), "utf8")
+    .trimEnd()
+    .split("\r\n");
   expect(lines.length).toBe(odd.length + 2);
-  expect(lines[0]).toMatch(/^file,answer,p_.*,distance,out_of_scope,unsure,not_ruled_out,error,model$/);
+  expect(lines[0]).toMatch(
+    /^file,answer,p_.*,distance,out_of_scope,unsure,not_ruled_out,error,model$/,
+  );
   expect(lines.some((line) => line.startsWith("'=sum(a1).tif,"))).toBe(true);
 });
 

@@ -45,7 +45,8 @@ for (const host of ["with its headers", "plain"]) {
     expect(await page.evaluate(tryToReach, other.url)).toBe("refused");
     const workers = page.workers().filter((worker) => worker.url().startsWith("blob:"));
     expect(workers.length).toBe(2);
-    for (const worker of workers) expect(await worker.evaluate(tryToReach, other.url)).toBe("refused");
+    for (const worker of workers)
+      expect(await worker.evaluate(tryToReach, other.url)).toBe("refused");
     expect(other.asked()).toBe(0);
     other.close();
   });

@@ -14,7 +14,10 @@ test("with the keyboard alone", async ({ watched: page }) => {
   await expect(page.locator("#detail-title")).toHaveText(second!.file);
   await reach(page, "What speaks for");
   await page.keyboard.press("End");
-  await expect(page.getByLabel("What speaks for")).toHaveJSProperty("selectedIndex", first!.probabilities.length - 1);
+  await expect(page.getByLabel("What speaks for")).toHaveJSProperty(
+    "selectedIndex",
+    first!.probabilities.length - 1,
+  );
   await reach(page, "Strength of the colour");
   await page.keyboard.press("Home");
   await expect(page.locator("#map-opacity-value")).toHaveText("0\u00a0%");
@@ -69,13 +72,24 @@ for (const [width, height] of [
       await page.emulateMedia({ colorScheme });
       await openPage(page);
       const shot = (name: string) =>
-        page.screenshot({ path: `${SCREENSHOTS}/${width}-${colorScheme}-${name}.png`, fullPage: true });
+        page.screenshot({
+          path: `${SCREENSHOTS}/${width}-${colorScheme}-${name}.png`,
+          fullPage: true,
+        });
       await shot("empty");
-      const names = expectedAnswers().slice(0, 6).map(({ file }) => imagePath(file));
+      const names = expectedAnswers()
+        .slice(0, 6)
+        .map(({ file }) => imagePath(file));
       await give(page, names);
-      await page.getByLabel("Choose pictures").setInputFiles([
-        { name: "a-file-of-words-with-quite-a-long-name.png", mimeType: "", buffer: Buffer.from("words") },
-      ]);
+      await page
+        .getByLabel("Choose pictures")
+        .setInputFiles([
+          {
+            name: "a-file-of-words-with-quite-a-long-name.png",
+            mimeType: "",
+            buffer: Buffer.from("words"),
+          },
+        ]);
       await waitForAll(page, names.length + 1);
       await shot("answers");
       const { violations } = await new AxeBuilder({ page }).analyze();

@@ -36,7 +36,8 @@ async function findExports(from) {
   for (const study of await folders(from)) {
     for (const scheme of await folders(join(from, study, "export"))) {
       const source = join(from, study, "export", scheme);
-      if (existsSync(join(source, "bundle.json"))) found.push({ name: `${study}/${scheme}`, source });
+      if (existsSync(join(source, "bundle.json")))
+        found.push({ name: `${study}/${scheme}`, source });
     }
   }
   return found;
@@ -60,9 +61,7 @@ async function verifiedModel(source) {
 async function collect(from, to) {
   const exported = await findExports(from);
   if (exported.length === 0) {
-    throw new Told(
-      `no exported model in ${from}; make one with: kidneyct export --study phantom`,
-    );
+    throw new Told(`no exported model in ${from}; make one with: kidneyct export --study phantom`);
   }
   const fresh = `${to}.new`;
   await rm(fresh, { recursive: true, force: true });

@@ -23,7 +23,11 @@ const RAW = {
   backbone: "resnet50",
   weights: "imagenet",
   classes: ["Normal", "Stone"],
-  operating_points: { distance: 42, confidence: 0.6, recall: { Stone: { asked: 0.99, threshold: 0.02 } } },
+  operating_points: {
+    distance: 42,
+    confidence: 0.6,
+    recall: { Stone: { asked: 0.99, threshold: 0.02 } },
+  },
   metrics: { slice: measured(0.947), patient: measured(0.502) },
   files: { "model-int8.onnx": { bytes: 3, sha256: "abc" } },
   intended_use: "Research use only.",
@@ -65,7 +69,9 @@ describe("words", () => {
 
   test("numbers", () => {
     expect(percent(0.0005)).toBe("0.1\u00a0%");
-    expect(accuracyText(bundle.metrics.patient!)).toMatch(/50\.2\s% of slices \(95\s% interval 40\.2 to 55\.2\)/);
+    expect(accuracyText(bundle.metrics.patient!)).toMatch(
+      /50\.2\s% of slices \(95\s% interval 40\.2 to 55\.2\)/,
+    );
     expect(backboneText({ ...bundle, weights: "none" })).toMatch(/untrained backbone/);
     expect(progressText(1, 1, 0)).toBe("1 of 1 file done.");
     expect(progressText(3, 9, 2)).toBe("3 of 9 files done, 2 could not be read.");
@@ -74,9 +80,22 @@ describe("words", () => {
 
 describe("files to keep", () => {
   const maps = Float32Array.of(1, -2, 0.5, 4);
-  const outputs = { probabilities: [0.9, 0.1], distance: 50, maps, mapShape: [1, 2, 2] as [number, number, number] };
+  const outputs = {
+    probabilities: [0.9, 0.1],
+    distance: 50,
+    maps,
+    mapShape: [1, 2, 2] as [number, number, number],
+  };
   const items: Item[] = [
-    { id: 1, name: 'a "b", c.png', file: new Blob(), state: "answered", outputs, width: 4, height: 2 },
+    {
+      id: 1,
+      name: 'a "b", c.png',
+      file: new Blob(),
+      state: "answered",
+      outputs,
+      width: 4,
+      height: 2,
+    },
     { id: 2, name: "=1+1.png", file: new Blob(), state: "failed", error: "cut short, sorry" },
     { id: 3, name: "late.png", file: new Blob(), state: "cancelled" },
   ];
@@ -85,7 +104,7 @@ describe("files to keep", () => {
     expect(toCsv(items, bundle, "phantom/patient").split("\r\n")).toEqual([
       "file,answer,p_Normal,p_Stone,distance,out_of_scope,unsure,not_ruled_out,error,model",
       '"a ""b"", c.png",Normal,0.900000,0.100000,50,true,false,Stone,,phantom/patient',
-      "'=1+1.png,,,,,,,,\"cut short, sorry\",phantom/patient",
+      '\'=1+1.png,,,,,,,,"cut short, sorry",phantom/patient',
       "late.png,,,,,,,,not answered,phantom/patient",
       "",
     ]));
@@ -97,7 +116,13 @@ describe("files to keep", () => {
       '"a""b"',
       '"a\nb"',
     ]);
-    expect(["=a", "+a", "-a", "@a", "a=b"].map(safeText)).toEqual(["'=a", "'+a", "'-a", "'@a", "a=b"]);
+    expect(["=a", "+a", "-a", "@a", "a=b"].map(safeText)).toEqual([
+      "'=a",
+      "'+a",
+      "'-a",
+      "'@a",
+      "a=b",
+    ]);
   });
 
   test("JSON, with maps that can be read back", () => {

@@ -16,7 +16,13 @@ export function dicom(elements: DicomElement[], syntax = "1.2.840.10008.1.2.1"):
   const explicit = syntax !== "1.2.840.10008.1.2";
   const meta = encode([2, 0x10, "UI", syntax], true);
   const body = elements.map((element) => encode(element, explicit));
-  return join(new Uint8Array(128), ascii("DICM"), encode([2, 0, "UL", u32(meta.length)], true), meta, ...body);
+  return join(
+    new Uint8Array(128),
+    ascii("DICM"),
+    encode([2, 0, "UL", u32(meta.length)], true),
+    meta,
+    ...body,
+  );
 }
 
 function encode([group, element, vr, value]: DicomElement, explicit: boolean): number[] {

@@ -2,7 +2,15 @@ import { describe, expect, test } from "vitest";
 
 import { decodeDicom } from "../src/decode/dicom";
 import type { Pixels } from "../src/decode/pixels";
-import { dicom, encapsulated, join, sliceElements, u16, type DicomElement, type Slice } from "./bytes";
+import {
+  dicom,
+  encapsulated,
+  join,
+  sliceElements,
+  u16,
+  type DicomElement,
+  type Slice,
+} from "./bytes";
 
 const noJpeg = (): Promise<Pixels> => Promise.reject(new Error("no JPEG here"));
 const pixels = (values: number[]): DicomElement => [0x7fe0, 0x10, "OW", values.flatMap(u16)];

@@ -25,7 +25,30 @@ describe("kind by content", () => {
 });
 
 describe("PNG", () => {
-  const header = [0, 0, 0, 13, ...ascii("IHDR"), 0, 0, 0x4e, 0x20, 0, 0, 0, 7, 16, 0, 0, 0, 1, 1, 2, 3, 4];
+  const header = [
+    0,
+    0,
+    0,
+    13,
+    ...ascii("IHDR"),
+    0,
+    0,
+    0x4e,
+    0x20,
+    0,
+    0,
+    0,
+    7,
+    16,
+    0,
+    0,
+    0,
+    1,
+    1,
+    2,
+    3,
+    4,
+  ];
   const whole = join(PNG_START, header, IEND);
 
   test("dimensions and kind of pixel", () =>

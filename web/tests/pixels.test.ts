@@ -24,10 +24,22 @@ test("channels", () => {
 });
 
 test.each([
-  [[0, 255], [0, 255]],
-  [[0, 512, 1023], [0, 128, 255]],
-  [[0, 256, 4095], [0, 16, 255]],
-  [[0, 65535], [0, 255]],
+  [
+    [0, 255],
+    [0, 255],
+  ],
+  [
+    [0, 512, 1023],
+    [0, 128, 255],
+  ],
+  [
+    [0, 256, 4095],
+    [0, 16, 255],
+  ],
+  [
+    [0, 65535],
+    [0, 255],
+  ],
 ])("values %j of the smallest bit depth that holds them", (values, gray) =>
   expect([...scaleUnsigned(Uint16Array.from(values))]).toEqual(gray),
 );
@@ -52,7 +64,8 @@ describe("PNG of 16 bits", () => {
 
   function png(rows: number[]): Uint8Array {
     const data = deflateSync(Uint8Array.from(rows));
-    const chunk = (part: Uint8Array) => join([0, 0, 0, part.length], ascii("IDAT"), part, [0, 0, 0, 0]);
+    const chunk = (part: Uint8Array) =>
+      join([0, 0, 0, part.length], ascii("IDAT"), part, [0, 0, 0, 0]);
     // in two chunks, as an encoder may divide it
     return join(new Uint8Array(8), chunk(data.subarray(0, 5)), chunk(data.subarray(5)));
   }

@@ -6,7 +6,12 @@ import type { Decoded } from "../src/decode/decode-worker";
 import type { Outputs } from "../src/model/model-worker";
 
 const items = (count: number): Item[] =>
-  Array.from({ length: count }, (_, id) => ({ id, name: `${id}`, file: new Blob(), state: "waiting" }));
+  Array.from({ length: count }, (_, id) => ({
+    id,
+    name: `${id}`,
+    file: new Blob(),
+    state: "waiting",
+  }));
 
 const decoded = { pixels: { width: 1, height: 1, rgb: new Uint8Array(3) } } as Decoded;
 const outputs = { distance: 1 } as Outputs;
@@ -22,7 +27,8 @@ const stations = (changes: Partial<Stations> = {}): Stations => ({
 test("a file that can't be read doesn't stop the others", async () => {
   const given = items(4);
   let calls = 0;
-  const decode = () => (calls++ === 1 ? Promise.reject(new Error("cut short")) : Promise.resolve(decoded));
+  const decode = () =>
+    calls++ === 1 ? Promise.reject(new Error("cut short")) : Promise.resolve(decoded);
   await new Queue(stations({ decode })).add(given);
   expect(states(given)).toEqual(["answered", "failed", "answered", "answered"]);
   expect(given[1]!.error).toBe("cut short");

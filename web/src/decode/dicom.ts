@@ -116,12 +116,7 @@ function knownStorage(dataset: DataSet): Storage {
   );
 }
 
-function checkColours(
-  photometric: string,
-  samples: number,
-  bits: number,
-  storage: Storage,
-): void {
+function checkColours(photometric: string, samples: number, bits: number, storage: Storage): void {
   const gray = samples === 1 && photometric.startsWith("MONOCHROME");
   const known = storage === "jpeg" ? photometric.startsWith("YBR_FULL") : photometric === "RGB";
   if (gray || (samples === 3 && bits === 8 && known)) return;
@@ -174,7 +169,8 @@ function interleaved(bytes: Uint8Array, pixels: number, planar: boolean): Uint8A
   if (!planar) return bytes.slice(0, pixels * 3);
   const rgb = new Uint8Array(pixels * 3);
   for (let i = 0; i < pixels; i++) {
-    for (let channel = 0; channel < 3; channel++) rgb[3 * i + channel] = bytes[channel * pixels + i]!;
+    for (let channel = 0; channel < 3; channel++)
+      rgb[3 * i + channel] = bytes[channel * pixels + i]!;
   }
   return rgb;
 }

@@ -30,7 +30,7 @@ export async function decodeGray16(data: Uint8Array, header: PngHeader): Promise
 function imageData(data: Uint8Array): Uint8Array<ArrayBuffer>[] {
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  for (let at = 8; at + 12 <= data.length; ) {
+  for (let at = 8; at + 12 <= data.length;) {
     const length = view.getUint32(at);
     if (view.getUint32(at + 4) === 0x49444154) parts.push(data.slice(at + 8, at + 8 + length));
     at += 12 + length;

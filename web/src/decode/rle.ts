@@ -27,7 +27,7 @@ export function decodeRle(
 function unpack(data: Uint8Array, size: number): Uint8Array {
   const out = new Uint8Array(size);
   let filled = 0;
-  for (let at = 0; at < data.length && filled < size; ) {
+  for (let at = 0; at < data.length && filled < size;) {
     const count = data[at++]!;
     if (count < 128) {
       out.set(data.subarray(at, at + Math.min(count + 1, size - filled)), filled);

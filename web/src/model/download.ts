@@ -38,7 +38,8 @@ async function download(
   }
   if (!answer.ok || !answer.body) {
     throw new TellableError(
-      `The model file ${address} is missing (the host answers ${answer.status}); build the page again.`,
+      `The model file ${address} is missing (the host answers ${answer.status}); build the page ` +
+        "again.",
     );
   }
   const parts: BlobPart[] = [];

@@ -14,7 +14,7 @@ export class Runner {
   async start(): Promise<void> {
     if (typeof WebAssembly !== "object") {
       throw new TellableError(
-        "This browser has no WebAssembly, which runs the model; use a current browser, or allow it.",
+        "This browser has no WebAssembly, which runs the model; use a current one, or allow it.",
       );
     }
     const worker = new WorkerClient(workerUrl);

@@ -48,7 +48,9 @@ export class Detail {
     );
     byId("bars").replaceChildren(...bars(probabilities, bundle.classes, said.answer));
     byId("detail-numbers").textContent = trackRecord(bundle);
-    this.picker.replaceChildren(...bundle.classes.map((name) => el("option", { textContent: name })));
+    this.picker.replaceChildren(
+      ...bundle.classes.map((name) => el("option", { textContent: name })),
+    );
     this.picker.selectedIndex = said.answer;
     this.drawMap();
     await this.drawPicture(item);

@@ -42,7 +42,12 @@ export class AnswerTable {
   private nameCell(item: Item): HTMLElement {
     const name = el("span", { className: "file-name", textContent: item.name });
     const content = item.outputs
-      ? el("button", { type: "button", onclick: () => this.onOpen(item) }, this.thumbnail(item), name)
+      ? el(
+          "button",
+          { type: "button", onclick: () => this.onOpen(item) },
+          this.thumbnail(item),
+          name,
+        )
       : el("span", { className: "no-button" }, el("span", { className: "blank" }), name);
     return el("th", { scope: "row" }, content);
   }
@@ -62,7 +67,11 @@ export class AnswerTable {
 
   private answerCells(item: Item): HTMLElement[] {
     if (!item.outputs) {
-      const waiting = { waiting: "waiting", working: "being read…", cancelled: "not read: stopped" };
+      const waiting = {
+        waiting: "waiting",
+        working: "being read…",
+        cancelled: "not read: stopped",
+      };
       const text = item.error ?? waiting[item.state as keyof typeof waiting];
       return [el("td", { colSpan: 3, className: "message", textContent: text })];
     }
