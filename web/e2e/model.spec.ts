@@ -27,6 +27,16 @@ test("no WebAssembly", async ({ watched: page }) => {
   await expect(page.getByRole("alert")).toContainText("no WebAssembly");
 });
 
+test("an untrained backbone is named", async ({ watched: page }) => {
+  await page.route("**/bundle.json", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), weights: "none" } });
+  });
+  await openPage(page);
+  await expect(page.getByText("Untrained backbone:")).toBeVisible();
+  await expect(page.getByLabel("Model", { exact: true })).toContainText("untrained backbone");
+});
+
 test("a kept model is not loaded twice", async ({ watched: page }) => {
   const loaded: string[] = [];
   page.on("request", (request) => request.url().endsWith(".onnx") && loaded.push(request.url()));

@@ -26,7 +26,9 @@ export class ModelCard {
       ...pair("Classes", bundle.classes.join(", ")),
       ...pair("Scheme", `${bundle.scheme}: ${schemeText(bundle.scheme)}`),
       ...pair("Network", backboneText(bundle)),
+      ...pair("Intended use", bundle.intended_use),
     );
+    byId("untrained").hidden = bundle.weights !== "none";
     byId("numbers").replaceChildren(...numbers(bundle));
     byId("numbers-section").hidden = false;
   }
