@@ -1,0 +1,82 @@
+import type { Judgement } from "../answers/judge";
+import type { Bundle, Metrics } from "../model/bundle";
+
+const THIN = "\u00a0"; // keeps a number and its unit on one line
+
+/** A share as a percentage with one digit. */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(1)}${THIN}%`;
+}
+
+export interface Warning {
+  kind: "scope" | "unsure" | "missed";
+  short: string;
+  long: string;
+}
+
+/** What must be said beside an answer, the gravest first. */
+export function warningsOf(
+  said: Judgement,
+  probabilities: number[],
+  distance: number,
+  { classes, operating_points: points }: Bundle,
+): Warning[] {
+  const warnings: Warning[] = [];
+  if (said.outOfScope) {
+    warnings.push({
+      kind: "scope",
+      short: "out of scope",
+      long:
+        "Out of scope: this picture is unlike those the model was made with (distance " +
+        `${distance.toFixed(1)}, limit ${points.distance!.toFixed(1)}). Do not rely on the answer.`,
+    });
+  }
+  if (said.unsure) {
+    warnings.push({
+      kind: "unsure",
+      short: "unsure",
+      long:
+        `Unsure: the highest probability, ${percent(said.probability)}, is below ` +
+        `${percent(points.confidence!)}, from which this model's answers count.`,
+    });
+  }
+  for (const name of said.notRuledOut) {
+    const { asked, threshold } = points.recall[name]!;
+    const probability = probabilities[classes.indexOf(name)]!;
+    warnings.push({
+      kind: "missed",
+      short: `${name} not ruled out`,
+      long:
+        `${name} is not ruled out: its probability of ${percent(probability)} reaches ` +
+        `${percent(threshold)}, the limit set to find ${percent(asked)} of the slices with ${name}.`,
+    });
+  }
+  return warnings;
+}
+
+/** The interval of a headline number. */
+export function intervalText({ accuracy_ci95: [low, high] }: Metrics): string {
+  return `95${THIN}% interval ${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;
+}
+
+/** A headline number with its interval. */
+export function accuracyText(metrics: Metrics): string {
+  return `${percent(metrics.accuracy)} of slices (${intervalText(metrics)})`;
+}
+
+export function backboneText({ backbone, weights }: Bundle): string {
+  return weights === "none" ? `${backbone}, untrained backbone` : `${backbone}, ${weights} weights`;
+}
+
+export function schemeText(scheme: string): string {
+  return scheme === "patient"
+    ? "trained with its test patients kept apart"
+    : "trained as published, with slices of its test patients";
+}
+
+/** How far the work is, for the line above the table. */
+export function progressText(done: number, total: number, failed: number): string {
+  const files = total === 1 ? "file" : "files";
+  const trouble = failed ? `, ${failed} could not be read` : "";
+  return `${done} of ${total} ${files} done${trouble}.`;
+}
