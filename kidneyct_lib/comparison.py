@@ -9,6 +9,9 @@ import pandas as pd
 from kidneyct_lib.errors import StudyError
 from kidneyct_lib.files import read_json
 
+_TIMED = "latency"
+"""Key of what clocks say: it is of a moment, no result that could be had again."""
+
 COLUMNS = ["where", "what", "row", "a", "b", "difference", "cells"]
 
 
@@ -118,9 +121,9 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts and lists to one level; keys joined by dots."""
+    """Nested dicts and lists to one level; keys joined by dots; without what is `_TIMED`."""
     if isinstance(content, dict):
-        items = content.items()
+        items = [(key, value) for key, value in content.items() if key != _TIMED]
     elif isinstance(content, list):
         items = enumerate(content)
     else:

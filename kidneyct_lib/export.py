@@ -1,5 +1,6 @@
 """A study's saved model as files that run anywhere, with what their user must know beside them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from kidneyct_lib import (
     activations,
     calibration,
     catalog,
+    convert,
     deployable,
-    formats,
     network,
     recipes,
     scope,
@@ -40,7 +41,7 @@ _MEASURED = 50  # training slices on which an 8-bit file is corrected
 _UNSURE = 0.2  # share of validation slices, the least sure, below which an answer counts as unsure
 
 
-def export(run: Run, scheme: str) -> None:
+def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")) -> dict:
     """Write the ONNX and LiteRT files of a scheme's saved model, and bundle.json.
 
     Parameters
@@ -49,6 +50,12 @@ def export(run: Run, scheme: str) -> None:
         A run with notebooks 01 to 08 done.
     scheme
         "slice" or "patient": the model trained on the first fold of which split.
+    formats
+        Which to write.
+
+    Returns
+    -------
+    What bundle.json holds.
 
     Raises
     ------
@@ -67,8 +74,11 @@ def export(run: Run, scheme: str) -> None:
         net, layer=layer, temperature=points["temperature"], distance=gate.score
     )
     training = np.random.default_rng(given["seed"]).permutation(np.flatnonzero(part == "train"))
-    _write_files(run, scheme, graph, gray_to_rgb(images[np.sort(training[:_MEASURED])]))
-    _write_bundle(run, scheme, points, gate.threshold)
+    chosen = {kind: name for kind, name in FILES.items() if kind[0] in formats}
+    _write_files(run, scheme, chosen, graph, gray_to_rgb(images[np.sort(training[:_MEASURED])]))
+    bundle = _bundle(run, scheme, list(chosen.values()), points, gate.threshold)
+    run.write_json(f"export/{scheme}/{BUNDLE}", bundle)
+    return bundle
 
 
 def operating_points(run: Run, scheme: str) -> dict[str, Any]:
@@ -103,46 +113,44 @@ def _gate(net, images, part, given, cache) -> tuple[str, scope.Gate]:
     return body.layer, fitted
 
 
-def _write_files(run: Run, scheme: str, graph, pictures: np.ndarray) -> None:
+def _write_files(run: Run, scheme: str, chosen: dict, graph, pictures: np.ndarray) -> None:
     whole = run.export_folder(scheme) / FILES["onnx", "float32"]
-    steps = {
-        ("onnx", "float32"): lambda path: formats.to_onnx(graph, path),
-        ("onnx", "int8"): lambda path: formats.to_int8_onnx(whole, path, pictures),
-        ("litert", "float32"): lambda path: formats.to_litert(graph, path),
-        ("litert", "int8"): lambda path: formats.to_int8_litert(graph, path),
+    ways = {
+        ("onnx", "float32"): lambda path: convert.to_onnx(graph, path),
+        ("onnx", "int8"): lambda path: convert.to_int8_onnx(whole, path, pictures),
+        ("litert", "float32"): lambda path: convert.to_litert(graph, path),
+        ("litert", "int8"): lambda path: convert.to_int8_litert(graph, path),
     }
-    for kind, save in tqdm(steps.items(), desc="export", unit="file", leave=False):
-        run.write_export(scheme, FILES[kind], save)
+    for kind, name in tqdm(chosen.items(), desc="export", unit="file", leave=False):
+        run.write_export(scheme, name, ways[kind])
 
 
-def _write_bundle(run: Run, scheme: str, points: dict[str, Any], distance: float) -> None:
+def _bundle(
+    run: Run, scheme: str, names: Sequence[str], points: dict[str, Any], distance: float
+) -> dict[str, Any]:
     known = run.provenance()
     given, folder = known["parameters"], run.export_folder(scheme)
     files = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": file_digest(folder / name)}
-        for name in FILES.values()
+        for name in names
     }
     traced = {key: known[key] for key in ("parameters_sha256", "library_sha256", "git")}
-    run.write_json(
-        f"export/{scheme}/{BUNDLE}",
-        {
-            "format": _FORMAT,
-            "study": run.folder.name,
-            "scheme": scheme,
-            **{key: given[key] for key in ("recipe", "backbone", "weights", "classes")},
-            "image_size": given["image_size"],
-            "temperature": points["temperature"],
-            "operating_points": {
-                "distance": distance,
-                "confidence": points["confidence"],
-                "recall": points["recall"],
-            },
-            "metrics": {s: _headline(m) for s, m in run.read_metrics("test").items()},
-            "files": files,
-            "intended_use": INTENDED_USE,
-            "provenance": traced | {"model_sha256": file_digest(run.model_path(scheme))},
+    return {
+        "format": _FORMAT,
+        "study": run.folder.name,
+        "scheme": scheme,
+        **{key: given[key] for key in ("recipe", "backbone", "weights", "classes", "image_size")},
+        "temperature": points["temperature"],
+        "operating_points": {
+            "distance": distance,
+            "confidence": points["confidence"],
+            "recall": points["recall"],
         },
-    )
+        "metrics": {name: _headline(one) for name, one in run.read_metrics("test").items()},
+        "files": files,
+        "intended_use": INTENDED_USE,
+        "provenance": traced | {"model_sha256": file_digest(run.model_path(scheme))},
+    }
 
 
 def _headline(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -85,6 +85,10 @@ class Params(_Strict):
     conformal_coverage: Rate
     must_not_miss: Annotated[list[str], Field(min_length=1)]
     must_not_miss_recall: Annotated[float, Field(gt=0, le=1)]
+    deployment_images: Count = Field(description="on which exported files are compared")
+    deployment_formats: Annotated[list[Literal["onnx", "litert"]], Field(min_length=1)]
+    deployment_threads: Annotated[list[Count], Field(min_length=1)]
+    deployment_batches: Annotated[list[Count], Field(min_length=1)]
     scope_kept: Rate = Field(description="share of validation slices that are accepted")
 
     @model_validator(mode="after")

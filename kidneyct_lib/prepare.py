@@ -27,12 +27,12 @@ class Prepare(keras.layers.Layer):
         """RGB in 0..255, uint8 (N, H, W, 3), to float (N, size, size, 3) of whole gray levels."""
         gray = _gray(ops.cast(pixels, self.compute_dtype))
         height, width = ops.shape(gray)[1], ops.shape(gray)[2]
-        for matrix in (_shrinking, _growing):
-            # One matrix for all pictures, as a batch of one: exports have no other product of such.
-            down, across = matrix(height, self.size)[None], matrix(width, self.size)[None]
-            gray = ops.matmul(ops.matmul(down, gray), ops.transpose(across, (0, 2, 1)))
-            gray = ops.clip(ops.floor(gray + 0.5), 0, 255)
-            height, width = ops.minimum(height, self.size), ops.minimum(width, self.size)
+        halved = ops.logical_and(height == 2 * self.size, width == 2 * self.size)
+        gray = _resampled(gray, _shrinking(height, self.size), _shrinking(width, self.size))
+        # OpenCV rounds a half to the even level, but upwards where both sides are halved.
+        gray = ops.where(halved, _half_up(gray), ops.round(gray))
+        gray = _resampled(gray, _growing(height, self.size), _growing(width, self.size))
+        gray = ops.clip(_half_up(gray), 0, 255)
         return ops.repeat(ops.expand_dims(gray, -1), 3, axis=-1)
 
     def compute_output_shape(self, input_shape):
@@ -44,6 +44,16 @@ class Prepare(keras.layers.Layer):
         return super().get_config() | {"size": self.size}
 
 
+def _resampled(gray, down, across):
+    """Pictures (N, H, W) by the shares of their lines and columns in the new ones."""
+    # One matrix for all pictures, as a batch of one: exports have no other product of such.
+    return ops.matmul(down[None], ops.matmul(gray, ops.transpose(across[None], (0, 2, 1))))
+
+
+def _half_up(levels):
+    return ops.floor(levels + 0.5)
+
+
 def _gray(rgb):
     """Gray levels in OpenCV's fixed point, exact in single precision."""
     parts = rgb[..., 0] * 9798 + rgb[..., 1] * 19235 + rgb[..., 2] * 3735
@@ -53,11 +63,12 @@ def _gray(rgb):
 def _shrinking(length, size: int):
     """Shares of the old lines in the new ones, (min(length, size), length): by area."""
     new = ops.minimum(length, size)
-    step = ops.cast(length, "float32") / ops.cast(new, "float32")
-    start = ops.cast(ops.arange(new), "float32")[:, None] * step
-    line = ops.cast(ops.arange(length), "float32")[None]
-    shared = ops.minimum(start + step, line + 1) - ops.maximum(start, line)
-    return ops.relu(shared) / step
+    # In parts of an old line of which each has `new`, all ends are whole numbers, and sums exact.
+    start = ops.cast(ops.arange(new) * length, "float32")[:, None]
+    line = ops.cast(ops.arange(length) * new, "float32")[None]
+    part, whole = ops.cast(new, "float32"), ops.cast(length, "float32")
+    shared = ops.minimum(start + whole, line + part) - ops.maximum(start, line)
+    return ops.relu(shared) / whole
 
 
 def _growing(length, size: int):

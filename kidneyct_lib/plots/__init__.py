@@ -20,6 +20,7 @@ from kidneyct_lib.plots.data import (
     image_sizes,
     intensity_histograms,
 )
+from kidneyct_lib.plots.deployment import latency, parity
 from kidneyct_lib.plots.errors import (
     error_panel,
     errors_by_group,
@@ -69,11 +70,13 @@ __all__ = [
     "image_sizes",
     "intensity_histograms",
     "ladder",
+    "latency",
     "leak_summary",
     "learning_curves",
     "map_randomisation",
     "nearest_slice_error",
     "operating_points",
+    "parity",
     "patient_curve",
     "per_class_recall_pair",
     "pr_curves",

@@ -1,0 +1,61 @@
+"""Figures of the exported files: whether they answer alike, and how fast.
+
+Each function takes data and returns a Figure; it computes no result and saves nothing.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kidneyct_lib.plots.style import FULL_WIDTH, journal_style, new_figure
+
+
+@journal_style
+def parity(expected: np.ndarray, answers: Mapping[str, np.ndarray]) -> Figure:
+    """Draw the probabilities of each exported file against those of Keras.
+
+    Parameters
+    ----------
+    expected
+        Probabilities by Keras, (N, K).
+    answers
+        {file: probabilities (N, K)}.
+    """
+    figure, axes = new_figure(FULL_WIDTH, 2.1, columns=len(answers))
+    for panel, (name, found) in zip(np.ravel(axes), answers.items(), strict=True):
+        panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
+        panel.scatter(expected.ravel(), found.ravel(), s=4, linewidths=0, alpha=0.5)
+        panel.set(title=name, xlabel="Keras", aspect="equal", xticks=[0, 1], yticks=[0, 1])
+    np.ravel(axes)[0].set_ylabel("exported file")
+    return figure
+
+
+@journal_style
+def latency(table: pd.DataFrame) -> Figure:
+    """Draw the milliseconds for one picture, one panel a batch size, one bar a way to run.
+
+    Parameters
+    ----------
+    table
+        From `deployment.latencies`.
+    """
+    batches = sorted(table["batch"].unique())
+    figure, axes = new_figure(FULL_WIDTH, 2.6, columns=len(batches))
+    for panel, batch in zip(np.ravel(axes), batches, strict=True):
+        rows = table[table["batch"] == batch]
+        names = (rows["way"] + ", " + rows["precision"]).unique()
+        threads = sorted(rows["threads"].unique())
+        for number, count in enumerate(threads):
+            values = rows[rows["threads"] == count]["milliseconds"]
+            place = np.arange(len(names)) + 0.4 * (number - (len(threads) - 1) / 2)
+            bars = panel.barh(place, values, height=0.38, label=f"{count} thread{'s'[: count - 1]}")
+            panel.bar_label(bars, fmt="%.0f", padding=2, fontsize=7)
+        panel.set_yticks(range(len(names)), names if batch == batches[0] else [""] * len(names))
+        panel.invert_yaxis()
+        panel.margins(x=0.15)
+        panel.set(title=f"{batch} picture{'s' if batch > 1 else ''} at a time")
+        panel.set_xlabel("milliseconds a picture")
+    np.ravel(axes)[-1].legend(loc="lower right")
+    return figure
