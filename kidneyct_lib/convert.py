@@ -76,10 +76,11 @@ def _round(graph, node, stored, means) -> None:
     node.input[1] = names[2]
     if node.op_type == "Conv":
         off = (rounded * step[:, None, None, None] - values).sum(axis=(2, 3)) @ means[node.input[0]]
-        bias = numpy_helper.to_array(stored[node.input[2]]) - off
+        given = node.input[2:]
+        bias = (numpy_helper.to_array(stored[given[0]]) if given else 0) - off
         corrected = numpy_helper.from_array(bias.astype(np.float32), f"{kernel.name}_bias")
         graph.initializer.append(corrected)
-        node.input[2] = corrected.name
+        node.input[2:] = [corrected.name]
 
 
 def _mean_inputs(model, pictures: np.ndarray) -> dict[str, np.ndarray]:

@@ -77,7 +77,7 @@ def measure(kind: str, path: Path, threads: int, size: int, batches: Sequence[in
             began = perf_counter()
             run(pictures)
             times.append(perf_counter() - began)
-        milliseconds[batch] = round(1000 * statistics.median(times) / batch, 2)
+        milliseconds[batch] = round(1000 * statistics.median(times) / batch, 3)
     told = {"load_seconds": round(loaded, 2), "memory_mb": _own_peak_mb()}
     return told | {"milliseconds": milliseconds}
 

@@ -184,6 +184,8 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert "0.31 over slices and 0.33 over patients" in told
     assert "difference is 0.40 (0.17 to 0.61)" in told
     assert "(37 by patient), each spoilt in 2 ways" in page.section_texts["robustness"]
+    told = re.sub(r"\s+", " ", page.section_texts["deployment"])
+    assert "on 243 pictures; onnx (int8) takes 23 ms for one picture on 1 thread" in told
     told = re.sub(r"\s+", " ", page.section_texts["maps"])
     assert "is 0.12 by slice and 0.25 by patient, with all weights shuffled -0.06 and 0.00" in told
 
@@ -297,7 +299,7 @@ def test_a_wrong_target_in_the_texts_would_be_noticed():
 
 
 def test_missing_files_leave_no_empty_section(tmp_path, page):
-    later = {"audit", "calibration", "ladder", "maps", "robustness", "uncertainty"}
+    later = {"audit", "calibration", "deployment", "ladder", "maps", "robustness", "uncertainty"}
     assert later <= set(page.section_texts)
     bare = make(tmp_path / "bare", audit=False)
     known = bare.provenance()["notebooks"]
