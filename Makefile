@@ -23,7 +23,14 @@ BIN = .venv/bin
 # Options of `python -m benchmarks.bench`.
 BENCH ?=
 
-.PHONY: help setup lab reproduce verify test faults lint bench review review-web lock clean distclean
+# The browser of `make web-test`.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+export CHROMIUM
+PAGE_PACKAGES = web/node_modules/.package-lock.json
+PICTURES = .cache/web-e2e
+
+.PHONY: help setup lab reproduce verify test faults lint bench web web-test review review-web lock \
+	clean distclean have-node have-chromium page-models
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -59,6 +66,30 @@ lint: .venv/.ready ## check code and notebooks, and that notebook sources are st
 
 bench: .venv/.ready ## time the study against the common recipe: [BENCH="--images 480"]
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
+
+web: page-models $(PAGE_PACKAGES) ## serve the page with all exported models at http://localhost:8000
+	@cd web && npm run --silent build && npm run --silent serve
+
+web-test: have-chromium .venv/.ready page-models $(PAGE_PACKAGES) ## test the page in Chromium against Python: [STUDY=phantom]
+	@$(BIN)/python web/e2e/expected.py --study "$$STUDY" --scheme patient $(PICTURES)
+	@cd web && npm run --silent test && npm run --silent build && \
+		KIDNEYCT_E2E=../$(PICTURES) KIDNEYCT_E2E_MODEL="$$STUDY/patient" npm run --silent e2e
+
+page-models: have-node
+	@cd web && npm run --silent models
+
+$(PAGE_PACKAGES): web/package-lock.json web/package.json | have-node
+	@cd web && npm ci
+
+have-node:
+	@{ command -v npm && node -p process.versions.node | \
+		awk -F . '{ exit !($$1 > 20 || ($$1 == 20 && $$2 >= 19)) }'; } > /dev/null 2>&1 || \
+		{ echo "The page needs Node 20.19 or newer with npm (https://nodejs.org);" \
+		"found: $$(node --version 2> /dev/null || echo none)." >&2; exit 1; }
+
+have-chromium:
+	@[ -x "$$CHROMIUM" ] || { echo "No Chromium found: apt-get install chromium (Debian)," \
+		"or name one: make web-test CHROMIUM=/path/to/chrome" >&2; exit 1; }
 
 review: .venv/.ready ## show in the terminal what this branch changes in notebooks: [BASE=main]
 	@base=$$(git merge-base "$$BASE" HEAD) && \
