@@ -143,7 +143,7 @@ def test_minutes_go_with_the_pixels_and_mostly_with_the_folds():
     assert study.scaled_minutes(values, image_size=448, folds=5) == 380
     assert study.scaled_minutes(values, folds=1) == 46
     assert study.scaled_minutes(values, recipe="published", folds=1) == 46
-    assert study.scaled_minutes(values, recipe="patient", folds=1) == 62
+    assert study.scaled_minutes(values, recipe="patient", folds=1) == 52
 
 
 def test_another_number_of_views_has_its_own_folder():
