@@ -106,6 +106,7 @@ lock: ## pin the dependencies of pyproject.toml anew (needs uv)
 
 clean: ## remove computed stores and tool caches; outputs and .venv stay
 	rm -rf .cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf web/node_modules web/dist web/public/models web/test-results
 	find . -path ./.venv -prune -o -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) \
 		-prune -exec rm -rf {} +
 
