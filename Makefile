@@ -29,8 +29,7 @@ export CHROMIUM
 PAGE_PACKAGES = web/node_modules/.package-lock.json
 PICTURES = .cache/web-e2e
 
-.PHONY: help setup lab reproduce verify test faults lint bench web web-test review review-web lock \
-	clean distclean have-node have-chromium page-models
+.PHONY: help setup lab reproduce verify test faults lint bench web web-test review review-web lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -74,6 +73,8 @@ web-test: have-chromium .venv/.ready page-models $(PAGE_PACKAGES) ## test the pa
 	@$(BIN)/python web/e2e/expected.py --study "$$STUDY" --scheme patient $(PICTURES)
 	@cd web && npm run --silent test && npm run --silent build && \
 		KIDNEYCT_E2E=../$(PICTURES) KIDNEYCT_E2E_MODEL="$$STUDY/patient" npm run --silent e2e
+
+.PHONY: page-models have-node have-chromium
 
 page-models: have-node
 	@cd web && npm run --silent models
