@@ -164,17 +164,18 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _model(options: argparse.Namespace):
     """The exported model where there is one: it answers at once, and tells what is odd."""
-    from kidneyct_lib.exported import BUNDLE, ExportedModel
+    from kidneyct_lib.exported import BUNDLE, ExportedModel, export_folder
+    from kidneyct_lib.files import project_root
     from kidneyct_lib.prediction import Predictor
 
     if options.model:
         return Predictor(options.model)
+    folder = export_folder(project_root() / f"outputs/{options.study}", options.scheme)
+    if (folder / BUNDLE).is_file():
+        return ExportedModel(folder)
     from kidneyct_lib.runs import Run
 
     run = Run(f"outputs/{options.study}")
-    folder = run.export_folder(options.scheme)
-    if (folder / BUNDLE).is_file():
-        return ExportedModel(folder)
     return Predictor(run.model_path(options.scheme), temperature=run.temperature(options.scheme))
 
 

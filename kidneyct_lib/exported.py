@@ -14,6 +14,11 @@ PREFERRED = "model-float32.onnx"
 """What equals the Keras model; the 8-bit files are smaller and faster."""
 
 
+def export_folder(run_folder: Path, scheme: str) -> Path:
+    """Folder of a scheme's export below a run's folder."""
+    return run_folder / "export" / scheme
+
+
 class ExportedModel:
     """A model as `kidneyct export` leaves it, with the facts beside it.
 

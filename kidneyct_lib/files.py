@@ -1,4 +1,4 @@
-"""Files and killed processes: temporary names to rename from, digests, JSON that may be torn."""
+"""Files and killed processes: the project's root, temporary names to rename from, digests, JSON."""
 
 import hashlib
 import json
@@ -10,6 +10,16 @@ from typing import Any
 from kidneyct_lib.errors import StudyError
 
 _TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
+
+
+def project_root() -> Path:
+    """The nearest folder from here upwards that holds `params/`, else the working directory.
+
+    Notebooks start in their own folder in JupyterLab and in the project's root under papermill;
+    both must mean the same run folder.
+    """
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / "params").is_dir()), here)
 
 
 def temporary_name(path: Path) -> Path:

@@ -16,20 +16,11 @@ from matplotlib.figure import Figure
 
 from kidneyct_lib import provenance
 from kidneyct_lib.errors import StudyError
-from kidneyct_lib.files import file_digest, read_json, temporary_name
+from kidneyct_lib.exported import export_folder
+from kidneyct_lib.files import file_digest, project_root, read_json, temporary_name
 from kidneyct_lib.params import digest
 
 _ANEW = "`make reproduce` writes it anew."
-
-
-def project_root() -> Path:
-    """The nearest folder from here upwards that holds `params/`, else the working directory.
-
-    Notebooks start in their own folder in JupyterLab and in the project's root under papermill;
-    both must mean the same run folder.
-    """
-    here = Path.cwd()
-    return next((p for p in (here, *here.parents) if (p / "params").is_dir()), here)
 
 
 class Run:
@@ -69,7 +60,7 @@ class Run:
 
     def export_folder(self, scheme: str) -> Path:
         """`export/<scheme>`, where the exported model of a scheme lies or will lie."""
-        return self.folder / "export" / scheme
+        return export_folder(self.folder, scheme)
 
     def temperature(self, scheme: str) -> float:
         """Temperature of the saved model of a scheme; 1 before notebook 08 has fitted it."""
