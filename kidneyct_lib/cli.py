@@ -73,13 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=NOT_A_DIAGNOSIS,
     )
     command.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, TIFF or DICOM file")
-    command.add_argument("--study", default="phantom", help="run folder below outputs/")
-    command.add_argument(
-        "--scheme",
-        choices=["slice", "patient"],
-        default="patient",
-        help="the model trained on which split (default: patient)",
-    )
+    _ask_which_model(command)
     command.add_argument("--model", type=Path, help="a .keras file instead of a study's")
     command.set_defaults(answer=_predict)
 
@@ -90,13 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "pixels and answer calibrated probabilities, class maps and an out-of-scope distance, and "
         "bundle.json, which tells what they are. " + NOT_A_DIAGNOSIS,
     )
-    command.add_argument("--study", default="phantom", help="run folder below outputs/")
-    command.add_argument(
-        "--scheme",
-        choices=["slice", "patient"],
-        default="patient",
-        help="the model trained on which split (default: patient)",
-    )
+    _ask_which_model(command)
     command.set_defaults(answer=_export)
 
     command = commands.add_parser(
@@ -121,6 +109,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--keep", action="store_true", help="make this run the reference")
     command.set_defaults(answer=_verify)
     return parser
+
+
+def _ask_which_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--study", default="phantom", help="run folder below outputs/")
+    command.add_argument(
+        "--scheme",
+        choices=["slice", "patient"],
+        default="patient",
+        help="the model trained on which split (default: patient)",
+    )
 
 
 def _reproduce(options: argparse.Namespace) -> int:
