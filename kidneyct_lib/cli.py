@@ -184,8 +184,8 @@ def _export(options: argparse.Namespace) -> int:
     run.model_path(options.scheme)  # a missing study is told before anything slow is imported
     from kidneyct_lib import export
 
-    folder = export.export(run, options.scheme)
-    print(f"Exported: {folder}")
+    export.export(run, options.scheme)
+    print(f"Exported: {run.export_folder(options.scheme)}")
     return 0
 
 

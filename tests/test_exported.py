@@ -101,3 +101,16 @@ def test_export_without_a_study_says_how_to_make_one(tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     assert cli.main(["export", "--study", "nowhere"]) == 1
     assert "make reproduce" in capsys.readouterr().err
+
+
+def test_export_tells_where_its_files_are(folder, tmp_path, monkeypatch, capsys):
+    from kidneyct_lib import export
+
+    (tmp_path / "outputs/made/models").mkdir()
+    (tmp_path / "outputs/made/models/slice.keras").write_bytes(b"")
+    asked = []
+    monkeypatch.setattr(export, "export", lambda run, scheme: asked.append(scheme) or {"a": 1})
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["export", "--study", "made", "--scheme", "slice"]) == 0
+    assert capsys.readouterr().out == f"Exported: {tmp_path / 'outputs/made/export/slice'}\n"
+    assert asked == ["slice"]
