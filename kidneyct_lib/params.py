@@ -16,6 +16,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Strength = Annotated[float, Field(ge=0, le=1)]
+ComparedBackbone = Annotated[
+    str, Field(pattern="^(resnet50|densenet121|efficientnetb0)-(imagenet|none)$")
+]
 
 
 class ParamsError(StudyError):
@@ -81,6 +84,8 @@ class Params(_Strict):
     audit_gaps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     audit_c: Annotated[float, Field(gt=0, description="of the logistic regression")]
     ladder_deals: Count = Field(description="deals of the patients to folds")
+    compared_backbones: Annotated[list[ComparedBackbone], Field(min_length=1)]
+    small_cnn_epochs: Annotated[int, Field(ge=0, description="0: no small CNN is trained")]
     calibration_bins: Annotated[int, Field(ge=2, le=100)]
     conformal_coverage: Rate
     must_not_miss: Annotated[list[str], Field(min_length=1)]

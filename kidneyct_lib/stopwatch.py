@@ -70,16 +70,35 @@ def measure(kind: str, path: Path, threads: int, size: int, batches: Sequence[in
     run = _opened(kind, path, threads)
     loaded, milliseconds = perf_counter() - began, {}
     for batch in batches:
-        pictures = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
-        run(pictures)  # traces and allocates
-        times = []
-        for _ in range(_REPEATS.get(batch, 3)):
-            began = perf_counter()
-            run(pictures)
-            times.append(perf_counter() - began)
-        milliseconds[batch] = round(1000 * statistics.median(times) / batch, 3)
+        milliseconds[batch] = one_picture(run, (size, size, 3), batch=batch)
     told = {"load_seconds": round(loaded, 2), "memory_mb": _own_peak_mb()}
     return told | {"milliseconds": milliseconds}
+
+
+def one_picture(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batch: int) -> float:
+    """Time a model on noise, after one call that traces and allocates.
+
+    Parameters
+    ----------
+    run
+        Answers for uint8 (batch, height, width, channels).
+    shape
+        Height, width and channels of the pictures.
+    batch
+        Pictures at a time.
+
+    Returns
+    -------
+    float: milliseconds for one picture, median of several calls.
+    """
+    pictures = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)
+    run(pictures)
+    times = []
+    for _ in range(_REPEATS.get(batch, 3)):
+        began = perf_counter()
+        run(pictures)
+        times.append(perf_counter() - began)
+    return round(1000 * statistics.median(times) / batch, 3)
 
 
 def _opened(kind: str, path: Path, threads: int) -> Callable[[np.ndarray], object]:

