@@ -88,8 +88,8 @@ def compare(
     -------
     dict with ``n``, ``probability_off`` (largest difference of a probability), ``map_off``
     (of a map, as a share of the largest of all), ``other_label`` (share of the pictures that get
-    another class), ``n_test``, and ``accuracy`` on the test part with ``accuracy_lost`` against
-    the expected answers, in percentage points.
+    another class), ``n_test``, and ``accuracy`` on the test part with ``accuracy_lost``, how
+    much lower that is than of the expected answers.
     """
     off = np.abs(answers["probabilities"] - expected["probabilities"])
     maps = np.abs(answers["maps"] - expected["maps"]).max() / np.abs(expected["maps"]).max()
@@ -102,7 +102,7 @@ def compare(
         "other_label": float((label != before).mean()),
         "n_test": int(test.sum()),
         "accuracy": right,
-        "accuracy_lost": 100 * (was_right - right),
+        "accuracy_lost": was_right - right,
     }
 
 

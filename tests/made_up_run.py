@@ -215,7 +215,7 @@ def _audit(run):
     run.write_table("ladder", pd.DataFrame([rung | {"macro_f1_low": 0.6, "macro_f1_high": 0.9}]))
     _finish(run)
     _begin(run, "10_deployment", {})
-    parity = {"n": 243, "n_test": 85, "accuracy": 0.6712, "accuracy_lost": 0.25}
+    parity = {"n": 243, "n_test": 85, "accuracy": 0.6712, "accuracy_lost": 0.0025}
     row = {"way": "onnx", "precision": "int8", "threads": 1, "batch": 1, "milliseconds": 23.4}
     told = {"scheme": "patient", "parity": {"model-int8.onnx": parity}, "latency": [row]}
     run.write_metrics("deployment", told)

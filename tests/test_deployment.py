@@ -24,7 +24,7 @@ def test_answers_are_compared_picture_by_picture():
     assert told["map_off"] == 0.25
     assert told["other_label"] == 0.25
     assert told["accuracy"] == pytest.approx(1 / 3)
-    assert told["accuracy_lost"] == pytest.approx(100 / 3)
+    assert told["accuracy_lost"] == pytest.approx(1 / 3)
 
 
 def test_test_slices_come_first_and_each_slice_once():

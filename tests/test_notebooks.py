@@ -294,7 +294,7 @@ def test_a_folder_with_a_given_test_part_is_studied_in_its_plane(tmp_path):
     axial = next(phantom.generate(**drawing, plane="axial"))
     Image.fromarray(axial.image).save(tmp_path / "set/Train/Normal/1000.png")
     folders = {"run_folder": str(tmp_path / "run"), "cache_folder": str(tmp_path / "cache")}
-    changes = folders | TINY | {"folds": 5, "data": str(tmp_path / "set")}
+    changes = folders | TINY | {"folds": 5, "data": str(tmp_path / "set"), "augment_views": 1}
     values = params.load(ROOT / "params/coronal_stone.yaml", **changes)
     assert study.reproduce(values) == len(NOTEBOOKS)
     run = Run(values.run_folder)
@@ -307,5 +307,6 @@ def test_a_folder_with_a_given_test_part_is_studied_in_its_plane(tmp_path):
     assert ((split["slice"] == "test") == (catalog["part"] == "test")).all()
     assert split.groupby("group")["patient"].nunique().max() == 1
     assert run.read_metrics("test")["slice"]["n"] == 13
+    assert (run.folder / "figures/04_two_stage_training__views.png").is_file()
     assert run.read_metrics("grouping")["given_parts"]["groups_in_both"] > 0
     assert "Tested on the test part given with the images" in report.write(run).read_text()

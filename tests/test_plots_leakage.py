@@ -140,7 +140,7 @@ def test_no_words_overlap(figures, name):
 def test_the_summary_says_the_finding_in_the_studys_numbers(figures):
     title = figures["leak_summary"].get_suptitle()
     assert "99.9 %" in title  # not 100 %: one slice was wrong
-    assert "50 % of those of new patients" in title
+    assert "50.0 % of those of new patients" in title
     assert "400 slices of 40 patients (stage 2: 61 slices of 6 new patients)" in told(
         figures["leak_summary"]
     )
@@ -185,7 +185,7 @@ def test_seen_and_new_patients_differ_in_gray_and_in_shape(figures):
     ("value", "digits", "text"),
     [
         (1, 0, "100 %"),
-        (0.996, 0, "99.9 %"),
+        (0.996, 0, "99 %"),
         (0.9996, 1, "99.9 %"),
         (0.5, 0, "50 %"),
         (0, 1, "0.0 %"),

@@ -123,10 +123,11 @@ def _summary_words(
     figure: Figure, axes: Axes, models: Mapping[str, Mapping[str, Mapping]], styles: Mapping
 ) -> None:
     """Write the finding above the axes, and what was counted below them."""
-    last = {scheme: scores["accuracy"] for scheme, scores in list(models.values())[-1].items()}
+    last = list(models.values())[-1]
+    seen, new = (_percent(last[scheme]["accuracy"], 1) for scheme in ("slice", "patient"))
     figure.suptitle(
-        f"The network is right on {_percent(last['slice'])} of CT slices of patients it has seen\n"
-        f"and on {_percent(last['patient'])} of those of new patients.",
+        f"The network is right on {seen} of CT slices of patients it has seen\n"
+        f"and on {new} of those of new patients.",
         x=0.01,
         ha="left",
         fontsize=12,
@@ -153,6 +154,6 @@ def _summary_words(
 
 
 def _percent(value: float, digits: int = 0) -> str:
-    """Write a share in percent; what is not all is never written as 100 %."""
-    text = f"{100 * value:.{digits}f}"
-    return f"{'99.9' if value < 1 and float(text) == 100 else text} %"
+    """Write a share in percent; what is not all is cut off below 100 %, not rounded to it."""
+    most = 100 if value == 1 else 100 - 10**-digits
+    return f"{min(100 * value, most):.{digits}f} %"
