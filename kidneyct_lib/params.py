@@ -123,7 +123,8 @@ class Params(_Strict):
 def load(path: Path, **overrides: Any) -> Params:
     """Read and validate one study's YAML; overrides that are not None replace its keys.
 
-    The patient recipe unfreezes nothing and is given slices at `patient_image_size`.
+    The patient recipe unfreezes nothing and is given slices at `patient_image_size`; a study
+    without ImageNet weights compares untrained backbones alone.
 
     Raises
     ------
@@ -143,6 +144,10 @@ def load(path: Path, **overrides: Any) -> Params:
     content |= given
     if content.get("recipe") == "patient":
         content |= {"unfreeze_layers": 0, "image_size": content.get("patient_image_size")} | given
+    compared = content.get("compared_backbones")
+    if content.get("weights") == "none" and isinstance(compared, list):
+        untrained = [str(name).replace("-imagenet", "-none") for name in compared]
+        content["compared_backbones"] = list(dict.fromkeys(untrained))
     return _validated(Params, content, str(path))
 
 

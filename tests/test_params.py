@@ -88,6 +88,9 @@ def test_every_parameter_is_used_by_a_notebook_or_the_study_runner():
         ({"conformal_coverage": 1.0}, "conformal_coverage = 1.0"),
         ({"augment_views": -1}, "augment_views = -1"),
         ({"augment_noise": 1.5}, "augment_noise = 1.5"),
+        ({"compared_backbones": ["vgg16-none"]}, "compared_backbones.0 = 'vgg16-none'"),
+        ({"compared_backbones": None, "weights": "none"}, "compared_backbones = None"),
+        ({"compared_backbones": []}, "compared_backbones = []"),
     ],
 )
 def test_a_wrong_file_is_told_by_key_and_value(tmp_path, changes, told):
@@ -116,6 +119,13 @@ def test_the_patient_recipe_brings_its_own_input_and_unfreezes_nothing():
     assert (own.image_size, patient.image_size) == (224, own.patient_image_size)
     assert patient.unfreeze_layers == 0
     assert load(ROOT / "params/folder.yaml", recipe="patient", image_size=320).image_size == 320
+
+
+def test_an_untrained_study_compares_untrained_backbones_each_once(tmp_path):
+    named = ["resnet50-imagenet", "resnet50-none", "densenet121-imagenet"]
+    path = written(tmp_path, compared_backbones=named)
+    assert load(path).compared_backbones == named
+    assert load(path, weights="none").compared_backbones == ["resnet50-none", "densenet121-none"]
 
 
 def test_the_published_recipe_unfreezes_something():

@@ -75,7 +75,8 @@ async function collect(from, to) {
   await writeFile(join(fresh, "index.json"), `${JSON.stringify(index, null, 1)}\n`);
   await rm(to, { recursive: true, force: true });
   await rename(fresh, to);
-  console.log(`${exported.length} models in ${relative(process.cwd(), to) || to}`);
+  const models = exported.length === 1 ? "model" : "models";
+  console.log(`${exported.length} ${models} in ${relative(process.cwd(), to) || to}`);
 }
 
 try {
