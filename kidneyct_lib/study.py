@@ -57,8 +57,8 @@ def scaled_minutes(
     """Minutes to expect with another recipe, or at another image size and number of folds.
 
     Nearly all of them go with the pixels, and most with the folds: of the axial slices' 110
-    minutes, the ten trainings of five folds take 62. The patient recipe trains in seconds and takes longer
-    to answer, whatever the size and the folds.
+    minutes, the ten trainings of five folds take 62. The patient recipe trains in seconds and takes
+    longer to answer, whatever the size and the folds.
     """
     if recipe == "patient" and params.recipe != "patient":
         return float(f"{params.expected_minutes * _PATIENT_RECIPE:.2g}")
