@@ -86,9 +86,8 @@ def small_cnn(size: int, classes: int) -> keras.Model:
 class SmallCNN(ClassifierMixin, BaseEstimator):
     """`small_cnn` as a scikit-learn classifier, every class weighing the same.
 
-    Its gradients are summed by several threads in an order that hangs on what else the machine
-    does, and a training from nothing enlarges the last digits: two trainings of one seed differ a
-    little where one of them had the cores to itself and the other had not.
+    Equal seeds give equal weights in one process, and in several where PYTHONHASHSEED is the same,
+    as it is for notebooks that `study.reproduce` runs.
 
     Parameters
     ----------
