@@ -39,15 +39,15 @@ def features(name: str, *, look: str, image_size: int, seed: int) -> keras.Model
         If ImageNet weights are asked for and can't be had.
     """
     backbone, weights = name.split("-")
-    kept = {network.BACKBONES[backbone].last: [look]}
+    kept = {(network.BACKBONES[backbone].last, "mean"): [look]}
     chosen = {"backbone": backbone, "weights": weights, "image_size": image_size, "seed": seed}
     return network.looks_features(kept, **chosen)
 
 
-def crops(images: np.ndarray, *, look: str, size: int, batch: int) -> np.ndarray:
-    """Crop gray slices (N, H, W) in 0..255 to one look: uint8 (N, size, size)."""
+def crops(images: np.ndarray, *, crop: str, size: int, batch: int) -> np.ndarray:
+    """Crop gray slices (N, H, W) in 0..255, as `looks.CROPS` says: uint8 (N, size, size)."""
     pixels = keras.Input((*images.shape[1:], 3))
-    shown = keras.Model(pixels, Looks([look], size)(pixels))
+    shown = keras.Model(pixels, Looks([crop], size)(pixels))
     starts = tqdm(range(0, len(images), batch), desc="crops", unit="batch", leave=False)
     parts = [shown.predict_on_batch(gray_to_rgb(images[i : i + batch])) for i in starts]
     return np.concatenate(parts)[..., 0].round().astype(np.uint8)
@@ -86,8 +86,7 @@ def small_cnn(size: int, classes: int) -> keras.Model:
 class SmallCNN(ClassifierMixin, BaseEstimator):
     """`small_cnn` as a scikit-learn classifier, every class weighing the same.
 
-    Equal seeds give equal weights in one process, and in several where PYTHONHASHSEED is the same,
-    as it is for notebooks that `study.reproduce` runs.
+    Equal seeds give equal weights.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
 """Where in a slice the network finds its classes: Grad-CAM in closed form, part of the graph.
 
-Between the last convolution and a class's logit lie only means, dense layers and ReLUs, so the
-gradient that Grad-CAM (https://arxiv.org/abs/1610.02391) asks for is a product of weights and of
-which ReLUs are open. No automatic differentiation is needed: every backend and export has it.
+Between a convolution and a class's logit lie only means or maxima, dense layers and ReLUs, so the
+gradient that Grad-CAM (https://arxiv.org/abs/1610.02391) asks for is a product of weights, of which
+ReLUs are open and of where the maxima lie. No automatic differentiation is needed: every backend
+and export has it.
 """
 
 import numpy as np
@@ -63,15 +64,34 @@ class PlacedHead(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kidneyct")
+class Peaks(keras.layers.Layer):
+    """Keep the highest place of every channel, so that the mean over all places is its height.
+
+    The gradient through a maximum is 0 at every other place, so that it is taken place by place, as
+    HiResCAM does (https://arxiv.org/abs/2011.08891). Equals share it.
+    """
+
+    def call(self, activations):
+        """Activations (N, h, w, C) to the same shape."""
+        highest = ops.max(activations, axis=(1, 2), keepdims=True)
+        there = ops.cast(activations >= highest, activations.dtype)
+        return there * highest / ops.mean(there, axis=(1, 2), keepdims=True)
+
+    def compute_output_shape(self, input_shape):
+        """Same shape as the input's."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("kidneyct")
 class PasteLooks(keras.layers.Layer):
-    """Put maps of the looks back where these lie in the slice, and add them up.
+    """Put maps of crops back where these lie in the slice, and add them up.
 
     Parameters
     ----------
     names
-        Of `looks.LOOKS`: every look that is cropped, in their order.
+        Of `looks.CROPS`: every crop that is made, in their order.
     kept
-        For each map, the number of the look that it belongs to.
+        For each map, the number of the crop that it belongs to.
     size
         Side of the joint map in cells.
     """
@@ -81,17 +101,17 @@ class PasteLooks(keras.layers.Layer):
         self.names, self.kept, self.size = list(names), list(kept), size
 
     def call(self, inputs):
-        """RGB pixels (N, H, W, 3), then maps (N * looks, h, w, K), to one (N, size, size, K)."""
+        """RGB pixels (N, H, W, 3), then maps (N * crops, h, w, K), to one (N, size, size, K)."""
         images, *maps = inputs
         boxes = boxes_of(luminance(ops.cast(images, self.compute_dtype)), self.names)
         pasted = []
         for each, number in zip(maps, self.kept, strict=True):
             height, width, kinds = each.shape[1:]
             # Flat, since LiteRT takes no part of an array of five axes.
-            looks = ops.reshape(each, (-1, len(self.names), height * width * kinds))
-            rows = ops.reshape(looks[:, number], (-1, height, width, kinds))
+            crops = ops.reshape(each, (-1, len(self.names), height * width * kinds))
+            rows = ops.reshape(crops[:, number], (-1, height, width, kinds))
             pasted.append(paste(rows, boxes[number], self.size))
-        return sum(pasted)
+        return ops.sum(ops.stack(pasted), axis=0)  # in one order, unlike a chain of additions
 
     def compute_output_shape(self, input_shape):
         """One map for each class."""
@@ -143,13 +163,16 @@ def _maps_of_looks(net: keras.Model):
     head, join = net.get_layer(network.PROBABILITIES), net.get_layer(network.POOL)
     kernel, names = head.get_weights()[0], net.get_layer("looks").names
     maps, kept, start = [], [], 0
-    for mean, looks in zip(join.input, join.kept, strict=True):
-        activations = mean._keras_history.operation.input
+    for pooled, looks in zip(join.input, join.kept, strict=True):
+        pool = pooled._keras_history.operation
+        highest = isinstance(pool, keras.layers.GlobalMaxPooling2D)
+        activations = Peaks()(pool.input) if highest else pool.input
         width = activations.shape[-1]
-        for number in looks:
+        for numbers in looks:
             share = keras.layers.Dense(head.units, use_bias=False, trainable=False)
-            maps.append(share(activations))
-            share.set_weights([np.ascontiguousarray(kernel[start : start + width])])
-            kept.append(number)
+            placed = share(activations)
+            share.set_weights([kernel[start : start + width] / len(numbers)])
+            maps += [placed] * len(numbers)
+            kept += numbers
             start += width
     return PasteLooks(names, kept, _GRID, name="maps")([net.inputs[0], *maps])

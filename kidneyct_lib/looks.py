@@ -1,4 +1,4 @@
-"""Looks at a slice: the body without the table, and the band of it where the kidneys lie.
+"""Looks at a slice: the body without the table, the band of it where the kidneys lie, the flanks.
 
 Layers of the network, so that a saved or exported model crops by itself and is given whole slices.
 Only operations that every backend and export format has: a few pools, sums and products.
@@ -8,10 +8,21 @@ from kidneyct_lib.backend import keras
 
 ops = keras.ops
 
-# Margins of each look as shares of the body's box: left, right, top, bottom; None: no crop.
-LOOKS = {"slice": None, "body": (-0.03, 1.03, -0.03, 1.03), "kidneys": (0.04, 0.96, 0.25, 0.97)}
-"""What each look shows. In an axial slice the kidneys lie behind the middle, beside the spine."""
+CROPS = {
+    "slice": None,
+    "body": (-0.03, 1.03, -0.03, 1.03),
+    "kidneys": (0.04, 0.96, 0.25, 0.97),
+    "left": (0.02, 0.52, 0.25, 0.97),
+    "right": (0.48, 0.98, 0.25, 0.97),
+}
+"""Margins of each crop as shares of the body's box: left, right, top, bottom; None: all is shown.
 
+In an axial slice the kidneys lie behind the middle, beside the spine."""
+
+LOOKS = {"slice": ["slice"], "body": ["body"], "kidneys": ["kidneys"], "flanks": ["left", "right"]}
+"""Crops of each look, whose features are averaged."""
+
+_LUMINANCE = ((0.299,), (0.587,), (0.114,))  # of red, green and blue, ITU-R BT.601
 _GRID = 224  # pixels across the coarse picture in which the body is sought
 _BACKGROUND = 10  # gray level: darker is air, or fat in a narrow window
 _BONE = 1.5  # times the mean of all tissue: brighter is bone or contrast agent
@@ -22,7 +33,7 @@ _SUBSTANTIAL = 0.12  # of the longest line: lines that hold less are not of the 
 
 @keras.saving.register_keras_serializable("kidneyct")
 class Looks(keras.layers.Layer):
-    """Crop every slice to its looks and bring each to one size.
+    """Crop every slice in several ways and bring each crop to one size.
 
     Windows and scanners differ between series, and so does the patient's place in the picture; the
     box goes by what is as bright as soft tissue, in proportion to the slice's own brightness.
@@ -30,7 +41,7 @@ class Looks(keras.layers.Layer):
     Parameters
     ----------
     names
-        Of `LOOKS`, in the order in which they are given.
+        Of `CROPS`, in the order in which they are given.
     size
         Side of a crop in pixels; the aspect is not kept.
     """
@@ -40,9 +51,9 @@ class Looks(keras.layers.Layer):
         self.names, self.size = list(names), size
 
     def call(self, images):
-        """RGB pixels in 0..255 (N, H, W, 3) to gray crops as RGB (N * looks, size, size, 3).
+        """RGB pixels in 0..255 (N, H, W, 3) to gray crops as RGB (N * crops, size, size, 3).
 
-        The looks of one slice follow each other.
+        The crops of one slice follow each other.
         """
         gray = luminance(ops.cast(images, self.compute_dtype))
         boxes = boxes_of(gray, self.names)
@@ -61,25 +72,30 @@ class Looks(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kidneyct")
 class JoinLooks(keras.layers.Layer):
-    """Put the features of a slice's looks, computed as rows of their own, into one row.
+    """Put the features of a slice's crops, computed as rows of their own, into one row.
 
     Parameters
     ----------
     kept
-        For each input, numbers of the looks whose features are kept.
-    looks
-        Looks a slice.
+        For each input the looks that are kept of it, each as the numbers of its crops.
+    crops
+        Crops a slice.
     """
 
-    def __init__(self, kept: list[list[int]], looks: int, **options) -> None:
+    def __init__(self, kept: list[list[list[int]]], crops: int, **options) -> None:
         super().__init__(**options)
-        self.kept, self.looks = [list(numbers) for numbers in kept], looks
+        self.kept = [[list(numbers) for numbers in looks] for looks in kept]
+        self.crops = crops
 
     def call(self, features):
-        """Arrays (N * looks, D) to one (N, sum of the kept D)."""
-        rows = [ops.reshape(x, (-1, self.looks, x.shape[-1])) for x in features]
-        joined = zip(rows, self.kept, strict=True)
-        return ops.concatenate([x[:, number] for x, kept in joined for number in kept], axis=-1)
+        """Arrays (N * crops, D) to one (N, sum of D over the kept looks): means of their crops."""
+        rows = [ops.reshape(x, (-1, self.crops, x.shape[-1])) for x in features]
+        means = [
+            ops.mean(ops.stack([x[:, number] for number in numbers], axis=1), axis=1)
+            for x, looks in zip(rows, self.kept, strict=True)
+            for numbers in looks
+        ]
+        return ops.concatenate(means, axis=-1)
 
     def compute_output_shape(self, input_shape):
         """Width of what is kept."""
@@ -88,12 +104,16 @@ class JoinLooks(keras.layers.Layer):
 
     def get_config(self):
         """What `from_config` builds the layer from."""
-        return super().get_config() | {"kept": self.kept, "looks": self.looks}
+        return super().get_config() | {"kept": self.kept, "crops": self.crops}
 
 
 def luminance(pixels):
-    """Gray levels (N, H, W) of RGB pixels (N, H, W, 3), by ITU-R BT.601 as OpenCV does."""
-    return pixels[..., 0] * 0.299 + pixels[..., 1] * 0.587 + pixels[..., 2] * 0.114
+    """Gray levels (N, H, W) of RGB pixels (N, H, W, 3), by ITU-R BT.601 as OpenCV does.
+
+    One product, not a sum of three pictures: TensorFlow adds three in whatever order their memory
+    can be reused, so that last digits would differ from call to call.
+    """
+    return ops.matmul(pixels, ops.convert_to_tensor(_LUMINANCE, pixels.dtype))[..., 0]
 
 
 def body_box(gray):
@@ -126,12 +146,12 @@ def body_box(gray):
 
 
 def boxes_of(gray, names):
-    """Box of each look, in shares of the picture: list of float (N, 4)."""
+    """Box of each crop, in shares of the picture: list of float (N, 4)."""
     left, right, top, bottom = (edge[:, 0] for edge in ops.split(body_box(gray), 4, axis=1))
     whole = ops.stack([left * 0, left * 0 + 1, left * 0, left * 0 + 1], axis=1)
     width, height = right - left, bottom - top
     found = []
-    for margins in (LOOKS[name] for name in names):
+    for margins in (CROPS[name] for name in names):
         if margins is None:
             found.append(whole)
             continue

@@ -4,7 +4,9 @@ Keras 3 only, so that it runs on TensorFlow, JAX and torch alike.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +15,18 @@ import numpy as np
 from kidneyct_lib import weights as imagenet
 from kidneyct_lib.backend import keras
 from kidneyct_lib.errors import StudyError
-from kidneyct_lib.looks import LOOKS, JoinLooks, Looks
+from kidneyct_lib.looks import CROPS, LOOKS, JoinLooks, Looks
 from kidneyct_lib.weights import WeightsError
 
 POOL = "pool"
 PROBABILITIES = "probabilities"
 _LOOK_SIZE = 224  # pixels; what the backbone was pretrained on
-PATIENT_FEATURES = {"conv4_block6_out": ("body",), "conv5_block3_out": ("kidneys",)}
-"""Layers whose channels the patient recipe averages over the picture, and of which look."""
+_POOLS = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+PATIENT_FEATURES = {
+    ("conv4_block6_out", "max"): ["flanks"],
+    ("conv5_block3_out", "mean"): ["flanks"],
+}
+"""Layers whose channels the patient recipe pools over the picture, how, and of which looks."""
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -43,28 +49,6 @@ class CaffePreprocessing(keras.layers.Layer):
         return input_shape
 
 
-@keras.saving.register_keras_serializable("kidneyct")
-class TorchPreprocessing(keras.layers.Layer):
-    """RGB pixels in 0..255 to ImageNet's zero mean and unit spread, as DenseNet's weights expect.
-
-    Same values as `keras.applications.densenet.preprocess_input`.
-    """
-
-    means, spreads = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # red, green, blue
-
-    def call(self, images):
-        """Images (N, H, W, 3), any numeric dtype, to the layer's float dtype."""
-        images = keras.ops.cast(images, self.compute_dtype)
-        means, spreads = (
-            keras.ops.convert_to_tensor(v, images.dtype) for v in (self.means, self.spreads)
-        )
-        return (images - means) / spreads
-
-    def compute_output_shape(self, input_shape):
-        """Same shape as the input's."""
-        return input_shape
-
-
 class Backbone(NamedTuple):
     """An architecture of `keras.applications`.
 
@@ -73,20 +57,26 @@ class Backbone(NamedTuple):
     build
         Its function there.
     preprocessing
-        Layer class that turns pixels in 0..255 into what it expects; the identity where its own
-        first layers do that.
+        Builds the layer that turns pixels in 0..255 into what it expects; the identity where its
+        own first layers do that.
     last
         Name of its last feature map.
     """
 
     build: Callable[..., keras.Model]
-    preprocessing: type[keras.layers.Layer]
+    preprocessing: Callable[..., keras.layers.Layer]
     last: str
 
 
+_normalised = partial(  # as `keras.applications.densenet.preprocess_input`: red, green, blue
+    keras.layers.Normalization,
+    mean=[123.675, 116.28, 103.53],
+    variance=[58.395**2, 57.12**2, 57.375**2],
+)
+
 BACKBONES = {
     "resnet50": Backbone(keras.applications.ResNet50, CaffePreprocessing, "conv5_block3_out"),
-    "densenet121": Backbone(keras.applications.DenseNet121, TorchPreprocessing, "relu"),
+    "densenet121": Backbone(keras.applications.DenseNet121, _normalised, "relu"),
     "efficientnetb0": Backbone(
         keras.applications.EfficientNetB0, keras.layers.Identity, "top_activation"
     ),
@@ -167,43 +157,51 @@ def build(
 
 
 def looks_features(
-    kept: Mapping[str, Sequence[str]], *, backbone: str, weights: str, image_size: int, seed: int
+    kept: Mapping[tuple[str, str], Sequence[str]],
+    *,
+    backbone: str,
+    weights: str,
+    image_size: int,
+    seed: int,
 ) -> keras.Model:
-    """Build the part of a network that turns slices into channel means of their looks.
+    """Build the part of a network that turns slices into pooled channels of their looks.
 
     Parameters
     ----------
-    kept : mapping of str to sequence of str
-        Layers of the backbone, and the looks (of `looks.LOOKS`) whose means are kept.
+    kept : mapping of (str, str) to sequence of str
+        Layers of the backbone with "mean" or "max" over the picture, and the looks (of
+        `looks.LOOKS`) of which that is kept.
     backbone, weights, image_size, seed
         As in `build`.
 
     Returns
     -------
     keras.Model
-        (N, image_size, image_size, 3) in 0..255 to (N, D): layer by layer, the means of the kept
-        looks side by side. `feature_columns` tells which is which.
+        (N, image_size, image_size, 3) in 0..255 to (N, D): layer by layer, the kept looks side by
+        side. `feature_columns` tells which is which.
     """
-    names = [name for name in LOOKS if any(name in looks for looks in kept.values())]
-    shown = Looks(names, _LOOK_SIZE, name="looks")
+    used = {crop for looks in kept.values() for look in looks for crop in LOOKS[look]}
+    crops = [name for name in CROPS if name in used]
+    shown = Looks(crops, _LOOK_SIZE, name="looks")
     body = _body(shown, backbone=backbone, weights=weights, image_size=image_size, seed=seed)
-    means = [
-        keras.layers.GlobalAveragePooling2D(name=f"{layer}_mean")(body.get_layer(layer).output)
-        for layer in kept
+    pooled = [
+        _POOLS[how](name=f"{layer}_{how}")(body.get_layer(layer).output) for layer, how in kept
     ]
-    numbers = [[names.index(name) for name in looks] for looks in kept.values()]
-    return keras.Model(body.input, JoinLooks(numbers, len(names), name=POOL)(means))
+    numbers = [
+        [[crops.index(crop) for crop in LOOKS[look]] for look in looks] for looks in kept.values()
+    ]
+    return keras.Model(body.input, JoinLooks(numbers, len(crops), name=POOL)(pooled))
 
 
 def feature_columns(
-    features: keras.Model, kept: Mapping[str, Sequence[str]]
-) -> dict[tuple[str, str], slice]:
-    """Columns of each (layer, look) in the output of `looks_features`."""
+    features: keras.Model, kept: Mapping[tuple[str, str], Sequence[str]]
+) -> dict[tuple[str, str, str], slice]:
+    """Columns of each (layer, "mean" or "max", look) in the output of `looks_features`."""
     columns, start = {}, 0
-    for layer, looks in kept.items():
+    for (layer, how), looks in kept.items():
         width = features.get_layer(layer).output.shape[-1]
         for look in looks:
-            columns[layer, look] = slice(start, start + width)
+            columns[layer, how, look] = slice(start, start + width)
             start += width
     return columns
 
@@ -297,10 +295,12 @@ def part(network: keras.Model, start: str | None, end: str | None) -> keras.Mode
 
 
 def digest(model: keras.Model) -> str:
-    """sha256 (hex) of a model's layer kinds, shapes and weights, whatever the layers are called."""
+    """sha256 (hex) of a model's layers, settings and weights, whatever is trained or called how."""
     sha = hashlib.sha256()
     for layer in model.layers:
-        sha.update(f"{type(layer).__name__}{layer.output.shape}".encode())
+        settings = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")}
+        told = json.dumps(settings, sort_keys=True, default=str)
+        sha.update(f"{type(layer).__name__}{layer.output.shape}{told}".encode())
         for value in layer.get_weights():
             sha.update(np.ascontiguousarray(value))
     return sha.hexdigest()

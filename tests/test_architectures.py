@@ -43,7 +43,8 @@ def test_costs_of_the_small_network_are_those_counted_by_hand():
 def test_densenet_is_given_what_keras_own_preprocessing_gives():
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.float32)
     theirs = keras.applications.densenet.preprocess_input(pixels.copy())
-    np.testing.assert_allclose(network.TorchPreprocessing()(pixels), theirs, atol=1e-5)
+    ours = network.BACKBONES["densenet121"].preprocessing()(pixels)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_features_are_means_of_the_look_through_keras_own_network():
@@ -82,7 +83,7 @@ def test_weights_of_keras_are_the_ones_used_and_their_lack_is_told(monkeypatch):
 def test_crops_are_those_of_the_look():
     images = np.zeros((3, 96, 96), np.uint8)
     images[:, 20:70, 10:80] = np.arange(60, 130)[None, None]
-    found = architectures.crops(images, look="kidneys", size=32, batch=2)
+    found = architectures.crops(images, crop="kidneys", size=32, batch=2)
     gray = images.astype(np.float32)
     (box,) = looks.boxes_of(gray, ["kidneys"])
     expected = np.array(looks.crop(gray, box, 32))

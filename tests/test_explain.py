@@ -94,9 +94,9 @@ def test_the_patient_recipes_maps_sum_up_to_the_logits(patient, body):
 
 def test_no_map_lies_outside_the_crops(patient, body):
     _, maps = explain.with_class_maps(patient).predict_on_batch(body)
-    left, right, top, bottom = np.asarray(
-        looks.boxes_of(looks.luminance(body), ["body", "kidneys"])[0]
-    ).T
+    flanks = np.stack(looks.boxes_of(looks.luminance(body), ["left", "right"]))
+    left, top = flanks[..., 0].min(axis=0), flanks[..., 2].min(axis=0)
+    right, bottom = flanks[..., 1].max(axis=0), flanks[..., 3].max(axis=0)
     centre = (np.arange(28) + 0.5) / 28
     for number, one in enumerate(np.abs(maps).sum(axis=-1)):
         outside = (centre < left[number]) | (centre > right[number])
@@ -105,6 +105,23 @@ def test_no_map_lies_outside_the_crops(patient, body):
         above = (centre < top[number]) | (centre > bottom[number])
         assert not one[above].any()
         assert one.any()
+
+
+def test_peaks_equal_gradient_times_activation_through_a_maximum():
+    activations = tf.constant(np.random.default_rng(5).random((2, 3, 4, 6)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(activations)
+        highest = tf.reduce_sum(keras.layers.GlobalMaxPooling2D()(activations))
+    expected = tape.gradient(highest, activations) * activations * 12  # a mean of 12 places
+    np.testing.assert_allclose(explain.Peaks()(activations), expected, rtol=1e-6)
+
+
+def test_equal_peaks_share_their_height():
+    activations = np.zeros((1, 2, 2, 2), np.float32)
+    activations[0, 0, :, 0] = 3
+    peaks = np.array(explain.Peaks()(activations))
+    assert peaks[..., 0].tolist() == [[[6, 6], [0, 0]]]
+    assert not peaks[..., 1].any()
 
 
 def test_saved_maps_are_the_same_after_loading(published, patient, body, tmp_path):

@@ -123,15 +123,41 @@ def test_luminance_is_opencv_s():
     np.testing.assert_allclose(looks.luminance(colour.astype(np.float32))[0], expected, atol=0.51)
 
 
+def test_luminance_repeats_to_the_last_digit():
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 512, 512, 3)).astype(np.float32)
+    compiled = tf.function(looks.luminance)
+    assert len({compiled(pixels).numpy().tobytes() for _ in range(20)}) == 1
+
+
 def test_features_of_looks_are_joined_slice_by_slice():
-    first = np.arange(12, dtype=np.float32).reshape(6, 2)  # 3 slices of 2 looks
+    first = np.arange(12, dtype=np.float32).reshape(6, 2)  # 3 slices of 2 crops
     second = 100 + np.arange(6, dtype=np.float32).reshape(6, 1)
-    joined = np.array(looks.JoinLooks([[0, 1], [1]], 2)([first, second]))
+    joined = np.array(looks.JoinLooks([[[0], [1]], [[1]]], 2)([first, second]))
     assert joined.tolist() == [[0, 1, 2, 3, 101], [4, 5, 6, 7, 103], [8, 9, 10, 11, 105]]
 
 
+def test_a_look_of_two_crops_is_their_mean():
+    rows = np.array([[0, 1], [2, 9], [4, 5], [6, 7]], np.float32)  # 2 slices of 2 crops
+    joined = np.array(looks.JoinLooks([[[0, 1], [1]]], 2)([rows]))
+    assert joined.tolist() == [[1, 5, 2, 9], [5, 6, 6, 7]]
+
+
+def test_the_flanks_are_the_halves_of_the_kidneys_band():
+    picture = body(100, 340, 120, 300)[None]
+    around, *sides = (
+        np.array(box)[0] for box in looks.boxes_of(picture, ["kidneys", "left", "right"])
+    )
+    middle = (around[0] + around[1]) / 2
+    for side in sides:
+        np.testing.assert_allclose(side[2:], around[2:], atol=1e-6)
+        assert side[1] - side[0] == pytest.approx(0.5 * (around[1] - around[0]) / 0.92, rel=1e-4)
+    assert sides[0][0] < around[0] < sides[1][0] < middle < sides[0][1] < around[1] < sides[1][1]
+
+
 @pytest.mark.parametrize(
-    "layer", [looks.Looks(["kidneys"], 48), looks.JoinLooks([[1], [0, 1]], 2)], ids=["crop", "join"]
+    "layer",
+    [looks.Looks(["kidneys"], 48), looks.JoinLooks([[[1]], [[0, 1]]], 2)],
+    ids=["crop", "join"],
 )
 def test_a_layer_comes_back_from_its_settings(layer):
     again = type(layer).from_config(layer.get_config())

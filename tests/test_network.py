@@ -6,6 +6,7 @@ import pytest
 
 from kidneyct_lib import network
 from kidneyct_lib.errors import StudyError
+from kidneyct_lib.looks import Looks
 from kidneyct_lib.weights import WeightsError
 
 SIZE, CLASSES = 64, ["Cyst", "Normal", "Stone", "Tumor"]
@@ -63,6 +64,26 @@ def test_pixels_are_expected_in_0_to_255(net, pixels):
 def test_equal_seeds_give_equal_networks(net, build_network):
     assert network.digest(build_network()) == network.digest(net)
     assert network.digest(build_network(seed=2)) != network.digest(net)
+
+
+def test_what_a_layer_is_set_to_counts_in_the_digest(tmp_path):
+    def cropping(name):
+        pixels = keras.Input((64, 64, 3))
+        return keras.Model(pixels, Looks([name], 32)(pixels))
+
+    assert network.digest(cropping("body")) == network.digest(cropping("body"))
+    assert network.digest(cropping("body")) != network.digest(cropping("kidneys"))
+    cropping("body").save(tmp_path / "crops.keras")
+    assert network.digest(network.load(tmp_path / "crops.keras")) == network.digest(
+        cropping("body")
+    )
+
+
+def test_a_loaded_network_has_the_digest_of_the_saved_one(net, tmp_path):
+    network.unfreeze_last(net, 0)
+    net.save(tmp_path / "net.keras")
+    network.unfreeze_last(net, 50)
+    assert network.digest(network.load(tmp_path / "net.keras")) == network.digest(net)
 
 
 def test_stage_one_trains_the_head_only(net):
