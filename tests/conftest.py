@@ -1,5 +1,6 @@
 """Fixtures shared by the tests."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,16 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def silence(capfd):
+    """Nothing may be printed or warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    assert not caught
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.fixture(scope="session")
