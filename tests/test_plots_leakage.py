@@ -146,6 +146,14 @@ def test_the_summary_says_the_finding_in_the_studys_numbers(figures):
     )
 
 
+def test_the_summary_names_the_stages_of_the_patient_recipe():
+    figure = plots.leak_summary(MODELS, CONTROLS, chance=CHANCE, recipe="patient")
+    (axes,) = figure.axes
+    assert "Patient recipe" in axes.get_yticklabels()[0].get_text()
+    assert not any("published" in label.get_text() for label in axes.get_yticklabels())
+    assert_within_border(figure)
+
+
 def test_the_summary_draws_each_model_and_control_at_its_accuracies(figures):
     (axes,) = figures["leak_summary"].axes
     rows = [*reversed(MODELS.values()), *CONTROLS.values()]

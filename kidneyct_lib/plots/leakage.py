@@ -29,6 +29,10 @@ _PLAIN_NAMES = {
     "labels by group": "Random labels,\none for each patient",
     "labels by slice": "Random labels,\nshuffled over slices",
 }
+_PATIENT_RECIPE_NAMES = {
+    "stage 1": "Patient recipe fitted to\nthe training part (stage 1)",
+    "stage 2": "Patient recipe fitted to that\nand the validation part (stage 2)",
+}
 _PERCENT = PercentFormatter(1, symbol=" %")
 _APART = 0.08  # of accuracy: lines of chance closer than this are drawn as one
 
@@ -39,6 +43,7 @@ def leak_summary(
     controls: Mapping[str, Mapping[str, Mapping]],
     *,
     chance: Mapping[str, float],
+    recipe: str = "published",
 ) -> Figure:
     """Draw what every model scores on patients it has seen and on new ones: the leak at a glance.
 
@@ -49,6 +54,8 @@ def leak_summary(
         title tells the last model's numbers.
     chance
         ``uniform`` and ``majority``: accuracy without looking.
+    recipe
+        "published" or "patient": what the two stages are.
 
     Returns
     -------
@@ -64,7 +71,8 @@ def leak_summary(
         axes.plot(ends, [y, y], color="0.82", linewidth=5, solid_capstyle="round", zorder=1)
         for scheme, style in styles.items():
             _interval_marker(axes, scores[scheme], y, style, above=scheme == "slice")
-    axes.set_yticks(heights, [_PLAIN_NAMES.get(name, name) for name in rows], linespacing=1.05)
+    plain = _PLAIN_NAMES | (_PATIENT_RECIPE_NAMES if recipe == "patient" else {})
+    axes.set_yticks(heights, [plain.get(name, name) for name in rows], linespacing=1.05)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set(xlim=(0, 1.04), ylim=(heights[-1] - 0.85, 0.6), xticks=np.arange(0, 1.01, 0.2))
