@@ -110,8 +110,8 @@ class JoinLooks(keras.layers.Layer):
 def luminance(pixels):
     """Gray levels (N, H, W) of RGB pixels (N, H, W, 3), by ITU-R BT.601 as OpenCV does.
 
-    One product, not a sum of three pictures: TensorFlow adds three in whatever order their memory
-    can be reused, so that last digits would differ from call to call.
+    One product, not a sum of three pictures: of that, TensorFlow's last digits differ from call to
+    call.
     """
     return ops.matmul(pixels, ops.convert_to_tensor(_LUMINANCE, pixels.dtype))[..., 0]
 
