@@ -34,12 +34,15 @@ class Activations:
         Content key of each row.
     compute : callable
         Gives the output for rows that are not stored, where the store was to stay small.
+    batch : int
+        How many of these are computed at a time.
     """
 
     layer: str
     store: RowStore
     keys: Sequence[str]
     compute: Callable[[np.ndarray], np.ndarray]
+    batch: int
 
     def __len__(self) -> int:
         """Number of rows, views included."""
@@ -56,7 +59,13 @@ class Activations:
         values[held] = self.store.take(
             [key for key, there in zip(keys, held, strict=True) if there]
         )
-        values[~held] = self.compute(rows[~held])
+        missing = np.flatnonzero(~held)
+        starts = range(0, len(missing), self.batch)
+        hidden = len(starts) == 1  # no bar for each batch of a training
+        told = {"desc": f"activations of {self.layer}", "unit": "batch"}
+        for start in tqdm(starts, **told, leave=False, disable=hidden):
+            places = missing[start : start + self.batch]
+            values[places] = self.compute(rows[places])
         return values.astype(np.float32)
 
 
@@ -159,4 +168,4 @@ def _stored(
     if most_bytes:
         label = f"activations of {layer}"
         store.fill(keys, compute, batch=batch, label=label, most_bytes=most_bytes)
-    return Activations(layer, store, keys, compute)
+    return Activations(layer, store, keys, compute, batch)

@@ -124,6 +124,18 @@ def test_each_view_is_computed_once(net, images, shown, tmp_path, monkeypatch):
     assert len(made) == 2 * N
 
 
+def test_what_is_not_stored_is_computed_in_batches(net, images, tmp_path, monkeypatch):
+    shown = []
+    convert = activations.gray_to_rgb
+    monkeypatch.setattr(activations, "gray_to_rgb", lambda g: shown.append(len(g)) or convert(g))
+    options = {"cache": tmp_path, "dtype": "float32", "batch": 5, "most_gb": 0}
+    order = np.random.default_rng(2).permutation(N)
+    found = activations.of_images(net, "pool", images, **options)[order]
+    direct = network.part(net, None, "pool").predict_on_batch(gray_to_rgb(images[order]))
+    assert relative_error(found, direct) < 1e-5
+    assert max(shown) == 5 and sum(shown) == N
+
+
 @pytest.mark.parametrize("share", [0, 0.4])
 def test_a_capped_store_gives_the_same_activations(net, images, body, tmp_path, share):
     row_bytes = body.prefix.store.row_bytes

@@ -137,13 +137,13 @@ def test_another_number_of_folds_has_its_own_folder():
 
 def test_minutes_go_with_the_pixels_and_mostly_with_the_folds():
     values = params.load(ROOT / "params/folder.yaml")
-    assert study.scaled_minutes(values) == values.expected_minutes == 110
-    assert study.scaled_minutes(values, image_size=224) == 110
-    assert study.scaled_minutes(values, image_size=112) == 28
-    assert study.scaled_minutes(values, image_size=448, folds=5) == 440
-    assert study.scaled_minutes(values, folds=1) == 61
-    assert study.scaled_minutes(values, recipe="published", folds=1) == 61
-    assert study.scaled_minutes(values, recipe="patient", folds=1) == 66
+    assert study.scaled_minutes(values) == values.expected_minutes == 120
+    assert study.scaled_minutes(values, image_size=224) == 120
+    assert study.scaled_minutes(values, image_size=112) == 30
+    assert study.scaled_minutes(values, image_size=448, folds=5) == 480
+    assert study.scaled_minutes(values, folds=1) == 66
+    assert study.scaled_minutes(values, recipe="published", folds=1) == 66
+    assert study.scaled_minutes(values, recipe="patient", folds=1) == 84
 
 
 def test_another_number_of_views_has_its_own_folder():
