@@ -23,6 +23,9 @@ BIN = .venv/bin
 # Options of `python -m benchmarks.bench`.
 BENCH ?=
 
+# Tests run in two processes, each test file in one: its tests share a study.
+PARALLEL = --numprocesses 2 --dist loadfile
+
 # The browser of `make web-test`.
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 export CHROMIUM
@@ -53,7 +56,7 @@ lab: .venv/.ready ## open JupyterLab on the notebooks
 	$(BIN)/jupyter-lab --allow-root --LabApp.default_url=/lab/tree/notebooks
 
 test: .venv/.ready ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 faults: .venv/.ready ## kill, damage and fill what a study uses, and see that nothing is lost
 	$(BIN)/python -m pytest -m faults tests/faults
