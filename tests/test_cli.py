@@ -163,10 +163,10 @@ def test_another_number_of_folds_has_its_own_folder(in_project, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "size", "folder", "minutes"),
     [
-        ([], 224, "outputs/phantom", 20),
-        (["--image-size", "448"], 448, "outputs/phantom-448px", 80),
-        (["--image-size", "448", "--seed", "3"], 448, "outputs/phantom-448px-seed3", 80),
-        (["--image-size", "224"], 224, "outputs/phantom", 20),
+        ([], 224, "outputs/phantom", 25),
+        (["--image-size", "448"], 448, "outputs/phantom-448px", 100),
+        (["--image-size", "448", "--seed", "3"], 448, "outputs/phantom-448px-seed3", 100),
+        (["--image-size", "224"], 224, "outputs/phantom", 25),
     ],
 )
 def test_another_image_size_has_its_own_folder(
