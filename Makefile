@@ -8,13 +8,14 @@ SEED ?=
 AUGMENT ?=
 SIZE ?=
 FOLDS ?=
+MARKS ?=
 BASE ?= main
 PYTHON ?= python3
 # Set-up uses uv where it is installed, else PYTHON's venv and pip; `make setup UV=` insists on pip.
 UV ?= $(shell command -v uv 2>/dev/null)
 
 # Recipes read these from the environment, so that paths with spaces stay whole.
-export STUDY DATA EXTERNAL RECIPE SEED AUGMENT SIZE FOLDS BASE
+export STUDY DATA EXTERNAL RECIPE SEED AUGMENT SIZE FOLDS MARKS BASE
 # The environment's own kernel, even where the user has one of the same name.
 export JUPYTER_PREFER_ENV_PATH = 1
 
@@ -23,8 +24,9 @@ BIN = .venv/bin
 # Options of `python -m benchmarks.bench`.
 BENCH ?=
 
-# Tests run in two processes, each test file in one: its tests share a study.
-PARALLEL = --numprocesses 2 --dist loadfile
+# Tests run in two processes, each test file in one: its tests share a study. Files are begun in
+# the order in which tests/conftest.py leaves them.
+PARALLEL = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # The browser of `make web-test`.
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
@@ -55,8 +57,8 @@ verify: .venv/.ready ## run the phantom study anew and compare every cell with i
 lab: .venv/.ready ## open JupyterLab on the notebooks
 	$(BIN)/jupyter-lab --allow-root --LabApp.default_url=/lab/tree/notebooks
 
-test: .venv/.ready ## run the tests
-	$(BIN)/python -m pytest $(PARALLEL)
+test: .venv/.ready ## run the tests: [MARKS="not faults": also those that take minutes each]
+	@$(BIN)/python -m pytest $(PARALLEL) $${MARKS:+-m "$$MARKS"}
 
 faults: .venv/.ready ## kill, damage and fill what a study uses, and see that nothing is lost
 	$(BIN)/python -m pytest -m faults tests/faults

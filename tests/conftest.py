@@ -10,6 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """The longest first, so that no process is left alone with one of them at the end."""
+    items.sort(
+        key=lambda item: [item.get_closest_marker(mark) is None for mark in ("long", "slow")]
+    )
+
+
 @pytest.fixture
 def silence(capfd):
     """Nothing may be printed or warned of."""

@@ -2,40 +2,14 @@
 
 import json
 import statistics
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score, log_loss
+from tiny_study import NOTEBOOKS, tiny
 
-from kidneyct_lib import network, params, phantom, report, study
+from kidneyct_lib import params, phantom, report, study
 from kidneyct_lib.runs import Run
-
-ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-TINY = {
-    "weights": "none",
-    "image_size": 64,
-    "phantom_size": 64,
-    "phantom_patients": 4,
-    "phantom_slices": [4, 5],
-    "head_units": 16,
-    "unfreeze_layers": 10,
-    "stage1_epochs": 2,
-    "stage2_epochs": 1,
-    "external_images": 6,
-    "robustness_images": 2,
-    "folds": 1,
-    "bootstrap": 100,
-    "audit_seeds": 1,
-    "compared_backbones": ["resnet50-none", "efficientnetb0-none"],
-    "small_cnn_epochs": 1,
-    "deployment_images": 6,
-    "deployment_formats": ["onnx"],
-    "deployment_threads": [1],
-    "deployment_batches": [1],
-}
 
 
 def code_cells(notebook):
@@ -72,9 +46,7 @@ def test_sources_are_stripped_and_open_their_own_run(notebook):
 
 @pytest.fixture(scope="module")
 def values(tmp_path_factory):
-    scratch = tmp_path_factory.mktemp("tiny")
-    folders = {"run_folder": str(scratch / "run"), "cache_folder": str(scratch / "cache")}
-    return params.load(ROOT / "params/phantom.yaml", **folders, **TINY)
+    return tiny("phantom", tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -259,54 +231,3 @@ def test_architectures_stand_beside_the_first_with_what_they_cost(run):
     table = run.read_table("architectures")
     assert list(table["rung"].unique()) == names
     assert table["parameters"].is_monotonic_decreasing
-
-
-@pytest.mark.long
-def test_the_patient_recipe_goes_through_all_notebooks_with_folds_and_views(tmp_path):
-    changes = TINY | {"recipe": "patient", "folds": 3, "augment_views": 2, "unfreeze_layers": 0}
-    folders = {"run_folder": str(tmp_path / "run"), "cache_folder": str(tmp_path / "cache")}
-    study.reproduce(params.load(ROOT / "params/phantom.yaml", **folders, **changes))
-    other = Run(tmp_path / "run")
-    catalog = other.read_table("catalog")
-    assert (other.folder / "figures/04_two_stage_training__views.png").is_file()
-    answers = other.read_table("predictions")
-    tested = answers[answers["split"] == "test"]
-    for _, rows in tested.groupby(["scheme", "stage"]):
-        assert sorted(rows["path"]) == sorted(catalog["path"])
-    metrics = other.read_metrics("test")
-    assert {metrics[scheme]["n"] for scheme in ("slice", "patient")} == {len(catalog)}
-    layers = {layer.name for layer in network.load(other.model_path("patient")).layers}
-    assert "looks" in layers
-    assert "head_dense" not in layers
-    assert "two crops of a slice" in report.write(other).read_text()
-
-
-@pytest.mark.long
-def test_a_folder_with_a_given_test_part_is_studied_in_its_plane(tmp_path):
-    cohort = {"patients_per_class": 8, "slices_per_patient": (4, 4), "seed": 3, "scanner": "A"}
-    drawing = cohort | {"classes": ["Normal", "Stone"], "size": 64}
-    for number, one in enumerate(phantom.generate(**drawing, plane="coronal")):
-        part = "Test" if number % 5 == 0 else "Train"
-        label = {"Stone": "Kidney_stone"}.get(one.label, one.label)
-        place = tmp_path / "set" / part / label
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(one.image).save(place / f"{number}.png")
-    axial = next(phantom.generate(**drawing, plane="axial"))
-    Image.fromarray(axial.image).save(tmp_path / "set/Train/Normal/1000.png")
-    folders = {"run_folder": str(tmp_path / "run"), "cache_folder": str(tmp_path / "cache")}
-    changes = folders | TINY | {"folds": 5, "data": str(tmp_path / "set"), "augment_views": 1}
-    values = params.load(ROOT / "params/coronal_stone.yaml", **changes)
-    assert study.reproduce(values) == len(NOTEBOOKS)
-    run = Run(values.run_folder)
-    flow = run.read_table("data_flow").set_index("step")["files"]
-    assert flow["images in the study"] == 64
-    assert flow["left out: other plane"] == -1
-    assert flow["left out: training copy of a test image"] == 0
-    catalog, split = run.read_table("catalog"), run.read_table("splits")
-    assert set(split["fold"]) == {0}
-    assert ((split["slice"] == "test") == (catalog["part"] == "test")).all()
-    assert split.groupby("group")["patient"].nunique().max() == 1
-    assert run.read_metrics("test")["slice"]["n"] == 13
-    assert (run.folder / "figures/04_two_stage_training__views.png").is_file()
-    assert run.read_metrics("grouping")["given_parts"]["groups_in_both"] > 0
-    assert "Tested on the test part given with the images" in report.write(run).read_text()

@@ -1,0 +1,26 @@
+"""The patient recipe through all notebooks."""
+
+import pytest
+from tiny_study import tiny
+
+from kidneyct_lib import network, report, study
+from kidneyct_lib.runs import Run
+
+
+@pytest.mark.long
+def test_the_patient_recipe_goes_through_all_notebooks_with_folds_and_views(tmp_path):
+    changes = {"recipe": "patient", "folds": 3, "augment_views": 2, "unfreeze_layers": 0}
+    study.reproduce(tiny("phantom", tmp_path, **changes))
+    run = Run(tmp_path / "run")
+    catalog = run.read_table("catalog")
+    assert (run.folder / "figures/04_two_stage_training__views.png").is_file()
+    answers = run.read_table("predictions")
+    tested = answers[answers["split"] == "test"]
+    for _, rows in tested.groupby(["scheme", "stage"]):
+        assert sorted(rows["path"]) == sorted(catalog["path"])
+    metrics = run.read_metrics("test")
+    assert {metrics[scheme]["n"] for scheme in ("slice", "patient")} == {len(catalog)}
+    layers = {layer.name for layer in network.load(run.model_path("patient")).layers}
+    assert "looks" in layers
+    assert "head_dense" not in layers
+    assert "two crops of a slice" in report.write(run).read_text()
