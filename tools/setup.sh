@@ -2,6 +2,8 @@
 # Build .venv from the lock: with uv where it is named, with venv and pip where it is not.
 # Usage: tools/setup.sh PYTHON [UV]
 # .venv/.ready is written last: an environment without it is unfinished and is built anew.
+# Packages are compiled here, not at their first import: where Python is told to write no bytecode,
+# as in many containers, each notebook would else compile TensorFlow again for some six seconds.
 set -eu
 
 python=$1
@@ -28,8 +30,7 @@ install_with_pip() {
     quiet=-qq
     [ ! -t 1 ] || quiet=
     # The lock is complete, so nothing is left to resolve: --no-deps.
-    .venv/bin/python -m pip install $quiet --no-deps --no-compile \
-        --require-hashes -r requirements.lock
+    .venv/bin/python -m pip install $quiet --no-deps --require-hashes -r requirements.lock
     .venv/bin/python -m pip install -qq --no-deps --no-build-isolation --editable .
 }
 
@@ -41,7 +42,7 @@ fi
 rm -f .venv/.ready
 echo "Setting up .venv: about 3 GB and a few minutes, once."
 if [ -n "$uv" ]; then
-    UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen
+    UV_PROJECT_ENVIRONMENT=.venv "$uv" sync --frozen --compile-bytecode
 else
     install_with_pip
 fi
