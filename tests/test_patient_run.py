@@ -10,8 +10,9 @@ from kidneyct_lib.runs import Run
 @pytest.mark.long
 def test_the_patient_recipe_goes_through_all_notebooks_with_folds_and_views(tmp_path):
     changes = {"recipe": "patient", "folds": 3, "augment_views": 2, "unfreeze_layers": 0}
-    study.reproduce(tiny("phantom", tmp_path, **changes))
-    run = Run(tmp_path / "run")
+    values = tiny("phantom", tmp_path, **changes)
+    study.reproduce(values)
+    run = Run(values.run_folder)
     catalog = run.read_table("catalog")
     assert (run.folder / "figures/04_two_stage_training__views.png").is_file()
     answers = run.read_table("predictions")
