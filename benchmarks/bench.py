@@ -19,8 +19,8 @@ import pandas as pd
 
 from benchmarks import tables
 from benchmarks.job import ROOT, prepare
-from kidneyct_lib import runs
-from kidneyct_lib.errors import StudyError
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.study import run_folder
 
 PUBLIC_SET = 12_446
 FIRST_FIGURES = (
@@ -202,7 +202,7 @@ def _files_text(files: dict[str, Any]) -> str:
 def main() -> int:
     """Measure, print, save; 1 if both sides disagree or something is wrong."""
     options = parse()
-    folder = runs.project_root() / "outputs" / "bench"
+    folder = run_folder.project_root() / "outputs" / "bench"
     scratch = folder / f".scratch-{os.getpid()}"
     scratch.mkdir(parents=True)
     try:
@@ -212,7 +212,7 @@ def main() -> int:
         return 1
     finally:
         shutil.rmtree(scratch)
-    run = runs.Run(folder)
+    run = run_folder.Run(folder)
     run.write_text("bench.json", json.dumps(results, indent=1) + "\n")
     run.write_text("bench.md", f"# Benchmark\n\n{report}\n")
     print(f"\n{report}\n\nSaved in {folder}.")

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import Clock, read_job, write_result
-from kidneyct_lib import catalog, groups, phantom
+from kidneyct_lib.data import catalog, phantom
+from kidneyct_lib.splitting import near_duplicates
 
 SIDE = 512
 SLICES_A_SERIES = 30
@@ -67,10 +68,10 @@ def main() -> None:
     with clock.phase("decode, second time"):
         catalog.decode_all(folder, table, job["image_size"], cache)
     with clock.phase("grouping"):
-        thumbs = groups.thumbnails(images, job["thumbnail_size"])
+        thumbs = near_duplicates.thumbnails(images, job["thumbnail_size"])
         lowest = min(job["group_threshold"], *job["group_thresholds"])
-        edges = groups.near_duplicates(thumbs, lowest, block=2048)
-        group = groups.find_groups(len(table), edges, job["group_threshold"])
+        edges = near_duplicates.near_duplicates(thumbs, lowest, block=2048)
+        group = near_duplicates.find_groups(len(table), edges, job["group_threshold"])
     write_result(
         job, seconds=clock.seconds, files=len(table), links=len(edges.i), groups=len(set(group))
     )

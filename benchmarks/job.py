@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from kidneyct_lib import catalog, cross_validation, groups, params, sources, splits
+from kidneyct_lib.data import catalog, datasets
+from kidneyct_lib.splitting import cross_validation, holdout, near_duplicates
+from kidneyct_lib.study import parameters
 
 ROOT = Path(__file__).parents[1]
 SLICES = 4  # a generated patient
@@ -20,8 +22,8 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     schemes: path, label, sha256, split, target (index of the class), weight.
     """
     epochs = {"stage1_epochs": options.epochs1, "stage2_epochs": options.epochs2}
-    settings = params.load(ROOT / "params" / "phantom.yaml", folds=options.folds or 1, **epochs)
-    folder = options.data or sources.obtain(
+    settings = parameters.load(ROOT / "params" / "phantom.yaml", folds=options.folds or 1, **epochs)
+    folder = options.data or datasets.obtain(
         "phantom",
         None,
         cache=ROOT / settings.cache_folder,
@@ -38,7 +40,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "validation_fraction": settings.validation_fraction,
         "seed": settings.seed,
     }
-    rows = as_rows(table, splits.slice_split(table, **fractions).to_numpy(), settings)
+    rows = as_rows(table, holdout.slice_split(table, **fractions).to_numpy(), settings)
     rows.to_csv(scratch / "rows.csv", index=False)
     apart = scratch / "folds"
     apart.mkdir()
@@ -62,7 +64,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     }
 
 
-def choose(table: pd.DataFrame, settings: params.Params, count: int) -> pd.DataFrame:
+def choose(table: pd.DataFrame, settings: parameters.Params, count: int) -> pd.DataFrame:
     """About `count` images of a catalog, evenly over the classes."""
     each = max(3, count // len(settings.classes))
     parts = [
@@ -72,9 +74,9 @@ def choose(table: pd.DataFrame, settings: params.Params, count: int) -> pd.DataF
     return pd.concat(parts).sort_index().reset_index(drop=True)
 
 
-def as_rows(table: pd.DataFrame, split: np.ndarray, settings: params.Params) -> pd.DataFrame:
+def as_rows(table: pd.DataFrame, split: np.ndarray, settings: parameters.Params) -> pd.DataFrame:
     """The images with their part, target and the class weight of the training part."""
-    weights = splits.class_weights(table["label"][split == "train"], settings.classes)
+    weights = holdout.class_weights(table["label"][split == "train"], settings.classes)
     return table[["path", "label", "sha256"]].assign(
         split=split,
         target=table["label"].map(settings.classes.index),
@@ -83,10 +85,10 @@ def as_rows(table: pd.DataFrame, split: np.ndarray, settings: params.Params) -> 
 
 
 def recover_groups(
-    table: pd.DataFrame, folder: Path, settings: params.Params, scratch: Path
+    table: pd.DataFrame, folder: Path, settings: parameters.Params, scratch: Path
 ) -> np.ndarray:
     """Group of each image, as notebook 03 recovers it."""
     images = catalog.decode_all(folder, table, settings.image_size, scratch / "grouping")
-    thumbs = groups.thumbnails(images, settings.thumbnail_size)
-    edges = groups.near_duplicates(thumbs, settings.group_threshold, block=2048)
-    return groups.find_groups(len(table), edges, settings.group_threshold)
+    thumbs = near_duplicates.thumbnails(images, settings.thumbnail_size)
+    edges = near_duplicates.near_duplicates(thumbs, settings.group_threshold, block=2048)
+    return near_duplicates.find_groups(len(table), edges, settings.group_threshold)

@@ -15,10 +15,15 @@ import numpy as np
 from benchmarks import multiply_adds
 from benchmarks.measure import read_job, write_result
 from benchmarks.two_stage import build
-from kidneyct_lib import network
+from kidneyct_lib.models import network
 
 SIDE = 2048
-MODULES = ("kidneyct_lib", "kidneyct_lib.cli", "kidneyct_lib.evaluation", "kidneyct_lib.recipe")
+MODULES = (
+    "kidneyct_lib",
+    "kidneyct_lib.cli",
+    "kidneyct_lib.evaluation.metrics",
+    "kidneyct_lib.training.recipes",
+)
 
 
 def fastest(action: Callable[[], object], repeats: int) -> float:

@@ -11,8 +11,10 @@ import pandas as pd
 
 from benchmarks import multiply_adds
 from benchmarks.measure import Clock, read_job, write_result
-from kidneyct_lib import activations, catalog, network, recipes
-from kidneyct_lib.training import StageSettings
+from kidneyct_lib.data import catalog
+from kidneyct_lib.models import network
+from kidneyct_lib.training import feature_cache, recipes
+from kidneyct_lib.training.stage import StageSettings
 
 
 def build(job: dict) -> network.keras.Model:
@@ -63,7 +65,7 @@ def compute_body(
     network.unfreeze_last(net, job["unfreeze_layers"])
     cut = network.frozen_cut(net)
     with clock.phase("prefix"):  # on its own first, so that `frozen_body` finds it in the store
-        activations.of_images(net, cut, images, dtype="float16", **options)
+        feature_cache.of_images(net, cut, images, dtype="float16", **options)
     with clock.phase("pooled features"):
         return recipes.frozen_body(net, images, unfreeze_layers=job["unfreeze_layers"], **options)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kidneyct_lib import __version__
-from kidneyct_lib.errors import StudyError
+from kidneyct_lib.core.errors import StudyError
 
 NOT_A_DIAGNOSIS = "Research use only: an answer is not a diagnosis."
 
@@ -122,11 +122,12 @@ def _ask_which_model(command: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    from kidneyct_lib import params, report, runs, study
+    from kidneyct_lib import report
+    from kidneyct_lib.study import parameters, run_folder, runner
 
     _end_on_sigterm()
-    file = runs.project_root() / "params" / f"{options.study}.yaml"
-    own = params.load(file)
+    file = run_folder.project_root() / "params" / f"{options.study}.yaml"
+    own = parameters.load(file)
     folders = {
         key: str(Path(given).expanduser().resolve()) if given else None
         for key, given in (("data", options.data), ("external", options.external))
@@ -138,18 +139,18 @@ def _reproduce(options: argparse.Namespace) -> int:
         "augment_views": options.augment,
         "folds": options.folds,
     }
-    folder = study.run_folder(own, **changes)
-    values = params.load(file, **folders, **changes, run_folder=folder)
+    folder = runner.run_folder(own, **changes)
+    values = parameters.load(file, **folders, **changes, run_folder=folder)
     scale = {key: changes[key] for key in ("recipe", "image_size", "folds")}
-    minutes = study.scaled_minutes(own, **scale)
-    run = runs.Run(folder)
-    study.reproduce(values.model_copy(update={"expected_minutes": minutes}))
+    minutes = runner.scaled_minutes(own, **scale)
+    run = run_folder.Run(folder)
+    runner.reproduce(values.model_copy(update={"expected_minutes": minutes}))
     print(f"Report: {report.write(run)}", flush=True)
     return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from kidneyct_lib.prediction import answer
+    from kidneyct_lib.deployment.predictor import answer
 
     model = _model(options)
     failed = False
@@ -162,27 +163,27 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _model(options: argparse.Namespace):
     """The exported model where there is one: it answers at once, and tells what is odd."""
-    from kidneyct_lib.exported import BUNDLE, ExportedModel, export_folder
-    from kidneyct_lib.files import project_root
-    from kidneyct_lib.prediction import Predictor
+    from kidneyct_lib.core.files import export_folder, project_root
+    from kidneyct_lib.deployment.exported_model import BUNDLE, ExportedModel
+    from kidneyct_lib.deployment.predictor import Predictor
 
     if options.model:
         return Predictor(options.model)
     folder = export_folder(project_root() / f"outputs/{options.study}", options.scheme)
     if (folder / BUNDLE).is_file():
         return ExportedModel(folder)
-    from kidneyct_lib.runs import Run
+    from kidneyct_lib.study.run_folder import Run
 
     run = Run(f"outputs/{options.study}")
     return Predictor(run.model_path(options.scheme), temperature=run.temperature(options.scheme))
 
 
 def _export(options: argparse.Namespace) -> int:
-    from kidneyct_lib.runs import Run
+    from kidneyct_lib.study.run_folder import Run
 
     run = Run(f"outputs/{options.study}")
     run.model_path(options.scheme)  # a missing study is told before anything slow is imported
-    from kidneyct_lib import export
+    from kidneyct_lib.deployment import export
 
     export.export(run, options.scheme)
     print(f"Exported: {run.export_folder(options.scheme)}")
@@ -190,7 +191,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from kidneyct_lib.comparison import compare_runs
+    from kidneyct_lib.study.run_diff import compare_runs
 
     moved = compare_runs(options.a, options.b)
     print("No metric and no table differs." if moved.empty else _as_text(moved))
@@ -198,16 +199,17 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from kidneyct_lib import runs, verification
+    from kidneyct_lib.study import reference as study_reference
+    from kidneyct_lib.study import run_folder
 
     _end_on_sigterm()
-    reference = runs.project_root() / verification.REFERENCE
-    run = runs.Run(options.run) if options.run else verification.rerun()
+    reference = run_folder.project_root() / study_reference.REFERENCE
+    run = run_folder.Run(options.run) if options.run else study_reference.rerun()
     if options.keep:
-        verification.keep(run, reference)
+        study_reference.keep(run, reference)
         print(f"{reference} now holds the metrics and tables of {run.folder}.")
         return 0
-    verdict = verification.check(run, reference)
+    verdict = study_reference.check(run, reference)
     how = f"within {verdict.tolerance:g}" if verdict.tolerance else "exactly"
     if verdict.moved.empty:
         print(f"All {verdict.files} files of {run.folder} equal the reference {how}.")

@@ -35,7 +35,7 @@ def build_network():
     Without trained BatchNorm statistics the values of a random ResNet50 grow block by block until
     the softmax saturates and no gradient is left; damped blocks keep them in range.
     """
-    from kidneyct_lib import network
+    from kidneyct_lib.models import network
 
     defaults = {"backbone": "resnet50", "weights": "none", "image_size": 64, "head_units": 32}
     defaults |= {
@@ -73,7 +73,7 @@ def synthetic_probe():
     Each group has a centre of its own, drawn without regard to its class; its slices walk a
     little way from it, neighbours staying near each other.
     """
-    from kidneyct_lib.probes import Probe, logistic_regression
+    from kidneyct_lib.audit.probes import Probe, logistic_regression
 
     def build(
         *, classes=("Normal", "Stone"), groups=12, slices=6, width=24, step=0.05, informed=0.0

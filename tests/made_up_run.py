@@ -5,18 +5,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from kidneyct_lib import (
-    answers,
-    binary,
-    cross_validation,
-    evaluation,
-    paired,
-    plots,
-    seeds,
-    subgroups,
-)
-from kidneyct_lib.prediction_table import predictions_table
-from kidneyct_lib.runs import Run, project_root
+from kidneyct_lib import plots
+from kidneyct_lib.evaluation import binary_metrics, fold_predictions, paired_bootstrap, subgroups
+from kidneyct_lib.evaluation import metrics as evaluation_metrics
+from kidneyct_lib.evaluation.predictions import predictions_table
+from kidneyct_lib.splitting import cross_validation
+from kidneyct_lib.study import sibling_runs
+from kidneyct_lib.study.run_folder import Run, project_root
 
 FIGURES = {
     "01_download": ["class_counts"],
@@ -113,7 +108,7 @@ def _predictions(table, split, classes):
 def _train(run, predictions, classes):
     tested = predictions[predictions["split"] == "test"]
     scores = {
-        key: evaluation.summarise(rows, classes, bootstrap=100, seed=0)
+        key: evaluation_metrics.summarise(rows, classes, bootstrap=100, seed=0)
         for key, rows in tested.groupby(["scheme", "stage"])
     }
     metrics = {s: scores[s, 2] | {"stage1": scores[s, 1]} for s in ("slice", "patient")}
@@ -121,7 +116,7 @@ def _train(run, predictions, classes):
     run.record(initial_weights_sha256="f00d" * 16)
     run.write_table("predictions", predictions)
     run.write_metrics("test", metrics)
-    run.write_table("headline", evaluation.headline(metrics))
+    run.write_table("headline", evaluation_metrics.headline(metrics))
     _finish(run)
     return metrics
 
@@ -137,16 +132,16 @@ def _analyse(run, table, predictions, metrics, classes):
     per_class = pd.concat(frames, names=["scheme", "class"]).reset_index()
     run.write_table("per_class", per_class.assign(few_groups=per_class["groups"] < 10))
     finals = dict(tuple(tested[tested["stage"] == 2].groupby("scheme", sort=False)))
-    run.write_table("errors", evaluation.worst_errors(finals["patient"], classes, 9))
+    run.write_table("errors", evaluation_metrics.worst_errors(finals["patient"], classes, 9))
     levels = subgroups.levels(table, np.arange(len(table)))
     found = {s: subgroups.by_subgroup(r, levels, classes, **resampling) for s, r in finals.items()}
     found = pd.concat(found, names=["scheme"]).reset_index("scheme")
     run.write_table("subgroups", found)
-    run.write_table("paired", paired.compare_all(tested, classes, **resampling))
+    run.write_table("paired", paired_bootstrap.compare_all(tested, classes, **resampling))
     if len(classes) == 2:
         _compare_two(run, predictions, classes, resampling)
     run.write_metrics("explanation", {"lesions_known": True, "randomisation": _randomisation()})
-    spread = seeds.spread(seeds.by_seed(run.folder)).to_dict("records")
+    spread = sibling_runs.spread(sibling_runs.by_seed(run.folder)).to_dict("records")
     run.write_metrics("uncertainty", {"seeds": spread})
     _finish(run)
     _begin(run, "06_external_grayscale", {})
@@ -171,12 +166,12 @@ def _randomisation():
 def _compare_two(run, predictions, classes, resampling):
     tested = predictions[predictions["split"] == "test"]
     scores = {
-        key: binary.summarise(rows, classes, classes[-1], **resampling)
+        key: binary_metrics.summarise(rows, classes, classes[-1], **resampling)
         for key, rows in tested.groupby(["scheme", "stage"], sort=False)
     }
-    for key, folds in answers.study_folds(predictions, classes).items():
-        scores[key]["youden"] = binary.youden_point(folds, 1, **resampling)
-    table = binary.table(scores)
+    for key, folds in fold_predictions.study_folds(predictions, classes).items():
+        scores[key]["youden"] = binary_metrics.youden_point(folds, 1, **resampling)
+    table = binary_metrics.table(scores)
     run.write_table("binary", table)
     run.write_metrics("binary", {scheme: scores[scheme, 2] for scheme in ("slice", "patient")})
     run.write_figure("two_classes", plots.binary_summary(table))

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from kidneyct_lib import cli
-from kidneyct_lib.runs import Run
+from kidneyct_lib.study.run_folder import Run
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]

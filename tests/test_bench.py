@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import bench, job, multiply_adds, tables
-from kidneyct_lib import network, phantom
+from kidneyct_lib.data import phantom
+from kidneyct_lib.models import network
 
 N = 50
 

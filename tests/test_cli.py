@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kidneyct_lib import cli, images, report, study
-from kidneyct_lib.runs import Run
+from kidneyct_lib import cli, report
+from kidneyct_lib.data import image_io
+from kidneyct_lib.study import runner
+from kidneyct_lib.study.run_folder import Run
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
@@ -65,7 +67,7 @@ def answers(capsys):
 
 
 def test_each_image_gets_one_line(in_project, picture, tmp_path, capsys):
-    gray = images.read_gray(picture)
+    gray = image_io.read_gray(picture)
     same = dicom(tmp_path / "slice.dcm", gray)
     assert cli.main(["predict", "--study", "phantom", str(picture), str(same)]) == 0
     first, second = answers(capsys)
@@ -86,7 +88,7 @@ def test_a_bad_image_is_an_error_line_and_the_others_are_answered(
     text.write_text("no image")
     cut = tmp_path / "cut.jpg"
     file = io.BytesIO()
-    Image.fromarray(images.read_gray(picture)).save(file, format="JPEG")
+    Image.fromarray(image_io.read_gray(picture)).save(file, format="JPEG")
     cut.write_bytes(file.getvalue()[:500])
     missing = tmp_path / "missing.png"
     assert cli.main(["predict", str(text), str(cut), str(missing), str(picture)]) == 1
@@ -136,7 +138,7 @@ def test_an_unknown_study_is_one_line(in_project, capsys):
 )
 def test_augmented_results_get_their_own_folder(in_project, monkeypatch, options, folder, views):
     ran = []
-    monkeypatch.setattr(study, "reproduce", ran.append)
+    monkeypatch.setattr(runner, "reproduce", ran.append)
     monkeypatch.setattr(report, "write", lambda run: run.folder)
     assert cli.main(["reproduce", *options]) == 0
     assert (ran[0].run_folder, ran[0].augment_views) == (folder, views)
@@ -144,7 +146,7 @@ def test_augmented_results_get_their_own_folder(in_project, monkeypatch, options
 
 def test_the_patient_recipe_has_its_own_folder_and_input(in_project, monkeypatch):
     given = []
-    monkeypatch.setattr(study, "reproduce", given.append)
+    monkeypatch.setattr(runner, "reproduce", given.append)
     monkeypatch.setattr(report, "write", lambda run: run.folder)
     assert cli.main(["reproduce", "--recipe", "patient"]) == 0
     (values,) = given
@@ -154,7 +156,7 @@ def test_the_patient_recipe_has_its_own_folder_and_input(in_project, monkeypatch
 
 def test_another_number_of_folds_has_its_own_folder(in_project, monkeypatch):
     given = []
-    monkeypatch.setattr(study, "reproduce", given.append)
+    monkeypatch.setattr(runner, "reproduce", given.append)
     monkeypatch.setattr(report, "write", lambda run: run.folder)
     assert cli.main(["reproduce", "--folds", "1"]) == 0
     assert (given[0].folds, given[0].run_folder) == (1, "outputs/phantom-1fold")
@@ -173,7 +175,7 @@ def test_another_image_size_has_its_own_folder(
     in_project, monkeypatch, arguments, size, folder, minutes
 ):
     given = []
-    monkeypatch.setattr(study, "reproduce", given.append)
+    monkeypatch.setattr(runner, "reproduce", given.append)
     monkeypatch.setattr(report, "write", lambda run: run.folder)
     assert cli.main(["reproduce", *arguments]) == 0
     (values,) = given

@@ -4,8 +4,10 @@ import pytest
 from PIL import Image
 from tiny_study import NOTEBOOKS, tiny
 
-from kidneyct_lib import phantom, report, study
-from kidneyct_lib.runs import Run
+from kidneyct_lib import report
+from kidneyct_lib.data import phantom
+from kidneyct_lib.study import runner
+from kidneyct_lib.study.run_folder import Run
 
 
 @pytest.mark.long
@@ -22,7 +24,7 @@ def test_a_folder_with_a_given_test_part_is_studied_in_its_plane(tmp_path):
     Image.fromarray(axial.image).save(tmp_path / "set/Train/Normal/1000.png")
     changes = {"folds": 5, "data": str(tmp_path / "set"), "augment_views": 1}
     values = tiny("coronal_stone", tmp_path, **changes)
-    assert study.reproduce(values) == len(NOTEBOOKS)
+    assert runner.reproduce(values) == len(NOTEBOOKS)
     run = Run(values.run_folder)
     flow = run.read_table("data_flow").set_index("step")["files"]
     assert flow["images in the study"] == 64

@@ -8,8 +8,10 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tiny_study import NOTEBOOKS, tiny
 
-from kidneyct_lib import params, phantom, report, study
-from kidneyct_lib.runs import Run
+from kidneyct_lib import report
+from kidneyct_lib.data import phantom
+from kidneyct_lib.study import parameters, runner
+from kidneyct_lib.study.run_folder import Run
 
 
 def code_cells(notebook):
@@ -52,7 +54,7 @@ def values(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(values):
     """The run folder after all notebooks."""
-    assert study.reproduce(values) == len(NOTEBOOKS)
+    assert runner.reproduce(values) == len(NOTEBOOKS)
     return Run(values.run_folder)
 
 
@@ -182,7 +184,7 @@ def test_provenance_covers_every_notebook_and_parameter(run, values):
         assert known[role]["sha256"]
     assert len(known["initial_weights_sha256"]) == 64
     assert set(known["notebooks"]) == {notebook.stem for notebook in NOTEBOOKS}
-    used = set(params.Params.model_fields) - {"study", "expected_minutes"}
+    used = set(parameters.Params.model_fields) - {"study", "expected_minutes"}
     assert set(known["parameters"]) == used
     assert known["parameters"]["seed"] == values.seed
     assert all(entry["peak_memory_mb"] > 0 for entry in known["notebooks"].values())
@@ -190,7 +192,7 @@ def test_provenance_covers_every_notebook_and_parameter(run, values):
 
 @pytest.mark.slow
 def test_a_second_call_does_nothing(run, values):
-    assert study.reproduce(values) == 0
+    assert runner.reproduce(values) == 0
 
 
 @pytest.mark.slow

@@ -3,15 +3,17 @@
 import pytest
 from tiny_study import tiny
 
-from kidneyct_lib import network, report, study
-from kidneyct_lib.runs import Run
+from kidneyct_lib import report
+from kidneyct_lib.models import network
+from kidneyct_lib.study import runner
+from kidneyct_lib.study.run_folder import Run
 
 
 @pytest.mark.long
 def test_the_patient_recipe_goes_through_all_notebooks_with_folds_and_views(tmp_path):
     changes = {"recipe": "patient", "folds": 3, "augment_views": 2, "unfreeze_layers": 0}
     values = tiny("phantom", tmp_path, **changes)
-    study.reproduce(values)
+    runner.reproduce(values)
     run = Run(values.run_folder)
     catalog = run.read_table("catalog")
     assert (run.folder / "figures/04_two_stage_training__views.png").is_file()

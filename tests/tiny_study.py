@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kidneyct_lib import params
+from kidneyct_lib.study import parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -35,4 +35,4 @@ TINY = {
 def tiny(study, folder, **changes):
     """Parameters of a study, made tiny and then changed, that keeps all it writes in a folder."""
     folders = {"run_folder": str(folder / "run"), "cache_folder": str(folder / "cache")}
-    return params.load(ROOT / f"params/{study}.yaml", **folders, **TINY | changes)
+    return parameters.load(ROOT / f"params/{study}.yaml", **folders, **TINY | changes)

@@ -1,25 +1,15 @@
 """Figures that a journal would print: data in, Figure out; nothing computed, nothing saved."""
 
+from kidneyct_lib.plots.ablation import ladder
+from kidneyct_lib.plots.audit import leak_summary
 from kidneyct_lib.plots.audit_curves import (
     gap_curve,
     grouping_sweep,
     nearest_slice_error,
     patient_curve,
 )
-from kidneyct_lib.plots.binary import binary_summary
-from kidneyct_lib.plots.calibration import (
-    operating_points,
-    reliability,
-    risk_coverage,
-    scope_scores,
-    set_coverage,
-)
-from kidneyct_lib.plots.data import (
-    class_counts,
-    contact_sheet,
-    image_sizes,
-    intensity_histograms,
-)
+from kidneyct_lib.plots.binary_metrics import binary_summary
+from kidneyct_lib.plots.data import class_counts, contact_sheet, image_sizes, intensity_histograms
 from kidneyct_lib.plots.deployment import latency, parity
 from kidneyct_lib.plots.errors import (
     error_panel,
@@ -28,7 +18,16 @@ from kidneyct_lib.plots.errors import (
     pr_curves,
     roc_curves,
 )
-from kidneyct_lib.plots.groups import (
+from kidneyct_lib.plots.evaluation import (
+    class_weight_comparison,
+    confusion_pair,
+    headline_pair,
+    learning_curves,
+    per_class_recall_pair,
+)
+from kidneyct_lib.plots.interpretability import class_maps, map_randomisation
+from kidneyct_lib.plots.robustness import corruption_errors, corruption_grid
+from kidneyct_lib.plots.splitting import (
     class_weights,
     group_montage,
     group_sizes,
@@ -36,18 +35,14 @@ from kidneyct_lib.plots.groups import (
     split_counts,
     threshold_curve,
 )
-from kidneyct_lib.plots.ladder import ladder
-from kidneyct_lib.plots.leakage import leak_summary
-from kidneyct_lib.plots.maps import class_maps, map_randomisation
-from kidneyct_lib.plots.results import (
-    class_weight_comparison,
-    confusion_pair,
-    headline_pair,
-    learning_curves,
-    per_class_recall_pair,
-)
-from kidneyct_lib.plots.robustness import corruption_errors, corruption_grid
 from kidneyct_lib.plots.subgroups import subgroup_accuracy
+from kidneyct_lib.plots.uncertainty import (
+    operating_points,
+    reliability,
+    risk_coverage,
+    scope_scores,
+    set_coverage,
+)
 
 __all__ = [
     "binary_summary",

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kidneyct_lib.report import content
-from kidneyct_lib.runs import Run
+from kidneyct_lib.report import context
+from kidneyct_lib.study.run_folder import Run
 
 
 def write(run: Run) -> Path:
@@ -14,7 +14,7 @@ def write(run: Run) -> Path:
     StudyError
         If the run lacks its metrics or tables.
     """
-    page = content.page(run)
+    page = context.page(run)
     path = run.folder / "report.html"
     if path.exists() and path.read_text() == page:
         return path  # a second call does nothing

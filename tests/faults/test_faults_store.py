@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from disturb import cut, delete, flip, remount, wait_for
 
-from kidneyct_lib import sources
-from kidneyct_lib.errors import StudyError
-from kidneyct_lib.store import RowStore
+from kidneyct_lib.core.array_cache import RowStore
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.data import datasets
 
 pytestmark = pytest.mark.faults
 RNG = np.random.default_rng(3)
@@ -165,7 +165,7 @@ def contents(folder):
 
 @pytest.mark.parametrize("damage", ["delete", "cut", "flip", "extra"])
 def test_a_damaged_phantom_is_drawn_again(tmp_path, damage):
-    folder = sources.obtain("phantom", None, cache=tmp_path, **COHORT)
+    folder = datasets.obtain("phantom", None, cache=tmp_path, **COHORT)
     expected = contents(folder)
     image = folder / "Stone/Stone- (1).png"
     match damage:
@@ -177,12 +177,12 @@ def test_a_damaged_phantom_is_drawn_again(tmp_path, damage):
             flip(image, 200)
         case "extra":
             shutil.copy(image, folder / "Normal/Normal- (99).png")
-    assert sources.obtain("phantom", None, cache=tmp_path, **COHORT) == folder
+    assert datasets.obtain("phantom", None, cache=tmp_path, **COHORT) == folder
     assert contents(folder) == expected
 
 
 def test_a_phantom_killed_while_it_is_drawn_is_drawn_again(tmp_path):
-    expected = contents(sources.obtain("phantom", None, cache=tmp_path / "a", **COHORT))
+    expected = contents(datasets.obtain("phantom", None, cache=tmp_path / "a", **COHORT))
     code = (
         "import pathlib\nfrom kidneyct_lib import sources\n"
         f"sources.obtain('phantom', None, cache=pathlib.Path({str(tmp_path / 'b')!r}), **{COHORT})"
@@ -191,5 +191,5 @@ def test_a_phantom_killed_while_it_is_drawn_is_drawn_again(tmp_path):
     wait_for(lambda: list((tmp_path / "b").glob(".*/Normal/*.png")))
     process.kill()
     process.wait()
-    assert contents(sources.obtain("phantom", None, cache=tmp_path / "b", **COHORT)) == expected
+    assert contents(datasets.obtain("phantom", None, cache=tmp_path / "b", **COHORT)) == expected
     assert not list((tmp_path / "b").glob(".*"))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from disturb import cut, flip, remount, wait_for
 
-from kidneyct_lib import training, weights
-from kidneyct_lib.errors import StudyError
-from kidneyct_lib.prediction import Predictor
-from kidneyct_lib.training import StageSettings, train_stage
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.deployment.predictor import Predictor
+from kidneyct_lib.models import pretrained_weights
+from kidneyct_lib.training import stage
+from kidneyct_lib.training.stage import StageSettings, train_stage
 
 pytestmark = pytest.mark.faults
 RNG = np.random.default_rng(3)
@@ -33,13 +34,13 @@ def trained(checkpoint, pause=0.0):
     targets = np.arange(60) % 3
     inputs = (rng.normal(size=(60, 6)) + 2 * np.eye(3, 6)[targets]).astype(np.float32)
     rows = rng.permutation(60)
-    train_epoch = training._train_epoch
+    train_epoch = stage._train_epoch
 
     def slowly(*arguments):
         time.sleep(pause)
         return train_epoch(*arguments)
 
-    training._train_epoch = slowly
+    stage._train_epoch = slowly
     try:
         history = train_stage(
             model,
@@ -52,7 +53,7 @@ def trained(checkpoint, pause=0.0):
             checkpoint=checkpoint,
         )
     finally:
-        training._train_epoch = train_epoch
+        stage._train_epoch = train_epoch
     return np.concatenate([value.ravel() for value in model.get_weights()]), history
 
 
@@ -61,7 +62,7 @@ def whole(tmp_path_factory):
     """Outcome of an undisturbed stage, its state after 3 of 6 epochs, and its last state."""
     folder = tmp_path_factory.mktemp("whole")
     outcome = trained(folder / "last.npz")
-    keep = training._State.keep
+    keep = stage._State.keep
 
     def stop_after_three(state, path, model, *, finished):
         keep(state, path, model, finished=finished)
@@ -69,7 +70,7 @@ def whole(tmp_path_factory):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training._State, "keep", stop_after_three)
+        patch.setattr(stage._State, "keep", stop_after_three)
         trained(folder / "half.npz")
     return outcome, folder
 
@@ -147,19 +148,19 @@ def kept(tmp_path, monkeypatch):
     """Cached weights of a tiny network."""
     monkeypatch.setenv("KIDNEYCT_WEIGHTS", str(tmp_path / "weights"))
     arrays = {f"layer{i}/kernel": np.full((3, 4), i, np.float32) for i in range(4)}
-    weights._keep(arrays)
-    return tmp_path / "weights" / weights.CONVERTED
+    pretrained_weights._keep(arrays)
+    return tmp_path / "weights" / pretrained_weights.CONVERTED
 
 
 def test_damaged_cached_weights_are_removed_or_right(kept):
     content = kept.read_bytes()
-    expected = weights.cached()
+    expected = pretrained_weights.cached()
     removed = 0
     for at in range(0, len(content), 7):
         for damage in (lambda at: flip(kept, at), lambda at: cut(kept, at / len(content))):
             kept.write_bytes(content)
             damage(at)
-            found = weights.cached()
+            found = pretrained_weights.cached()
             removed += found is None
             assert (found is None) == (not kept.exists())
             if found is not None:
@@ -171,15 +172,15 @@ def test_weights_that_cannot_be_kept_are_told(tmp_path, small_disk, monkeypatch)
     disk = small_disk(tmp_path / "disk", "64k")
     monkeypatch.setenv("KIDNEYCT_WEIGHTS", str(disk))
     with pytest.raises(StudyError, match=r"No space.*KIDNEYCT_WEIGHTS"):
-        weights._keep({"layer/kernel": np.zeros((300, 300), np.float32)})
-    assert weights.cached() is None
+        pretrained_weights._keep({"layer/kernel": np.zeros((300, 300), np.float32)})
+    assert pretrained_weights.cached() is None
     assert not list(disk.iterdir())
 
 
 @pytest.mark.parametrize("name", ["patient.json", "patient.keras"])
 @pytest.mark.parametrize("share", [0, 0.5])
 def test_a_damaged_model_is_named(tmp_path, name, share):
-    from kidneyct_lib.runs import Run
+    from kidneyct_lib.study.run_folder import Run
 
     features = keras.Input((4, 4, 3))
     model = keras.Model(features, keras.layers.GlobalAveragePooling2D()(features))

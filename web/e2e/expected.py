@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kidneyct_lib import images, runners, runs
-from kidneyct_lib.errors import StudyError
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.data import image_io
+from kidneyct_lib.deployment import runtimes
+from kidneyct_lib.study import run_folder
 
 PICTURES = 20
 SEED = 2026
@@ -33,7 +35,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_pictures(run: runs.Run, folder: Path) -> list[str]:
+def write_pictures(run: run_folder.Run, folder: Path) -> list[str]:
     """Write pictures of all classes in turn, then one a class as gray JPEG and one in colour.
 
     Returns
@@ -52,7 +54,7 @@ def write_pictures(run: runs.Run, folder: Path) -> list[str]:
         (folder / names[-1]).write_bytes(source.read_bytes())
     for number, path in enumerate(chosen["path"].head(table["label"].nunique())):
         names.append(f"gray {number}.jpg")
-        gray = images.read_gray(run.data_folder / path)
+        gray = image_io.read_gray(run.data_folder / path)
         Image.fromarray(gray).save(folder / names[-1], quality=90)
     names.append("colour.jpg")
     tinted = (gray[..., None] * TINT).astype(np.uint8)
@@ -60,9 +62,9 @@ def write_pictures(run: runs.Run, folder: Path) -> list[str]:
     return names
 
 
-def answer(judge: runners.Runner, path: Path) -> dict[str, Any]:
+def answer(judge: runtimes.Runner, path: Path) -> dict[str, Any]:
     """One entry of expected.json."""
-    judged = {name: array[0] for name, array in judge(images.read_color(path)[None]).items()}
+    judged = {name: array[0] for name, array in judge(image_io.read_color(path)[None]).items()}
     return {
         "file": path.name,
         "probabilities": judged["probabilities"].tolist(),
@@ -75,12 +77,12 @@ def answer(judge: runners.Runner, path: Path) -> dict[str, Any]:
 def main() -> None:
     """Write the pictures and the answers."""
     options = parse()
-    run = runs.Run(Path("outputs") / options.study)
+    run = run_folder.Run(Path("outputs") / options.study)
     model = run.export_folder(options.scheme) / MODEL
     if not model.is_file():
         raise StudyError(f"{model} is missing: `kidneyct export --study {options.study}` makes it.")
     options.folder.mkdir(parents=True, exist_ok=True)
-    judge = runners.onnx(model, threads=1)
+    judge = runtimes.onnx(model, threads=1)
     names = write_pictures(run, options.folder)
     expected = [answer(judge, options.folder / name) for name in names]
     (options.folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")

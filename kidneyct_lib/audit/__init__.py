@@ -1,0 +1,1 @@
+"""Why the slice-level number is high, and what helps on patients kept apart."""

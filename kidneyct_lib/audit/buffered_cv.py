@@ -1,0 +1,124 @@
+"""A block of each series held out, and a gap of slices between the block and what is trained on.
+
+Between the two ways of splitting lies a continuum: with no gap, the neighbours of a tested slice
+are in training; with a gap as wide as the series, nothing of the patient is.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from kidneyct_lib.audit.probes import Probe
+
+
+def distance_to_block(group: Sequence, *, most: int, seed: int) -> np.ndarray:
+    """Choose a block of neighbouring slices of each series and count the slices up to it.
+
+    Parameters
+    ----------
+    group
+        Series of each slice, (N,); the order of the rows is the natural order of the slices.
+    most
+        Slices of a block; fewer, at least one, where that is more than a third of the series.
+    seed
+        Of the blocks' places.
+
+    Returns
+    -------
+    int64 (N,): 0 in a block, 1 for the slice next to it, and so on; -1 in a series of a single
+    slice, which has no block.
+    """
+    rng = np.random.default_rng(seed)
+    codes, names = pd.factorize(np.asarray(group))
+    distance = np.full(len(codes), -1)
+    for code in range(len(names)):
+        (members,) = np.nonzero(codes == code)
+        if len(members) > 1:
+            length = min(most, max(1, len(members) // 3))
+            start = rng.integers(len(members) - length + 1)
+            place = np.arange(len(members))
+            away = np.maximum(start - place, place - (start + length - 1))
+            distance[members] = away.clip(min=0)
+    return distance
+
+
+def gap_parts(
+    tested: np.ndarray, distance: np.ndarray, fold: int, gap: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test slices of one fold.
+
+    Parameters
+    ----------
+    tested
+        int (N,): fold that tests each slice, by patient.
+    distance
+        From `distance_to_block`.
+    fold
+        Its blocks are tested.
+    gap
+        Slices left out on either side of a block; None: the whole series.
+
+    Returns
+    -------
+    bool (N,) twice: training (all other folds, and the fold's slices beyond the gap) and test.
+    """
+    here = tested == fold
+    beyond = np.zeros(len(here), bool) if gap is None else distance > gap
+    return ~here | beyond, here & (distance == 0)
+
+
+def gap_curve(
+    probe: Probe,
+    tested: np.ndarray,
+    gaps: Sequence[int],
+    *,
+    block: int,
+    bootstrap: int,
+    seed: int,
+) -> list[dict]:
+    """Test the same slices with wider and wider gaps between them and their own series.
+
+    Parameters
+    ----------
+    probe
+        To fit; its table in natural order.
+    tested
+        int (N,): fold that tests each image, by patient.
+    gaps
+        Slices left out on either side, rising; ends where no series has a slice beyond the gap.
+    block
+        Most slices held out of a series.
+    bootstrap, seed
+        As in `evaluation.summarise`; the seed is the blocks' too.
+
+    Returns
+    -------
+    One dict a gap, the last with ``gap`` None (whole series: by patient): ``gap``, ``n`` and
+    ``groups`` (tested slices and series), ``series_left`` (tested series with slices in training),
+    ``accuracy``, ``accuracy_ci95``, ``macro_f1``, ``macro_f1_ci95``. Empty where every series is a
+    single slice.
+    """
+    distance = distance_to_block(probe.table["group"], most=block, seed=seed)
+    if distance.max() < 0:
+        return []
+    reached = [gap for gap in gaps if gap < distance.max()]
+    found = []
+    for gap in tqdm([*reached, None], desc="gaps within series", unit="gap"):
+        answers = np.empty((len(tested), len(probe.classes)))
+        for fold in np.unique(tested[distance == 0]):
+            train, test = gap_parts(tested, distance, fold, gap)
+            answers[test] = probe.answers(_without_copies(probe, train, test), test)
+        chosen = distance == 0
+        scores = probe.score(answers[chosen], chosen, bootstrap=bootstrap, seed=seed)
+        left = probe.table["group"][distance > gap].nunique() if gap is not None else 0
+        kept = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
+        found.append({"gap": gap, "series_left": left} | {key: scores[key] for key in kept})
+    return found
+
+
+def _without_copies(probe: Probe, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Training slices less the files that are identical to a tested one."""
+    files = probe.table["sha256"]
+    return train & ~files.isin(files[test]).to_numpy()

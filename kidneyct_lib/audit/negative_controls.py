@@ -1,0 +1,85 @@
+"""Controls of the audit: labels that no picture can tell, and what is reached without looking.
+
+Labels drawn at random for each patient were used on brain MRI by Yagis et al. (2021): 96 % by
+slice, 50 % by subject, on two classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from kidneyct_lib.audit.leakage import AuditFolds
+from kidneyct_lib.audit.probes import Probe
+
+
+def answer_controls(probe: Probe, folds: AuditFolds, *, draws: int, seed: int) -> pd.DataFrame:
+    """Fit and test a probe on labels that no picture can tell, on the same folds.
+
+    Parameters
+    ----------
+    probe
+        To fit; its own labels are replaced.
+    folds
+        From `audit_folds`.
+    draws
+        Draws of `control_labels`, all answered: one alone is above or below chance by luck.
+    seed
+        Of the first draw; the others use the seeds that follow.
+
+    Returns
+    -------
+    DataFrame as `answer_all` gives, each image once a ``draw``, without ``path``; the model is
+    the control's name, ``label`` the label that it drew.
+    """
+    table, frames = probe.table, []
+    for draw in tqdm(range(draws), desc="controls", unit="draw"):
+        drawn = control_labels(table["label"], table["group"], probe.classes, seed=seed + draw)
+        for name, labels in drawn.items():
+            control = replace(probe, table=table.assign(label=labels))
+            for scheme, tested in folds.tested.items():
+                answers = control.out_of_fold(tested)
+                rows = control.rows(answers, tested, scheme=scheme, model=name)
+                frames.append(rows.drop(columns="path").assign(draw=draw))
+    return pd.concat(frames, ignore_index=True)
+
+
+def control_labels(
+    labels: Sequence[str], group: Sequence, classes: Sequence[str], *, seed: int
+) -> dict[str, np.ndarray]:
+    """Draw labels that no picture can tell.
+
+    Parameters
+    ----------
+    labels, group
+        Class and group of each image, (N,).
+    classes
+        The study's classes.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    ``labels by group``: each group gets a class at random, all its slices the same. A model can
+    know it only by knowing the patient; for new patients 1/K is expected of any model.
+    ``labels by slice``: the true labels, shuffled over the slices; nothing is left to be known.
+    """
+    rng = np.random.default_rng(seed)
+    codes, names = pd.factorize(np.asarray(group))
+    by_group = np.asarray(classes)[rng.integers(len(classes), size=len(names))][codes]
+    return {"labels by group": by_group, "labels by slice": rng.permutation(np.asarray(labels))}
+
+
+def chance(labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
+    """Accuracy without looking: always the commonest class, and each class equally often."""
+    shares = pd.Series(np.asarray(labels)).value_counts(normalize=True)
+    return {"majority": float(shares.max()), "uniform": 1 / len(classes)}
+
+
+def control_chance(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+    """`chance` for each control of `answer_controls`, mean over its draws."""
+    by_draw = rows[rows["scheme"] == "slice"].groupby(["model", "draw"], sort=False)["label"]
+    each = {name: chance(labels, classes) for name, labels in by_draw}
+    return pd.DataFrame(each).T.groupby(level=0, sort=False).mean().to_dict("index")

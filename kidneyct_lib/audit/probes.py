@@ -1,0 +1,226 @@
+"""Shallow classifiers on fixed features of the images, and their answers out of fold.
+
+They cost seconds where a network costs hours, so they can be fitted hundreds of times: what
+they reach says how much of a task is solved before any network is trained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.base import ClassifierMixin, clone
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from kidneyct_lib.evaluation import metrics
+from kidneyct_lib.evaluation.fold_predictions import slice_weights
+from kidneyct_lib.evaluation.predictions import probability_columns
+
+_MOST_ITERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A classifier on fixed features of a study's images.
+
+    Attributes
+    ----------
+    estimator : scikit-learn classifier
+        Cloned for each fit. Whatever it learns, scaling and components included, it learns from
+        the training rows.
+    features : float array (N, D)
+        One row an image.
+    table : pandas.DataFrame
+        ``path``, ``label``, ``sha256`` and ``group`` of each image, in the same order.
+    classes : sequence of str
+        The study's classes: the order of the answers' columns.
+    by_group : bool
+        Weigh slices so that every group counts alike, whatever its number of slices.
+    """
+
+    estimator: ClassifierMixin
+    features: np.ndarray
+    table: pd.DataFrame
+    classes: Sequence[str]
+    by_group: bool = False
+
+    def answers(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """Fit on some images and answer for others.
+
+        Parameters
+        ----------
+        train, test
+            bool (N,): the images of each.
+
+        Returns
+        -------
+        float64 (number of test images, K): class probabilities; 0 for a class that no training
+        image has.
+        """
+        known, code = np.unique(self.table["label"].to_numpy()[train], return_inverse=True)
+        columns = pd.Index(self.classes).get_indexer(known)
+        answers = np.zeros((test.sum(), len(self.classes)))
+        if len(known) == 1:  # nothing to tell apart
+            answers[:, columns] = 1
+            return answers
+        # On products this narrow several BLAS threads are slower than one, most of all where
+        # other processes are at work, and the last digits would depend on their number.
+        with threadpool_limits(1):
+            fitted = clone(self.estimator).fit(self.features[train], code, **self._weights(train))
+            found = fitted.predict_proba(self.features[test]).astype(np.float64)
+        answers[:, columns] = found / found.sum(axis=1, keepdims=True)  # sums of single precision
+        return answers
+
+    def _weights(self, train: np.ndarray) -> dict[str, np.ndarray]:
+        """Weights for the last step's fit; balanced classes are of what these weigh."""
+        if not self.by_group:
+            return {}
+        weights = slice_weights(self.table["group"].to_numpy()[train])
+        last = self.estimator.steps[-1][0]
+        return {f"{last}__sample_weight": weights / weights.mean()}  # the penalty stays as it is
+
+    def out_of_fold(self, tested: np.ndarray) -> np.ndarray:
+        """Answer for every image by a classifier that was fitted on the other folds.
+
+        Parameters
+        ----------
+        tested
+            int (N,): number of the fold that tests each image.
+
+        Returns
+        -------
+        float64 (N, K): class probabilities.
+        """
+        answers = np.empty((len(tested), len(self.classes)))
+        for fold in np.unique(tested):
+            answers[tested == fold] = self.answers(tested != fold, tested == fold)
+        return answers
+
+    def score(self, answers: np.ndarray, images: np.ndarray, *, bootstrap: int, seed: int) -> dict:
+        """Score the answers for some images as `evaluation.summarise` does.
+
+        Parameters
+        ----------
+        answers
+            float (number of images, K): class probabilities.
+        images
+            bool (N,): which they are for.
+        bootstrap, seed
+            Of the intervals.
+        """
+        rows = _with_answers(self.table.loc[images, ["label", "group"]], answers, self.classes)
+        return metrics.summarise(rows, self.classes, bootstrap=bootstrap, seed=seed)
+
+    def rows(
+        self, answers: np.ndarray, tested: np.ndarray, *, scheme: str, model: str
+    ) -> pd.DataFrame:
+        """Put out-of-fold answers into the form of the predictions table.
+
+        Parameters
+        ----------
+        answers, tested
+            As returned and taken by `out_of_fold`.
+        scheme, model
+            One value each for all rows.
+
+        Returns
+        -------
+        DataFrame as tables/predictions.csv with ``model`` in place of ``stage``: each image once,
+        in the part "test" of its fold.
+        """
+        named = self.table[["path", "label", "group"]]
+        named = named.assign(scheme=scheme, model=model, split="test", fold=tested)
+        return _with_answers(named, answers, self.classes)
+
+
+def logistic_regression(*, c: float) -> Pipeline:
+    """Build a linear classifier: standardised features, ridge penalty, balanced classes.
+
+    Parameters
+    ----------
+    c
+        Inverse strength of the penalty, above 0.
+    """
+    solver = LogisticRegression(C=c, class_weight="balanced", max_iter=_MOST_ITERATIONS)
+    return make_pipeline(StandardScaler(), solver)
+
+
+def pca_forest(shape: tuple[int, int], *, components: int, trees: int, seed: int) -> Pipeline:
+    """Build a random forest on principal components.
+
+    Parameters
+    ----------
+    shape
+        Of the features, (N, D). Fewer components are used where D is smaller, or half of N: what
+        the training part of two or more folds is about sure to hold.
+    components, trees
+        Numbers of them.
+    seed
+        Of the randomised decomposition and of the forest.
+    """
+    kept = max(1, min(components, shape[0] // 2, shape[1]))
+    pca = PCA(kept, svd_solver="randomized", random_state=seed)
+    return make_pipeline(pca, RandomForestClassifier(trees, random_state=seed))
+
+
+class Nearest(NamedTuple):
+    """The training slice most like each test slice.
+
+    Attributes
+    ----------
+    row
+        int64 (N,): its row number.
+    correlation
+        float32 (N,): the correlation of the two thumbnails, -1 to 1.
+    """
+
+    row: np.ndarray
+    correlation: np.ndarray
+
+    def answers(self, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+        """Answer with that slice's class, as a classifier by the nearest neighbour does.
+
+        Returns
+        -------
+        float64 (N, K): 1 for the class, 0 for the others.
+        """
+        return (np.asarray(labels)[self.row][:, None] == np.asarray(classes)).astype(np.float64)
+
+
+def nearest_training(thumbs: np.ndarray, tested: np.ndarray, *, block: int) -> Nearest:
+    """Find the most similar slice of the other folds for every slice.
+
+    Parameters
+    ----------
+    thumbs
+        float32 (N, D) from `groups.thumbnails`: a dot product is a correlation.
+    tested
+        int (N,): number of the fold that tests each slice; two or more folds.
+    block
+        Slices compared with the training part at a time: bounds the memory.
+    """
+    row = np.empty(len(thumbs), np.int64)
+    correlation = np.empty(len(thumbs), np.float32)
+    for fold in tqdm(np.unique(tested), desc="nearest training slices", unit="fold", leave=False):
+        (test,), (train,) = np.nonzero(tested == fold), np.nonzero(tested != fold)
+        training = thumbs[train]
+        for start in range(0, len(test), block):
+            rows = test[start : start + block]
+            alike = thumbs[rows] @ training.T
+            best = alike.argmax(axis=1)
+            row[rows] = train[best]
+            correlation[rows] = alike[np.arange(len(rows)), best].clip(-1, 1)
+    return Nearest(row, correlation)
+
+
+def _with_answers(named: pd.DataFrame, answers: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+    """Add the probability columns."""
+    columns = pd.DataFrame(answers, columns=probability_columns(classes))
+    return pd.concat([named.reset_index(drop=True), columns], axis=1)

@@ -1,0 +1,1 @@
+"""What every other sub-package stands on: errors, files and the cache of computed arrays."""

@@ -1,0 +1,68 @@
+"""Files and killed processes: the project's root, temporary names to rename from, digests, JSON."""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from kidneyct_lib.core.errors import StudyError
+
+_TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
+
+
+def project_root() -> Path:
+    """The nearest folder from here upwards that holds `params/`, else the working directory.
+
+    Notebooks start in their own folder in JupyterLab and in the project's root under papermill;
+    both must mean the same run folder.
+    """
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / "params").is_dir()), here)
+
+
+def export_folder(run_folder: Path, scheme: str) -> Path:
+    """Folder of a scheme's export below a run's folder."""
+    return run_folder / "export" / scheme
+
+
+def temporary_name(path: Path) -> Path:
+    """Where this process writes what will be renamed to `path`; its suffix stays last.
+
+    Keras and Matplotlib choose the format by the suffix.
+    """
+    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+
+
+def discard_temporaries(folder: Path) -> None:
+    """Delete what killed processes left under temporary names; nobody else may be writing here."""
+    for path in folder.rglob(".*"):
+        if path.is_file() and _TEMPORARY.fullmatch(path.name):
+            path.unlink()
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Content of a JSON file that holds an object.
+
+    Raises
+    ------
+    StudyError
+        If it does not; the message names the file and ends with the remedy.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:  # no JSON, or no text
+        raise StudyError(f"{path} is damaged ({error}); {remedy}") from None
+    if not isinstance(content, dict):
+        raise StudyError(f"{path} is damaged (it holds no object); {remedy}")
+    return content
+
+
+def file_digest(path: Path) -> str | None:
+    """sha256 (hex) of a file; None if there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

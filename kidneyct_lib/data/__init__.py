@@ -1,0 +1,1 @@
+"""Where images come from: data sets, folders, the catalog, decoding, augmentation, the phantom."""

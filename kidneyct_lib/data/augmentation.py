@@ -1,0 +1,251 @@
+"""Random views of training images: another position, another window, a worse scanner.
+
+A view depends on the seed, the image's key and the view's number alone, so what the frozen layers
+say of it is computed once and found again, as for the image itself.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from kidneyct_lib.core.array_cache import content_keys
+
+MOST_TURN = 15.0
+"""Degrees, to either side, as everything here at strength 1."""
+
+MOST_SHIFT = 0.1
+"""Share of the width and of the height."""
+
+MOST_SCALE = 1.15
+"""Factor, and its inverse."""
+
+MOST_LEVEL = 40.0
+"""Gray values of 255."""
+
+MOST_CONTRAST = MOST_GAMMA = 1.4
+"""Factor and exponent, and their inverses."""
+
+MOST_BLUR = 0.005
+"""Standard deviation as a share of the height: 1.1 of 224 pixels."""
+
+MOST_NOISE = 0.08
+"""Standard deviation as a share of 255."""
+
+AIR = 10
+"""Gray values below are mostly air, black in every window of soft tissue."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly views differ from their image: 0 leaves a kind out, 1 is its most.
+
+    Attributes
+    ----------
+    geometry : float
+        Turn, shift, scale and left-right flip, which half of the views have at strength 1.
+    intensity : float
+        Window level and width, gamma.
+    noise : float
+        Blur and Gaussian noise, each in half of the views.
+    """
+
+    geometry: float
+    intensity: float
+    noise: float
+
+    def __post_init__(self) -> None:
+        strengths = (self.geometry, self.intensity, self.noise)
+        if not all(0 <= strength <= 1 for strength in strengths):
+            raise ValueError(f"{self}: each strength is from 0 to 1")
+
+
+class Change(NamedTuple):
+    """What makes one view; the defaults change nothing.
+
+    Attributes
+    ----------
+    turn : float
+        Degrees, counter-clockwise, about the middle.
+    right, down : float
+        Shift as a share of the width and of the height.
+    scale : float
+        Factor of size about the middle.
+    flip : bool
+        Whether left and right change places.
+    level, contrast, gamma : float
+        Gray values added, factor about the middle gray, exponent.
+    blur, noise : float
+        Standard deviations as shares of the height and of 255.
+    """
+
+    turn: float = 0.0
+    right: float = 0.0
+    down: float = 0.0
+    scale: float = 1.0
+    flip: bool = False
+    level: float = 0.0
+    contrast: float = 1.0
+    gamma: float = 1.0
+    blur: float = 0.0
+    noise: float = 0.0
+
+
+def draw(rng: np.random.Generator, augmentation: Augmentation) -> Change:
+    """Draw the change of one view; a kind's strength only scales what is drawn."""
+    geometry, intensity, noise = astuple(augmentation)
+    turn, right, down, scale = geometry * rng.uniform(-1, 1, 4)
+    # A flip puts the liver on the wrong side, which hardly any patient has. But no class depends
+    # on the side: there is a kidney on both, and either may bear any finding. What a flip takes
+    # away is one way of knowing a patient again.
+    flip = rng.random() < 0.5 * geometry
+    level, contrast, gamma = intensity * rng.uniform(-1, 1, 3)
+    # Sharp and clean in half of the views each: a stone of a few pixels must stay to be seen.
+    blur, grain = noise * rng.uniform(-1, 1, 2).clip(0)
+    return Change(
+        turn=MOST_TURN * turn,
+        right=MOST_SHIFT * right,
+        down=MOST_SHIFT * down,
+        scale=MOST_SCALE**scale,
+        flip=bool(flip),
+        level=MOST_LEVEL * level,
+        contrast=MOST_CONTRAST**contrast,
+        gamma=MOST_GAMMA**gamma,
+        blur=MOST_BLUR * blur,
+        noise=MOST_NOISE * grain,
+    )
+
+
+def apply(image: np.ndarray, change: Change, rng: np.random.Generator) -> np.ndarray:
+    """Make the view of one gray image: uint8 (H, W) to a new uint8 (H, W); `rng` draws the noise.
+
+    The image is interpolated once, by one affine map; what comes in from outside is background.
+    """
+    result = cv2.LUT(_moved(image, change), _tone(change))
+    if change.blur:
+        result = cv2.GaussianBlur(result, (0, 0), change.blur * len(image))
+    if change.noise:
+        grain = rng.standard_normal(image.shape, np.float32)
+        result = (result + 255 * change.noise * grain).round().clip(0, 255).astype(np.uint8)
+    return result
+
+
+def view(
+    images: np.ndarray,
+    keys: Sequence[str],
+    number: int,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+) -> np.ndarray:
+    """Make one random view of each image, whatever images are made beside it.
+
+    Parameters
+    ----------
+    images : uint8 array (N, H, W)
+        Gray values in 0..255.
+    keys : sequence of str
+        Content key of each image; images of one key get the same change.
+    number : int
+        Which view, from 1.
+    augmentation : Augmentation
+        How strongly it differs.
+    seed : int
+        Of all draws.
+
+    Returns
+    -------
+    uint8 array (N, H, W)
+        A new array.
+    """
+    if number < 1:
+        raise ValueError(f"views are numbered from 1, not {number}")
+    result = np.empty_like(images)
+    for i, (image, key) in enumerate(zip(images, keys, strict=True)):
+        digest = int(hashlib.sha256(key.encode()).hexdigest(), 16)
+        rng = np.random.default_rng([seed, number, digest])
+        result[i] = apply(image, draw(rng, augmentation), rng)
+    return result
+
+
+class AugmentedImages:
+    """Images and random views of them, as rows: N images, then view 1 of each, then view 2...
+
+    Row ``i + N * v`` is view v of image i. Views are made when they are asked for and not kept.
+
+    Parameters
+    ----------
+    images : uint8 array (N, H, W)
+        Gray values in 0..255, at least one image.
+    views : int
+        Views of each image; 0: the images alone.
+    augmentation : Augmentation
+        How strongly views differ.
+    seed : int
+        Of all views.
+
+    Attributes
+    ----------
+    keys : list of str
+        Content key of each row; an image's own is that of its pixels.
+    """
+
+    def __init__(
+        self, images: np.ndarray, views: int, augmentation: Augmentation, *, seed: int
+    ) -> None:
+        self._images, self._augmentation, self._seed = images, augmentation, seed
+        self._own = content_keys(images)
+        told = f"{augmentation} {seed} ".encode() + Path(__file__).read_bytes()
+        made_by = hashlib.sha256(told).hexdigest()[:16]
+        self.keys = self._own + [
+            f"{key}-{made_by}-view{number}" for number in range(1, views + 1) for key in self._own
+        ]
+
+    def __len__(self) -> int:
+        """Number of rows, views included."""
+        return len(self.keys)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Images and views of these rows, a new uint8 array (len(rows), H, W)."""
+        numbers, sources = np.divmod(rows, len(self._images))
+        result = self._images[sources]
+        for number in np.unique(numbers[numbers > 0]):
+            here = numbers == number
+            keys = [self._own[i] for i in sources[here]]
+            result[here] = view(
+                result[here], keys, int(number), self._augmentation, seed=self._seed
+            )
+        return result
+
+
+def _moved(image: np.ndarray, change: Change) -> np.ndarray:
+    """Flip, turn, scale and shift by one affine map, bilinear."""
+    height, width = image.shape
+    middle = ((width - 1) / 2, (height - 1) / 2)
+    matrix = cv2.getRotationMatrix2D(middle, change.turn, change.scale)
+    if change.flip:
+        matrix = matrix @ np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]])
+    matrix[:, 2] += change.right * width, change.down * height
+    return cv2.warpAffine(image, matrix, (width, height), borderValue=_background(image))
+
+
+def _background(image: np.ndarray) -> float:
+    """Gray value of air: the median of the darkest edge, since a body may run off at others."""
+    edges = (image[0], image[-1], image[:, 0], image[:, -1])
+    return min(float(np.median(edge)) for edge in edges)
+
+
+def _tone(change: Change) -> np.ndarray:
+    """Gray value of each gray value under another window and gamma, uint8 (256,).
+
+    Air lies far below any window of soft tissue, so black stays black.
+    """
+    gray = np.arange(256.0)
+    windowed = (gray - 127.5) * change.contrast + 127.5 + change.level
+    curve = 255 * (windowed / 255).clip(0, 1) ** change.gamma
+    brighter = gray + (gray / AIR).clip(0, 1) * (curve - gray)
+    return np.minimum(brighter, curve).round().astype(np.uint8)

@@ -1,0 +1,190 @@
+"""Which files below a folder belong to which class, and to which part where it gives parts."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kidneyct_lib.core.errors import StudyError
+
+PATIENTS_FILE = "patients.csv"
+GIVEN_PARTS = ("train", "test")
+"""Parts that a folder may come divided into: sub-folders of these names, in any case."""
+
+_PASSED_OVER = {"masks", PATIENTS_FILE, "Thumbs.db", "desktop.ini", "__MACOSX"}
+_SEARCH_DEPTH = 3
+
+
+class CatalogError(StudyError):
+    """A folder that can't be indexed; the message names it and says what to do."""
+
+
+class ClassFolder(NamedTuple):
+    """A folder of one class's images.
+
+    Attributes
+    ----------
+    label
+        The class.
+    part
+        One of GIVEN_PARTS, or "" where the folder is not divided.
+    path
+        Where it is.
+    """
+
+    label: str
+    part: str
+    path: Path
+
+
+class Layout(NamedTuple):
+    """How a folder is laid out.
+
+    Attributes
+    ----------
+    folders
+        The class folders, class after class in the order asked for; of each, training first.
+    files
+        The files in them: (class folder, path), in the folders' order and then the natural one.
+    ignored
+        Number of entries beside the class folders and of folders in them. Hidden ones, those of
+        the system, masks/ and patients.csv are not counted.
+    places
+        Where a patients.csv may lie.
+    """
+
+    folders: list[ClassFolder]
+    files: list[tuple[ClassFolder, Path]]
+    ignored: int
+    places: list[Path]
+
+    @property
+    def divided(self) -> bool:
+        """Whether the folder comes divided into GIVEN_PARTS."""
+        return any(one.part for one in self.folders)
+
+
+def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, str]) -> Layout:
+    """Find the class folders below a folder.
+
+    Parameters
+    ----------
+    folder
+        Holds one sub-folder per class, or Train/ and Test/ that do, or a single folder that is
+        one of these, at most three levels down.
+    classes
+        Names of the classes, which are names of sub-folders too.
+    spellings
+        {name of a sub-folder: class} of sub-folders that are called otherwise.
+
+    Raises
+    ------
+    CatalogError
+        If the folder or a class's sub-folder is missing, or it holds the classes several times.
+    """
+    label_of = {name: name for name in classes} | dict(spellings)
+    roots = _find_roots(folder, classes, label_of)
+    folders = [
+        ClassFolder(label, part, root / name)
+        for label in classes
+        for part, root in roots.items()
+        for name in _subfolders(root)
+        if label_of.get(name) == label
+    ]
+    beside = [entry for root in roots.values() for entry in _entries(root)]
+    ignored = sum(entry.name not in label_of for entry in beside)
+    files = []
+    for one in folders:
+        entries = sorted(_entries(one.path), key=lambda entry: natural_key(entry.name))
+        found = [(one, one.path / entry.name) for entry in entries if not entry.is_dir()]
+        ignored += len(entries) - len(found)
+        files += found
+    divided = [next(iter(roots.values())).parent] if len(roots) > 1 else []
+    return Layout(folders, files, ignored, [*divided, *roots.values()])
+
+
+def natural_key(name: str) -> tuple:
+    """Sort key that orders numbers within names by value: "a (2)" before "a (10)"."""
+    parts = re.split(r"([0-9]+)", name)  # text and digits take turns, so that like meets like
+    return tuple(int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)), name
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry]:
+    """Entries of a folder, without hidden ones, the system's clutter and a cohort's own files."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and entry.name not in _PASSED_OVER:
+                    yield entry
+    except PermissionError:
+        return
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+
+
+def _find_roots(
+    folder: Path, classes: Sequence[str], label_of: Mapping[str, str]
+) -> dict[str, Path]:
+    """Find the folders that hold a sub-folder per class: one (of part ""), or one of each part."""
+    if not folder.is_dir():
+        raise CatalogError(
+            f"{folder} is not a folder; give the folder that holds one sub-folder per class "
+            f"({', '.join(classes)})."
+        )
+    incomplete = not label_of.keys().isdisjoint(_subfolders(folder))
+    level = [folder]
+    for _ in range(1 if incomplete else _SEARCH_DEPTH + 1):
+        below = {parent: _subfolders(parent) for parent in level}
+        labels = {at: {label_of[name] for name in below[at] if name in label_of} for at in level}
+        holders = [parent for parent in level if labels[parent] >= set(classes)]
+        if _are_parts(holders):
+            named = {root.name.casefold(): root for root in holders}
+            return {part: named[part] for part in GIVEN_PARTS}
+        if len(holders) > 1:
+            raise CatalogError(
+                f"{folder} holds the classes {len(holders)} times ("
+                + ", ".join(str(holder.relative_to(folder)) for holder in holders[:4])
+                + "); give one of these folders."
+            )
+        if holders:
+            for other in level:
+                if labels[other] and _are_parts([*holders, other]):
+                    raise _missing_classes(other, classes, label_of)
+            return {"": holders[0]}
+        level = [parent / name for parent, names in below.items() for name in names]
+    raise _missing_classes(folder, classes, label_of)
+
+
+def _are_parts(roots: Sequence[Path]) -> bool:
+    """Whether these folders are the parts that one folder comes divided into."""
+    named = sorted(root.name.casefold() for root in roots)
+    return named == sorted(GIVEN_PARTS) and len({root.parent for root in roots}) == 1
+
+
+def _missing_classes(
+    folder: Path, classes: Sequence[str], label_of: Mapping[str, str]
+) -> CatalogError:
+    present = _subfolders(folder)
+    by_case = {name.casefold(): name for name in present if name not in label_of}
+    held = {label_of.get(name) for name in present}
+    missing = [name for name in classes if name not in held]
+    hints = []
+    for name in missing:
+        if near := difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.8):
+            hints.append(f"Is '{by_case[near[0]]}' the class {name}? Then rename that folder.")
+    shown = ", ".join(present[:8]) if present else "none"
+    return CatalogError(
+        " ".join(
+            [
+                f"{folder} has no sub-folder for the class {', '.join(missing)}",
+                f"(sub-folders: {shown}).",
+                *hints,
+                "Each class needs a folder of its images; set `classes` to the folders' names, or "
+                "tell another name of a folder in `class_folders`.",
+            ]
+        )
+    )

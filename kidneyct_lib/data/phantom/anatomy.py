@@ -1,0 +1,234 @@
+"""The anatomy of one synthetic person: the trunk, and its organs as solids in millimetres.
+
+The origin lies in front of the upper lumbar vertebrae, at the height of the kidneys; the axes are
+those of `paint`. Nothing here knows of diseases: those are in `lesions`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kidneyct_lib.data.phantom.frame import build_frame
+from kidneyct_lib.data.phantom.paint import MUSCLE, Solid, Trunk, rotation, solid
+
+# Hounsfield units, as tabled by Prokop, Spiral and Multislice Computed Tomography of the Body
+# (Thieme, 2003): lung -910 to -850, fat about -100, water and bile about 0, kidney 20 to 40, spleen
+# 35 to 55, blood 45 to 65, liver 45 to 65.
+GAS, LUNG, FAT = -950.0, -850.0, -105.0
+BILE, URINE = 8.0, 6.0
+BOWEL_CONTENT, STOOL = 25.0, 20.0
+
+# One row a contrast phase: blood in the aorta, blood in the veins, liver, spleen, renal cortex,
+# renal medulla, bowel wall. Enhanced values are typical ones: the arterial phase lights up aorta
+# and cortex, the nephrographic phase the whole kidney.
+PHASES = {
+    "plain": (48.0, 46.0, 57.0, 48.0, 32.0, 32.0, 40.0),
+    "arterial": (310.0, 70.0, 66.0, 110.0, 185.0, 75.0, 70.0),
+    "nephrographic": (160.0, 150.0, 112.0, 122.0, 185.0, 175.0, 85.0),
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """One person.
+
+    Attributes
+    ----------
+    trunk : Trunk
+    organs, frame : list of Solid
+        In the order of painting; a lesion is painted after the organs and before the frame
+        (muscles, bones, great vessels).
+    kidneys : (Solid, Solid)
+        On the image's left and right.
+    """
+
+    trunk: Trunk
+    organs: list[Solid]
+    frame: list[Solid]
+    kidneys: tuple[Solid, Solid]
+
+
+def build_person(rng: np.random.Generator) -> Person:
+    """Draw one person without a lesion."""
+    scale = rng.uniform(0.95, 1.06)
+    trunk = _trunk(rng, scale)
+    phase = str(rng.choice(list(PHASES), p=[0.4, 0.3, 0.3]))
+    jitter = rng.uniform(0.95, 1.05, size=7)
+    aorta, veins, liver, spleen, cortex, medulla, bowel = np.array(PHASES[phase]) * jitter
+    if phase == "plain":
+        medulla = cortex  # not told apart without contrast
+    spine = trunk.wall[2] - 52 * scale  # y of the vertebral bodies' centres
+    kidneys, renal = _kidneys(rng, scale, spine, cortex, medulla, veins, trunk.fat)
+    organs = [
+        *_lungs(rng, scale, trunk),
+        *_pelvis(rng, scale, trunk, spine),
+        *_bowel(rng, trunk, bowel),
+        *_upper_organs(rng, scale, trunk, liver, spleen, bowel),
+        *_liver(rng, trunk, liver, veins),
+        *_perirenal_fat(kidneys, trunk.fat),
+        *renal,
+    ]
+    frame = build_frame(rng, scale, trunk, spine, aorta, veins)
+    return Person(trunk, organs, frame, tuple(kidneys))
+
+
+def _trunk(rng, scale) -> Trunk:
+    visceral = rng.uniform(0.25, 0.75)
+    cavity = scale * np.array([108 + 24 * visceral, 68 + 36 * visceral, 72 + 8 * visceral])
+    cavity += rng.normal(0, [2, 2, 1])
+    wall = cavity + scale * rng.uniform([10, 7, 15], [14, 10, 19])
+    thickness = 5 + 14 * rng.uniform()
+    skin = wall + thickness * rng.uniform([0.6, 0.5, 0.5], [1.1, 1.3, 1.0])
+    return Trunk(
+        skin,
+        wall,
+        cavity,
+        roundness=rng.uniform(1.0, 1.5),
+        furrow=rng.uniform(4, 10),
+        fat=FAT + rng.uniform(-8, 8),
+    )
+
+
+def _kidneys(rng, scale, spine, cortex, medulla, veins, fat):
+    """Return the two kidneys' outer solids, and all that is painted for them."""
+    kidneys, painted = [], []
+    for side in (-1, 1):
+        size = scale * rng.uniform(0.94, 1.08)
+        center = [side * rng.uniform(58, 66) * scale, spine - rng.uniform(3, 10), 0]
+        center[2] = rng.normal(-7 if side < 0 else 4, 4)
+        turn = rotation(rng.uniform(-6, 2), -side * rng.uniform(7, 16), side * rng.uniform(22, 42))
+        radii = size * rng.uniform([24, 21, 50], [29, 25, 58])
+
+        def at(*offset, center=center, turn=turn, radii=radii):
+            return center + turn @ (np.array(offset) * radii)
+
+        kidneys.append(solid(center, radii, cortex, turn, inside=True))
+        painted.append(kidneys[-1])
+        for angle in np.linspace(-125, 125, 8) + rng.uniform(-8, 8, size=8):
+            way = np.radians(angle)
+            pyramid = at(0.52 * side * np.cos(way), rng.uniform(-0.1, 0.1), 0.62 * np.sin(way))
+            painted.append(solid(pyramid, radii * [0.26, 0.5, 0.15], medulla, turn))
+        fatness = rng.uniform(0.75, 1.15)
+        sinus = radii * np.array([0.52, 0.36, 0.52]) * fatness
+        painted.append(solid(at(-0.42 * side, 0, 0), sinus, fat + 15, turn))
+        painted.append(solid(at(-1.0 * side, 0, 0), radii * [0.4, 0.3, 0.3], fat, turn))
+        painted.append(solid(at(-0.5 * side, 0.1, -0.05), sinus * [0.6, 0.4, 0.4], 15, turn))
+        for height in rng.uniform(-0.35, 0.35, size=3):  # branches of the renal vessels
+            radii_vessel = [0.55 * radii[0], 2.2, 3.0]
+            painted.append(solid(at(-0.55 * side, -0.1, height), radii_vessel, veins, turn))
+        painted.append(solid(at(-1.3 * side, -0.2, 0.1), [22 * size, 3.5, 4.5], veins, turn))
+    return kidneys, painted
+
+
+def _perirenal_fat(kidneys, fat):
+    return [Solid(k.center, k.unit / 1.1, k.edge, fat, inside=True) for k in kidneys]
+
+
+def _pelvis(rng, scale, trunk, spine):
+    """Fat between the muscles of the buttocks, bladder and rectum: seen on coronal slices."""
+    parts = [solid([0, spine - 20, -240], np.array([36, 60, 40]) * scale, trunk.fat)]
+    for sign in (-1, 1):
+        for step in range(5):
+            spot = [sign * (70 + 16 * step) * scale, spine - 20, -215 - 8 * step]
+            turn = rotation(0, -sign * rng.uniform(25, 45), 0)
+            parts.append(solid(spot, [1.6, 80, rng.uniform(25, 50)], trunk.fat, turn))
+    parts.append(solid([0, spine - 60, -235], rng.uniform([26, 30, 20], [40, 42, 32]), URINE))
+    rectum = np.array([0, spine + 5, -238])
+    parts.append(solid(rectum, [17, 30, 26], MUSCLE))
+    parts.append(solid(rectum, [13, 26, 22], STOOL, mottle=420))
+    return parts
+
+
+def _lungs(rng, scale, trunk):
+    side, _, back = trunk.cavity
+    dome = rng.uniform(85, 110)
+    return [
+        solid([sign * 0.54 * side, 0.1 * back, dome + 130], [0.44 * side, 90, 120 * scale], LUNG)
+        for sign in (-1, 1)
+    ]
+
+
+def _liver(rng, trunk, liver, veins):
+    side, front, _ = trunk.cavity
+    low = rng.uniform(-60, -15)  # how far down the right lobe reaches
+    height = (115 - low) / 2
+    turn = rotation(0, rng.uniform(0, 12), rng.uniform(-15, 15))
+    right = [-0.8 * side, rng.uniform(-0.15, 0.0) * front, 115 - height]
+    width = rng.uniform(0.62, 0.74) * side
+    parts = [
+        solid(right, [width, rng.uniform(0.9, 1.15) * front, height], liver, turn, inside=True),
+        solid(
+            [-0.1 * side, -0.62 * front, rng.uniform(60, 95)],
+            [rng.uniform(0.4, 0.65) * side, 0.36 * front, rng.uniform(35, 60)],
+            liver,
+            inside=True,
+        ),
+    ]
+    for _ in range(7):
+        spot = right + rng.uniform([-0.3, -0.45, -0.6], 0.5) * [width, front, height]
+        turn = rotation(*rng.uniform(0, 180, size=3))
+        parts.append(solid(spot, [2.5, 3.0, rng.uniform(12, 25)], veins, turn, inside=True))
+    gall = [-0.4 * side, -0.5 * front, rng.uniform(-20, 25)]
+    radii = rng.uniform([9, 10, 18], [15, 18, 32])
+    return [*parts, solid(gall, radii + 1.5, liver), solid(gall, radii, BILE, inside=True)]
+
+
+def _upper_organs(rng, scale, trunk, liver, spleen, bowel):
+    """Spleen, stomach with its gas, pancreas."""
+    side, front, back = trunk.cavity
+    turn = rotation(0, -12, rng.uniform(-35, -5))
+    low = rng.uniform(-15, 45)
+    organs = [
+        solid(
+            [0.74 * side, 0.25 * back, low + 50],
+            [rng.uniform(20, 30), rng.uniform(36, 52), 50 * scale],
+            spleen,
+            turn,
+            inside=True,
+        )
+    ]
+    stomach = np.array([0.38 * side, -0.35 * front, rng.uniform(50, 95)])
+    radii = rng.uniform([30, 26, 40], [46, 40, 62])
+    organs += [
+        solid(stomach, radii, bowel, inside=True),
+        solid(stomach, radii - 4, rng.uniform(5, 60), inside=True, mottle=rng.uniform(0, 60)),
+        solid(stomach - [0, 0.45 * radii[1], 0], radii * [0.6, 0.4, 0.6], GAS, inside=True),
+    ]
+    pancreas = 0.5 * (liver + spleen)
+    for step in np.linspace(-0.3, 0.6, 7):
+        place = [step * side, -8 + rng.uniform(-5, 5) - 12 * step, 8 + 45 * step]
+        organs.append(solid(place, rng.uniform(10, 15, size=3), pancreas))
+    return organs
+
+
+def _bowel(rng, trunk, wall):
+    """Mesenteric vessels and loops of small bowel; the colon with stool and gas at the sides."""
+    side, front, back = trunk.cavity
+    parts = []
+    for spot in rng.uniform([-0.75, -0.85, -150], [0.75, 0.25, 70], size=(70, 3)):
+        radii = [rng.uniform(1.5, 2.6), rng.uniform(1.5, 2.6), rng.uniform(10, 28)]
+        turn = rotation(*rng.uniform(-60, 60, size=3))
+        parts.append(solid(spot * [side, front, 1], radii, wall + 10, turn, inside=True))
+    loops = rng.uniform([-0.9, -0.95, -210], [0.9, -0.1, 60], size=(130, 3)) * [side, front, 1]
+    for spot in loops[: int(rng.integers(100, 130))]:
+        parts += _loop(rng, spot, rng.uniform([9, 8, 12], [19, 14, 30]), wall, stool=0.12)
+    for sign in (-1, 1):
+        for height in np.arange(-150, 25, 26):
+            sway = rng.normal(0, [4, 6, 4])
+            spot = np.array([sign * 0.84 * side, 0.2 * back, height]) + sway
+            parts += _loop(rng, spot, rng.uniform([14, 13, 17], [20, 19, 23]), wall, stool=0.85)
+    return parts
+
+
+def _loop(rng, spot, radii, wall, stool):
+    turn = rotation(*rng.uniform(-35, 35, size=3))
+    loop = [solid(spot, radii, wall, turn, inside=True)]
+    kind = rng.uniform()
+    if kind < stool:
+        loop.append(solid(spot, radii - 2.5, STOOL, turn, inside=True, mottle=420))
+    elif kind < stool + 0.6 * (1 - stool):
+        content = rng.uniform(-10, 20) + BOWEL_CONTENT
+        loop.append(solid(spot, radii - 3, content, turn, inside=True))
+    elif kind < stool + 0.75 * (1 - stool):
+        loop.append(solid(spot - [0, 2, 0], radii - 4, GAS, turn, inside=True))
+    return loop

@@ -1,0 +1,131 @@
+"""Cysts, stones and tumours in or on a synthetic kidney."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kidneyct_lib.data.phantom.paint import Solid, rotation, solid
+
+# Hounsfield units. A simple cyst holds water, up to 20 (Agnello et al., Insights into Imaging
+# 2020;11:5); a stone lies between soft uric acid and dense calcium; a tumour is a mixture of
+# necrosis, near water, and solid tissue, enhanced or not.
+CYST_RANGE = (0.0, 20.0)
+STONE_RANGE = (400.0, 1500.0)
+TUMOR_RANGE = (20.0, 100.0)
+
+# Cysts and tumours outreach the longest series, so that each of its slices cuts them.
+CYST_RADIUS = (18.0, 36.0)  # mm
+TUMOR_RADIUS = (26.0, 50.0)  # mm
+STONE_RADIUS = (2.2, 4.5)  # mm
+MORE = (1, 5)  # further cysts, or further groups of stones, which not every slice need show
+
+CLASSES = ("Cyst", "Normal", "Stone", "Tumor")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a lesion may grow: a kidney, and the part of it that the series shows.
+
+    Attributes
+    ----------
+    kidney : Solid
+    normal : float (3,)
+        Unit vector along which the slices follow each other.
+    depth, span : float
+        Middle and length of the series along the normal, mm.
+    """
+
+    kidney: Solid
+    normal: np.ndarray
+    depth: float
+    span: float
+
+
+def draw_lesions(rng: np.random.Generator, label: str, site: Site, other: Site) -> list[Solid]:
+    """Draw the lesions of one patient so that every slice of the series shows one.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+    label : str
+        One of CLASSES.
+    site, other : Site
+        The kidney that has the lesion, and the one that may have more cysts or stones.
+
+    Returns
+    -------
+    list of Solid
+        Empty for Normal.
+    """
+    if label == "Normal":
+        return []
+    if label == "Tumor":
+        return _tumor(rng, site)
+    draw = {"Cyst": _cyst, "Stone": _stones}[label]
+    count = rng.integers(*MORE, endpoint=True)
+    places = [site, *(site if rng.uniform() < 0.6 else other for _ in range(count))]
+    return [part for place in places for part in draw(rng, place)]
+
+
+def _in_section(site: Site, depth: float, direction: np.ndarray, share: float) -> np.ndarray:
+    """Point of the kidney's section at a depth: a share of the way from its middle to its edge."""
+    kidney, normal = site.kidney, site.normal
+    quadric = kidney.unit.T @ kidney.unit
+    shape = np.linalg.inv(quadric)
+    offset = depth - kidney.center @ normal
+    middle = kidney.center + shape @ normal * offset / (normal @ shape @ normal)
+    room = np.sqrt(max(1 - offset**2 / (normal @ shape @ normal), 0.05))
+    return middle + share * room * direction / np.sqrt(direction @ quadric @ direction)
+
+
+def _direction(rng, site: Site, spread: float) -> np.ndarray:
+    """Unit vector in the slice, up to `spread` degrees away from the side of the body."""
+    angle = np.radians(rng.uniform(-spread, spread))
+    outward = np.array([np.sign(site.kidney.center[0]), 0.0, 0.0])
+    return np.cos(angle) * outward + np.sin(angle) * np.cross(site.normal, outward)
+
+
+def _cyst(rng, site):
+    radius = rng.uniform(*CYST_RADIUS)
+    center = _in_section(site, site.depth, _direction(rng, site, 130), rng.uniform(0.5, 1.0))
+    radii = radius * rng.uniform(0.94, 1.0, size=3)
+    return [solid(center, radii, rng.uniform(*CYST_RANGE), inside=True, lesion=True)]
+
+
+def _tumor(rng, site):
+    """One mass with smaller lobes on it."""
+    radius = rng.uniform(*TUMOR_RADIUS)
+    center = _in_section(site, site.depth, _direction(rng, site, 130), rng.uniform(0.5, 1.0))
+    look = {"grain": rng.uniform(20, 30), "limits": TUMOR_RANGE, "rough": rng.uniform(0.08, 0.16)}
+    hu = rng.uniform(40, 75)
+    places, shares = [center], [1.0]
+    for _ in range(rng.integers(1, 4)):
+        way = rng.normal(size=3)
+        places.append(center + 0.75 * radius * way / np.linalg.norm(way))
+        shares.append(rng.uniform(0.35, 0.6))
+    return [
+        solid(
+            place,
+            share * radius * rng.uniform(0.85, 1.0, size=3),
+            hu,
+            rotation(*rng.uniform(0, 180, size=3)),
+            inside=True,
+            lesion=True,
+            **look,
+        )
+        for place, share in zip(places, shares, strict=True)
+    ]
+
+
+def _stones(rng, site):
+    """Stones of the collecting system, one beside the next so that no slice misses them all."""
+    length = 1.3 * rng.uniform(*STONE_RADIUS) + 1
+    count = int(np.ceil(site.span / (1.4 * length))) + 1
+    hu = rng.uniform(*STONE_RANGE)
+    stones = []
+    for depth in site.depth + np.linspace(-site.span / 2, site.span / 2, count):
+        center = _in_section(site, depth, _direction(rng, site, 180), rng.uniform(0.0, 0.6))
+        across = rng.uniform(*STONE_RADIUS, size=3)
+        radii = across + np.abs(site.normal) * (length - across)
+        stones.append(solid(center, radii, hu, inside=True, lesion=True))
+    return stones

@@ -1,0 +1,113 @@
+"""A trained network with all that an answer needs, from raw pixels on, as one graph to export."""
+
+import numpy as np
+
+from kidneyct_lib.deployment.preprocessing import Prepare
+from kidneyct_lib.interpretability.grad_cam import with_class_maps
+from kidneyct_lib.models.keras_setup import keras
+from kidneyct_lib.uncertainty.ood_detection import PrincipalDistance
+
+ops = keras.ops
+
+OUTPUTS = ("probabilities", "maps", "distance")
+"""Names of what `build` answers."""
+
+_LEAST = 1e-30  # a probability's logarithm is taken of no less
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class Temperature(keras.layers.Layer):
+    """Divide the logits behind probabilities (N, K) by a temperature, as `calibration` does."""
+
+    def __init__(self, temperature: float, **options) -> None:
+        super().__init__(**options)
+        self.temperature = temperature
+
+    def call(self, probabilities):
+        """Probabilities (N, K) to calibrated ones."""
+        logarithms = ops.log(ops.maximum(probabilities, _LEAST))
+        return ops.softmax(logarithms / self.temperature, axis=-1)
+
+    def get_config(self):
+        """What `from_config` builds the layer from."""
+        return super().get_config() | {"temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class Distance(keras.layers.Layer):
+    """The `scope.PrincipalDistance` (N,) of features (N, D).
+
+    Parameters
+    ----------
+    axes
+        How many it keeps.
+    """
+
+    def __init__(self, axes: int, **options) -> None:
+        super().__init__(**{"trainable": False} | options)
+        self.axes = axes
+
+    def build(self, input_shape):
+        """Numbers of the distance, set by `build` of this module."""
+        width = input_shape[-1]
+        self.mean = self.add_weight(shape=(width,), name="mean")
+        self.along = self.add_weight(shape=(width, self.axes), name="along")
+        self.precisions = self.add_weight(shape=(self.axes,), name="precisions")
+        self.rest = self.add_weight(shape=(), name="rest")
+
+    def call(self, features):
+        """Features (N, D) to distances (N,)."""
+        off = features - self.mean
+        along = ops.square(ops.matmul(off, self.along))
+        beside = ops.relu(ops.sum(ops.square(off), axis=-1) - ops.sum(along, axis=-1))
+        return ops.sqrt(ops.sum(along * self.precisions, axis=-1) + beside * self.rest)
+
+    def compute_output_shape(self, input_shape):
+        """One number a picture."""
+        return input_shape[:1]
+
+    def get_config(self):
+        """What `from_config` builds the layer from."""
+        return super().get_config() | {"axes": self.axes}
+
+
+def build(
+    net: keras.Model, *, layer: str, temperature: float, distance: PrincipalDistance
+) -> keras.Model:
+    """Put preparation, network, calibration, maps and the out-of-scope score into one graph.
+
+    Parameters
+    ----------
+    net
+        As built by `network.build`, trained; its layers are shared.
+    layer
+        Layer of it whose channel means tell what is out of scope.
+    temperature
+        Of the softmax, as fitted by `calibration.fit_temperature`.
+    distance
+        Fitted on those means of the training slices.
+
+    Returns
+    -------
+    keras.Model
+        RGB uint8 (N, H, W, 3) of any size to a dict: ``probabilities`` (N, K), calibrated;
+        ``maps`` (N, h, w, K), what speaks for each class where; ``distance`` (N,).
+    """
+    told = with_class_maps(net)
+    means = net.get_layer(layer).output
+    if len(means.shape) == 4:
+        means = keras.layers.GlobalAveragePooling2D(name="scope_means")(means)
+    inner = keras.Model(net.inputs, [*told.outputs, means], name=net.name)
+    pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
+    probabilities, maps, features = inner(Prepare(net.inputs[0].shape[1], name="prepare")(pixels))
+    score = Distance(len(distance.variances), name="distance")
+    answers = {
+        "probabilities": Temperature(temperature, name="probabilities")(probabilities),
+        "maps": maps,
+        "distance": score(features),
+    }
+    numbers = [distance.mean, distance.axes, 1 / distance.variances, 1 / distance.rest]
+    score.set_weights([np.float32(number) for number in numbers])
+    whole = keras.Model(pixels, answers, name="kidneyct")
+    whole(np.zeros((1, 8, 8, 3), np.uint8))  # Keras exports only what was called
+    return whole

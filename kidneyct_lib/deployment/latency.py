@@ -1,0 +1,136 @@
+"""Time one model in a process of its own, so that neither memory nor threads are another's.
+
+`python -m kidneyct_lib.stopwatch KIND PATH THREADS SIZE BATCH...` prints one line of JSON.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.study.provenance import peak_memory_mb
+
+KINDS = ("model.predict", "compiled call", "onnx", "litert")
+"""Keras as most people run it, Keras compiled once, and the two formats' own runtimes."""
+
+_REPEATS = {1: 9}  # times of one batch, of which the median counts; of larger batches, three
+
+
+def clock(kind: str, path: Path, *, threads: int, size: int, batches: Sequence[int]) -> dict:
+    """Time a model in a fresh process, one batch size after the other.
+
+    Parameters
+    ----------
+    kind
+        One of `KINDS`.
+    path
+        A .keras file for the first two, an exported file for the others.
+    threads
+        How many it may use.
+    size
+        Side of the pictures in pixels.
+    batches
+        Pictures at a time.
+
+    Returns
+    -------
+    dict with ``load_seconds`` (libraries and model), ``memory_mb`` (peak of the process) and
+    ``milliseconds`` {batch: median for one picture}.
+
+    Raises
+    ------
+    StudyError
+        If the process fails; the message ends with what it said last.
+    """
+    words = [kind, path, threads, size, *batches]
+    limits = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(threads))
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, *map(str, words)],
+        env=os.environ | limits | {"TF_NUM_INTEROP_THREADS": "1", "PYTHONPATH": _here()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        told = done.stderr.strip().splitlines() or ["no word"]
+        raise StudyError(f"{path} could not be timed as {kind}: {told[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(kind: str, path: Path, threads: int, size: int, batches: Sequence[int]) -> dict:
+    """Do in this process what `clock` does in another."""
+    began = perf_counter()
+    run = _opened(kind, path, threads)
+    loaded, milliseconds = perf_counter() - began, {}
+    for batch in batches:
+        milliseconds[batch] = one_picture(run, (size, size, 3), batch=batch)
+    told = {"load_seconds": round(loaded, 2), "memory_mb": _own_peak_mb()}
+    return told | {"milliseconds": milliseconds}
+
+
+def one_picture(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batch: int) -> float:
+    """Time a model on noise, after one call that traces and allocates.
+
+    Parameters
+    ----------
+    run
+        Answers for uint8 (batch, height, width, channels).
+    shape
+        Height, width and channels of the pictures.
+    batch
+        Pictures at a time.
+
+    Returns
+    -------
+    float: milliseconds for one picture, median of several calls.
+    """
+    pictures = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)
+    run(pictures)
+    times = []
+    for _ in range(_REPEATS.get(batch, 3)):
+        began = perf_counter()
+        run(pictures)
+        times.append(perf_counter() - began)
+    return round(1000 * statistics.median(times) / batch, 3)
+
+
+def _opened(kind: str, path: Path, threads: int) -> Callable[[np.ndarray], object]:
+    from kidneyct_lib.deployment import runtimes
+
+    if kind in runtimes.RUNNERS:
+        return runtimes.RUNNERS[kind](path, threads)
+    from kidneyct_lib.models import network
+
+    net = network.load(path)
+    if kind == "model.predict":
+        return lambda pictures: net.predict(pictures, verbose=0)
+    return net.predict_on_batch
+
+
+def _own_peak_mb() -> float | None:
+    """Peak memory since this program began: Linux's other count starts with the parent's."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return peak_memory_mb()
+    return round(int(status.split("VmHWM:")[1].split()[0]) / 1e3, 1)
+
+
+def _here() -> str:
+    """Put the folder of this library first, whatever is installed."""
+    before = os.environ.get("PYTHONPATH")
+    own = str(Path(__file__).parents[2])
+    return os.pathsep.join([own, before] if before else [own])
+
+
+if __name__ == "__main__":
+    kind, path, *numbers = sys.argv[1:]
+    threads, size, *batches = map(int, numbers)
+    print(json.dumps(measure(kind, Path(path), threads, size, batches)))

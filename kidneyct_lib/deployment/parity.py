@@ -1,0 +1,151 @@
+"""Whether the exported files answer as the Keras model does, and how fast."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from kidneyct_lib.data import image_io
+from kidneyct_lib.deployment import latency, runtimes
+from kidneyct_lib.deployment.export import FILES
+from kidneyct_lib.interpretability import grad_cam
+from kidneyct_lib.models import network
+from kidneyct_lib.study.run_folder import Run
+from kidneyct_lib.uncertainty import calibration
+
+
+def choose(split: pd.DataFrame, scheme: str, *, most: int, seed: int) -> pd.DataFrame:
+    """Pick slices to compare answers on: test slices of the first fold, then others.
+
+    Parameters
+    ----------
+    split
+        tables/splits.csv.
+    scheme
+        Whose split.
+    most
+        How many to pick.
+    seed
+        Of the picks.
+
+    Returns
+    -------
+    DataFrame of at most `most` rows ``path``, ``label`` and ``test`` (whether of the test part).
+    """
+    first = split[split["fold"] == 0]
+    rows = first.assign(test=first[scheme] == "test").sample(frac=1, random_state=seed)
+    rows = rows.sort_values("test", ascending=False, kind="stable").head(most)
+    return rows[["path", "label", "test"]].reset_index(drop=True)
+
+
+def keras_answers(run: Run, scheme: str, pictures: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Calibrated probabilities (N, K) and maps (N, h, w, K) by the library's own steps.
+
+    `pictures` are RGB uint8 (H, W, 3) of any size.
+    """
+    given = run.provenance()["parameters"]
+    size, batch = given["image_size"], given["batch_size"]
+    gray = np.stack([image_io.resize(image_io.rgb_to_gray(one), size) for one in pictures])
+    told = grad_cam.with_class_maps(network.load(run.model_path(scheme)))
+    starts = tqdm(range(0, len(gray), batch), desc="answers of Keras", unit="batch", leave=False)
+    parts = [told.predict_on_batch(image_io.gray_to_rgb(gray[i : i + batch])) for i in starts]
+    probabilities, maps = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    raw = probabilities.astype(np.float64)
+    calibrated = calibration.at_temperature(raw, run.temperature(scheme))
+    return {"probabilities": calibrated, "maps": maps}
+
+
+def file_answers(
+    run: Run, bundle: Mapping, pictures: Sequence[np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    """What each file of a bundle answers, one picture at a time: {file: arrays}."""
+    answers = {}
+    for (kind, _), name in _files(bundle):
+        # One thread: sums are then always made in one order.
+        answer = runtimes.RUNNERS[kind](run.export_folder(bundle["scheme"]) / name, 1)
+        asked = tqdm(pictures, desc=f"answers of {name}", unit="picture", leave=False)
+        told = [answer(picture[None]) for picture in asked]
+        answers[name] = {key: np.concatenate([one[key] for one in told]) for key in told[0]}
+    return answers
+
+
+def compare(
+    expected: Mapping[str, np.ndarray],
+    answers: Mapping[str, np.ndarray],
+    true: np.ndarray,
+    test: np.ndarray,
+) -> dict[str, float]:
+    """Compare one file's answers with those expected.
+
+    Parameters
+    ----------
+    expected, answers
+        ``probabilities`` (N, K) and ``maps`` (N, h, w, K).
+    true
+        Index of each picture's class, (N,).
+    test
+        Whether a picture is of the test part, bool (N,), true of at least one.
+
+    Returns
+    -------
+    dict with ``n``, ``probability_off`` (largest difference of a probability), ``map_off``
+    (of a map, as a share of the largest of all), ``other_label`` (share of the pictures that get
+    another class), ``n_test``, and ``accuracy`` on the test part with ``accuracy_lost``, how
+    much lower that is than of the expected answers.
+    """
+    off = np.abs(answers["probabilities"] - expected["probabilities"])
+    maps = np.abs(answers["maps"] - expected["maps"]).max() / np.abs(expected["maps"]).max()
+    label, before = (given["probabilities"].argmax(axis=1) for given in (answers, expected))
+    right, was_right = (float((found == true)[test].mean()) for found in (label, before))
+    return {
+        "n": len(true),
+        "probability_off": float(off.max()),
+        "map_off": float(maps),
+        "other_label": float((label != before).mean()),
+        "n_test": int(test.sum()),
+        "accuracy": right,
+        "accuracy_lost": was_right - right,
+    }
+
+
+def latencies(
+    run: Run, bundle: Mapping, *, threads: Sequence[int], batches: Sequence[int]
+) -> pd.DataFrame:
+    """Time the saved model in Keras and every exported file, each in a process of its own.
+
+    The bundle is what `export.export` returns. Keras is given squares of the study's size and
+    answers probabilities alone; the files are given the same pictures as raw pixels and answer maps
+    and distance too.
+
+    Returns
+    -------
+    DataFrame with one row a way to run, number of threads and batch: ``way``, ``precision``,
+    ``threads``, ``batch``, ``milliseconds`` (median for one picture), ``times_faster`` (than
+    ``model.predict`` on as many threads with the same batch), ``memory_mb`` and ``load_seconds``.
+    """
+    scheme = bundle["scheme"]
+    ways: dict[tuple[str, str], Path] = dict.fromkeys(
+        [("model.predict", "float32"), ("compiled call", "float32")], run.model_path(scheme)
+    )
+    ways |= {kind: run.export_folder(scheme) / name for kind, name in _files(bundle)}
+    rows = []
+    asked = [(count, kind) for count in threads for kind in ways]
+    for count, (way, precision) in tqdm(asked, desc="timing", unit="model", leave=False):
+        timing = {"threads": count, "size": bundle["image_size"], "batches": batches}
+        found = latency.clock(way, ways[way, precision], **timing)
+        costs = {key: found[key] for key in ("memory_mb", "load_seconds")}
+        for batch, milliseconds in found["milliseconds"].items():
+            told = {"way": way, "precision": precision, "threads": count, "batch": int(batch)}
+            rows.append(told | {"milliseconds": milliseconds} | costs)
+    table = pd.DataFrame(rows)
+    keys = ["threads", "batch"]
+    base = table[table["way"] == "model.predict"].set_index(keys)["milliseconds"]
+    slow = base.loc[list(table[keys].itertuples(index=False, name=None))].to_numpy()
+    return table.assign(times_faster=slow / table["milliseconds"])
+
+
+def _files(bundle: Mapping) -> list[tuple[tuple[str, str], str]]:
+    """(format, precision) and name of each file of a bundle."""
+    return [(kind, name) for kind, name in FILES.items() if name in bundle["files"]]

@@ -1,0 +1,1 @@
+"""Scores of predictions with intervals over groups, and comparisons of two models."""

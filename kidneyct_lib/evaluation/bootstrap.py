@@ -1,0 +1,142 @@
+"""How sure a number is: the cluster bootstrap over groups, and Wilson's interval beside it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from kidneyct_lib.evaluation.predictions import EvaluationError
+
+FEW_GROUPS = 10
+"""With fewer groups than this, a number says little about the next patient, and is marked."""
+
+
+def wilson_interval(successes: int, n: int) -> list[float]:
+    """Give Wilson's 95 % interval of a proportion, valid where the trials are independent.
+
+    Slices of one patient are not independent; shown beside the cluster interval to say so.
+
+    Parameters
+    ----------
+    successes, n
+        Number of successes, and of trials (at least 1).
+
+    Returns
+    -------
+    [low, high], proportions from 0 to 1 (Wilson 1927).
+
+    Raises
+    ------
+    EvaluationError
+        If there are no trials.
+    """
+    if n < 1:
+        raise EvaluationError("A proportion of no images has no interval.")
+    interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    return [float(interval.low), float(interval.high)]
+
+
+def group_confusions(
+    true: np.ndarray, predicted: np.ndarray, group: np.ndarray, k: int
+) -> np.ndarray:
+    """Count (group, true, predicted): int (G, K, K) from three int arrays (N,)."""
+    counts = np.zeros((group.max() + 1, k, k), int)
+    np.add.at(counts, (group, true, predicted), 1)
+    return counts
+
+
+def drawn_times(groups: int, bootstrap: int, seed: int) -> np.ndarray:
+    """Draw as many groups as there are, with replacement: times each is drawn, int (B, G)."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(groups, np.full(groups, 1 / groups), size=bootstrap)
+
+
+def resampled_scores(confusions: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Score every resample of the groups: accuracy and macro-F1, float (B,) each.
+
+    A resample's confusion matrix is the sum of its groups' matrices, so one product replaces
+    drawing and scoring slices.
+    """
+    resampled = np.einsum("bg,gtp->btp", times, confusions, optimize=True)
+    right = np.einsum("bkk->bk", resampled)
+    accuracy = right.sum(axis=1) / resampled.sum(axis=(1, 2))
+    either = resampled.sum(axis=1) + resampled.sum(axis=2)
+    f1 = np.divide(2 * right, either, out=np.zeros(right.shape), where=either > 0)
+    return accuracy, f1.mean(axis=1)
+
+
+def cluster_intervals(
+    confusions: np.ndarray, bootstrap: int, seed: int
+) -> tuple[list[float], list[float]]:
+    """Bootstrap groups: 95 % percentile intervals of accuracy and macro-F1.
+
+    With fewer than two groups nothing is known of other ones: [0, 1] for both.
+    """
+    if len(confusions) < 2:
+        return [0.0, 1.0], [0.0, 1.0]
+    times = drawn_times(len(confusions), bootstrap, seed)
+    accuracy, macro_f1 = resampled_scores(confusions, times)
+    return percentile_interval(accuracy), percentile_interval(macro_f1)
+
+
+def percentile_interval(values: np.ndarray) -> list[float]:
+    """Cut 2.5 % off each side."""
+    return np.quantile(values, [0.025, 0.975]).tolist()
+
+
+def ratio_interval(
+    numerator: np.ndarray,
+    denominator: np.ndarray,
+    group: np.ndarray,
+    *,
+    bounds: tuple[float, float],
+    bootstrap: int,
+    seed: int,
+) -> list[float]:
+    """Give the 95 % interval of sum(numerator) / sum(denominator) over resampled groups.
+
+    A resample's sums are those of its groups, so one product replaces drawing slices. Resamples
+    that happen to miss every group with a denominator are left out.
+
+    Parameters
+    ----------
+    numerator, denominator
+        One value a slice, (N,); for a mean the denominator is 1, for a recall it says whether
+        the slice is of the class.
+    group
+        Group of each slice, (N,).
+    bounds
+        What the ratio can be at all: the answer where fewer than two groups have a denominator,
+        for one group says nothing of other ones.
+    bootstrap, seed
+        Number of resamples, and their seed.
+
+    Returns
+    -------
+    [low, high]
+    """
+    _, code = np.unique(group, return_inverse=True)
+    above, below = np.bincount(code, numerator), np.bincount(code, denominator)
+    if np.count_nonzero(below) < 2:
+        return [float(bound) for bound in bounds]
+    times = drawn_times(len(below), bootstrap, seed)
+    totals = times @ below
+    return percentile_interval((times @ above)[totals > 0] / totals[totals > 0])
+
+
+def flat_row(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the numbers of a result as one row of a table.
+
+    [low, high] under ``<name>_ci95`` becomes ``<name>_low`` and ``<name>_high``, that under
+    ``<name>_wilson95`` ``<name>_wilson_low`` and ``<name>_wilson_high``; other lists and nested
+    results are left out.
+    """
+    row = {}
+    for key, value in metrics.items():
+        if key.endswith(("_ci95", "_wilson95")):
+            name = key.removesuffix("_ci95").removesuffix("95")
+            row[f"{name}_low"], row[f"{name}_high"] = value
+        elif not isinstance(value, list | dict):
+            row[key] = value
+    return row

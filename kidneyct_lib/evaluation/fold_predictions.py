@@ -1,0 +1,92 @@
+"""Validation and test answers of every fold as arrays, out of the predictions table.
+
+Whatever is fitted to a model's answers is fitted to the validation slices of a fold and applied to
+its test slices; the test slices of all folds are then pooled.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.evaluation.predictions import check_predictions
+
+
+class Answers(NamedTuple):
+    """What a model said of some slices.
+
+    Attributes
+    ----------
+    true
+        Index of the true class, int (N,).
+    probabilities
+        float64 (N, K).
+    group
+        Code of each slice's group, from 0 and the same in all parts and folds, int (N,).
+    """
+
+    true: np.ndarray
+    probabilities: np.ndarray
+    group: np.ndarray
+
+
+class Fold(NamedTuple):
+    """The two parts of one fold that training did not fit."""
+
+    validation: Answers
+    test: Answers
+
+
+def study_folds(
+    predictions: pd.DataFrame, classes: Sequence[str]
+) -> dict[tuple[str, int], list[Fold]]:
+    """Take validation and test answers out of tables/predictions.csv.
+
+    Parameters
+    ----------
+    predictions
+        The table.
+    classes
+        The study's classes.
+
+    Returns
+    -------
+    {(scheme, stage): folds}, in the table's order.
+
+    Raises
+    ------
+    StudyError
+        If a fold has no validation or no test rows, or the table fails `check_predictions`.
+    """
+    grouped = predictions.reset_index(drop=True).groupby(["scheme", "stage"], sort=False)
+    return {key: _fold_answers(rows, classes) for key, rows in grouped}
+
+
+def _fold_answers(predictions: pd.DataFrame, classes: Sequence[str]) -> list[Fold]:
+    group = pd.Series(pd.factorize(predictions["group"])[0], predictions.index)
+
+    def part(rows: pd.DataFrame, number: int, name: str) -> Answers:
+        chosen = rows[rows["split"] == name]
+        if chosen.empty:
+            raise StudyError(f"Fold {number} of the predictions has no {name} rows.")
+        true, probabilities = check_predictions(chosen, classes, columns=["group"])
+        return Answers(true, probabilities, group[chosen.index].to_numpy())
+
+    return [
+        Fold(part(rows, number, "validation"), part(rows, number, "test"))
+        for number, rows in predictions.groupby("fold")
+    ]
+
+
+def pooled_test(folds: Sequence[Fold]) -> Answers:
+    """Put the test answers of all folds one after the other."""
+    parts = [fold.test for fold in folds]
+    return Answers(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def slice_weights(group: np.ndarray) -> np.ndarray:
+    """Weigh slices so that each group weighs 1 in all: float (N,)."""
+    _, code, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    return 1 / sizes[code]

@@ -1,0 +1,140 @@
+"""Paired comparison of two predictions on the same images, resampled by group together.
+
+A group that is hard is hard for both, so where both stand on the same patients their difference is
+surer than two intervals tell: one draw of the groups serves both sides.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from kidneyct_lib.evaluation.bootstrap import (
+    FEW_GROUPS,
+    drawn_times,
+    group_confusions,
+    percentile_interval,
+    resampled_scores,
+)
+from kidneyct_lib.evaluation.predictions import EvaluationError, check_predictions
+
+
+def compare(
+    baseline: pd.DataFrame,
+    compared: pd.DataFrame,
+    classes: Sequence[str],
+    *,
+    bootstrap: int,
+    seed: int,
+) -> dict[str, float | int | bool]:
+    """Compare two predictions of the same images, group by group.
+
+    Parameters
+    ----------
+    baseline, compared
+        ``path``, ``label``, ``group`` and the probability columns, in any order of rows.
+    classes
+        The study's classes.
+    bootstrap
+        Number of resamples of groups.
+    seed
+        Of the resamples.
+
+    Returns
+    -------
+    dict with ``n`` (images), ``groups``, ``few_groups``; ``accuracy_difference`` and
+    ``macro_f1_difference`` (compared minus baseline, -1 to 1), each with the ends ``_low`` and
+    ``_high`` of its 95 % interval by cluster bootstrap over groups ([-1, 1] of fewer than two);
+    ``share_better`` and ``share_worse``, the shares of groups of which more, or fewer, slices
+    are right.
+
+    Raises
+    ------
+    EvaluationError
+        If a table fails `check_predictions`, or the two do not hold the same images with the same
+        labels and groups.
+    """
+    if not same_images(baseline, compared):
+        raise EvaluationError(
+            "The two predictions are not of the same images, so they can't be paired."
+        )
+    tables = [table.sort_values("path") for table in (baseline, compared)]
+    for column in ("label", "group"):
+        if (tables[0][column].to_numpy() != tables[1][column].to_numpy()).any():
+            raise EvaluationError(f"The two predictions differ in column {column!r}.")
+    group, _ = pd.factorize(tables[0]["group"])
+    confusions = []
+    for table in tables:
+        true, probabilities = check_predictions(table, classes, columns=["path", "group"])
+        predicted = probabilities.argmax(axis=1)
+        confusions.append(group_confusions(true, predicted, group, len(classes)))
+    gained = np.subtract(*[np.einsum("gkk->g", counts) for counts in reversed(confusions)])
+    facts = {"n": len(group), "groups": len(gained), "few_groups": len(gained) < FEW_GROUPS}
+    shares = {
+        "share_better": float((gained > 0).mean()),
+        "share_worse": float((gained < 0).mean()),
+    }
+    return facts | _differences(*confusions, bootstrap, seed) | shares
+
+
+def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    """Whether two predictions tables hold the same images, so that they can be paired."""
+    return sorted(first["path"]) == sorted(second["path"])
+
+
+def compare_all(
+    tests: pd.DataFrame, classes: Sequence[str], *, bootstrap: int, seed: int
+) -> pd.DataFrame:
+    """Compare the schemes of each stage, and the stages of each scheme, where they can be paired.
+
+    Schemes can be where both test the same images, as with several folds.
+
+    Parameters
+    ----------
+    tests
+        The test rows of a predictions table, with ``scheme`` and ``stage``.
+    classes, bootstrap, seed
+        As in `compare`.
+
+    Returns
+    -------
+    DataFrame with one row a comparison: ``kind`` ("schemes" or "stages"), ``baseline`` and
+    ``compared`` (such as "slice, stage 2"), and the keys of `compare`.
+    """
+    rows = []
+    for kind, (baseline, one), (compared, other) in _pairs(tests):
+        if same_images(one, other):
+            named = {"kind": kind, "baseline": baseline, "compared": compared}
+            rows.append(named | compare(one, other, classes, bootstrap=bootstrap, seed=seed))
+    return pd.DataFrame(rows)
+
+
+def _pairs(tests: pd.DataFrame) -> Iterator[tuple[str, tuple, tuple]]:
+    """Pairs of neighbours, in the order in which schemes and stages appear."""
+    for kind, held, varied in (("schemes", "stage", "scheme"), ("stages", "scheme", "stage")):
+        for _, rows in tests.groupby(held, sort=False):
+            sides = [
+                (f"{side['scheme'].iloc[0]}, stage {side['stage'].iloc[0]}", side)
+                for _, side in rows.groupby(varied, sort=False)
+            ]
+            for baseline, compared in pairwise(sides):
+                yield kind, baseline, compared
+
+
+def _differences(
+    baseline: np.ndarray, compared: np.ndarray, bootstrap: int, seed: int
+) -> dict[str, float]:
+    """Differences of accuracy and macro-F1 of two (G, K, K) counts, with their intervals."""
+    once = np.ones((1, len(baseline)), int)
+    times = drawn_times(len(baseline), bootstrap, seed)
+    estimates, resamples = (
+        np.subtract(resampled_scores(compared, drawn), resampled_scores(baseline, drawn))
+        for drawn in (once, times)
+    )
+    found: dict[str, float] = {}
+    for name, estimate, values in zip(("accuracy", "macro_f1"), estimates, resamples, strict=True):
+        low, high = percentile_interval(values) if len(baseline) > 1 else (-1.0, 1.0)
+        key = f"{name}_difference"
+        found |= {key: float(estimate[0]), f"{key}_low": low, f"{key}_high": high}
+    return found

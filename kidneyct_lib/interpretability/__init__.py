@@ -1,0 +1,1 @@
+"""Class maps, whether they depend on the weights, and whether they find the lesion."""

@@ -1,0 +1,178 @@
+"""Where in a slice the network finds its classes: Grad-CAM in closed form, part of the graph.
+
+Between a convolution and a class's logit lie only means or maxima, dense layers and ReLUs, so the
+gradient that Grad-CAM (https://arxiv.org/abs/1610.02391) asks for is a product of weights, of which
+ReLUs are open and of where the maxima lie. No automatic differentiation is needed: every backend
+and export has it.
+"""
+
+import numpy as np
+from tqdm import tqdm
+
+from kidneyct_lib.data.image_io import gray_to_rgb
+from kidneyct_lib.models import network
+from kidneyct_lib.models.keras_setup import keras
+from kidneyct_lib.models.roi_crops import boxes_of, luminance, paste
+
+ops = keras.ops
+
+_GRID = 28  # cells across the map of a network that looks at crops
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class PlacedHead(keras.layers.Layer):
+    """The dense ReLU layer on channel means, computed place by place, and the maps that it gives.
+
+    A mean of products is the product of means: the units are those of the head, and one kernel
+    serves both.
+
+    Parameters
+    ----------
+    hidden
+        Units of the ReLU layer.
+    classes
+        Logits, K.
+    """
+
+    def __init__(self, hidden: int, classes: int, **options) -> None:
+        super().__init__(**{"trainable": False} | options)
+        self.hidden, self.classes = hidden, classes
+
+    def build(self, input_shape):
+        """Weights of the head, set by `with_class_maps`."""
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.hidden), name="kernel")
+        self.bias = self.add_weight(shape=(self.hidden,), name="bias")
+        self.last = self.add_weight(shape=(self.hidden, self.classes), name="last")
+
+    def call(self, activations):
+        """Activations (N, h, w, C) to units (N, hidden) and maps (N, h, w, K)."""
+        shape = ops.shape(activations)
+        flat = ops.reshape(activations, (-1, shape[1] * shape[2], activations.shape[-1]))
+        places = ops.matmul(flat, self.kernel)
+        units = ops.relu(ops.mean(places, axis=1) + self.bias)
+        gates = ops.cast(units > 0, activations.dtype)[:, :, None]
+        maps = ops.matmul(places, gates * self.last)
+        return units, ops.reshape(maps, (-1, shape[1], shape[2], self.classes))
+
+    def compute_output_shape(self, input_shape):
+        """Shapes of the units and of the maps."""
+        return (input_shape[0], self.hidden), (*input_shape[:3], self.classes)
+
+    def get_config(self):
+        """What `from_config` builds the layer from."""
+        return super().get_config() | {"hidden": self.hidden, "classes": self.classes}
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class Peaks(keras.layers.Layer):
+    """Keep the highest place of every channel, so that the mean over all places is its height.
+
+    The gradient through a maximum is 0 at every other place, so that it is taken place by place, as
+    HiResCAM does (https://arxiv.org/abs/2011.08891). Equals share it.
+    """
+
+    def call(self, activations):
+        """Activations (N, h, w, C) to the same shape."""
+        highest = ops.max(activations, axis=(1, 2), keepdims=True)
+        there = ops.cast(activations >= highest, activations.dtype)
+        return there * highest / ops.mean(there, axis=(1, 2), keepdims=True)
+
+    def compute_output_shape(self, input_shape):
+        """Same shape as the input's."""
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class PasteLooks(keras.layers.Layer):
+    """Put maps of crops back where these lie in the slice, and add them up.
+
+    Parameters
+    ----------
+    names
+        Of `looks.CROPS`: every crop that is made, in their order.
+    kept
+        For each map, the number of the crop that it belongs to.
+    size
+        Side of the joint map in cells.
+    """
+
+    def __init__(self, names: list[str], kept: list[int], size: int, **options) -> None:
+        super().__init__(**options)
+        self.names, self.kept, self.size = list(names), list(kept), size
+
+    def call(self, inputs):
+        """RGB pixels (N, H, W, 3), then maps (N * crops, h, w, K), to one (N, size, size, K)."""
+        images, *maps = inputs
+        boxes = boxes_of(luminance(ops.cast(images, self.compute_dtype)), self.names)
+        pasted = []
+        for each, number in zip(maps, self.kept, strict=True):
+            height, width, kinds = each.shape[1:]
+            # Flat, since LiteRT takes no part of an array of five axes.
+            crops = ops.reshape(each, (-1, len(self.names), height * width * kinds))
+            rows = ops.reshape(crops[:, number], (-1, height, width, kinds))
+            pasted.append(paste(rows, boxes[number], self.size))
+        return ops.sum(ops.stack(pasted), axis=0)  # in one order, unlike a chain of additions
+
+    def compute_output_shape(self, input_shape):
+        """One map for each class."""
+        return (input_shape[0][0], self.size, self.size, input_shape[1][-1])
+
+    def get_config(self):
+        """What `from_config` builds the layer from."""
+        return super().get_config() | {"names": self.names, "kept": self.kept, "size": self.size}
+
+
+def with_class_maps(net: keras.Model) -> keras.Model:
+    """Let a network tell where it finds each class.
+
+    Parameters
+    ----------
+    net
+        As built by `network.build` for either recipe, trained; its layers are shared.
+
+    Returns
+    -------
+    keras.Model
+        (N, S, S, 3) in 0..255 to probabilities (N, K) and maps (N, h, w, K). A map's mean is the
+        logit, but for what does not hang on the picture where the ReLUs stay as they are; what is
+        above 0 speaks for the class. h and w are the last convolution's (7 at 224 pixels); 28 for
+        the patient recipe, whose crops are put back into their places.
+    """
+    head = net.get_layer(network.PROBABILITIES)
+    if isinstance(net.get_layer(network.POOL), keras.layers.GlobalAveragePooling2D):
+        dense = net.get_layer("head_dense")
+        layer = PlacedHead(dense.units, head.units, name="maps")
+        units, maps = layer(net.get_layer(network.POOL).input)
+        layer.set_weights([*dense.get_weights(), head.get_weights()[0]])
+        probabilities = head(units)
+    else:
+        probabilities, maps = net.output, _maps_of_looks(net)
+    # A loaded network has a list of one input, a built one its only input.
+    return keras.Model(net.inputs[0], [probabilities, maps], name=f"{net.name}_with_maps")
+
+
+def of_slices(net: keras.Model, images: np.ndarray, *, batch: int) -> np.ndarray:
+    """Maps float32 (N, h, w, K), as `with_class_maps` gives, of gray slices uint8 (N, S, S)."""
+    told = with_class_maps(net)
+    starts = tqdm(range(0, len(images), batch), desc="class maps", unit="batch", leave=False)
+    found = [told.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in starts]
+    return np.concatenate(found) if found else np.empty((0, *told.output_shape[1][1:]), np.float32)
+
+
+def _maps_of_looks(net: keras.Model):
+    head, join = net.get_layer(network.PROBABILITIES), net.get_layer(network.POOL)
+    kernel, names = head.get_weights()[0], net.get_layer("looks").names
+    maps, kept, start = [], [], 0
+    for pooled, looks in zip(join.input, join.kept, strict=True):
+        pool = pooled._keras_history.operation
+        highest = isinstance(pool, keras.layers.GlobalMaxPooling2D)
+        activations = Peaks()(pool.input) if highest else pool.input
+        width = activations.shape[-1]
+        for numbers in looks:
+            share = keras.layers.Dense(head.units, use_bias=False, trainable=False)
+            placed = share(activations)
+            share.set_weights([kernel[start : start + width] / len(numbers)])
+            maps += [placed] * len(numbers)
+            kept += numbers
+            start += width
+    return PasteLooks(names, kept, _GRID, name="maps")([net.inputs[0], *maps])

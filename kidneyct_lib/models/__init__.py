@@ -1,0 +1,1 @@
+"""Networks: backbones, heads, pretrained weights, region-of-interest crops, linear heads."""

@@ -1,0 +1,136 @@
+"""Other architectures beside ResNet50: what they answer of one look, and what that costs."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from tqdm import tqdm
+
+from kidneyct_lib.data.image_io import gray_to_rgb
+from kidneyct_lib.models import network
+from kidneyct_lib.models.keras_setup import keras
+from kidneyct_lib.models.roi_crops import Looks
+
+SMALL_CNN = "small CNN"
+_BLOCKS = (16, 32, 64, 128)  # channels; each block halves the picture
+
+
+def features(name: str, *, look: str, image_size: int, seed: int) -> keras.Model:
+    """Build an architecture's channel means of its last feature map, of one look at a slice.
+
+    Parameters
+    ----------
+    name
+        Backbone and weights, as "densenet121-none": seeded random where they are none.
+    look
+        Of `looks.LOOKS`.
+    image_size
+        Side of a slice in pixels.
+    seed
+        Of random weights.
+
+    Returns
+    -------
+    keras.Model
+        (N, image_size, image_size, 3) in 0..255 to (N, D).
+
+    Raises
+    ------
+    WeightsError
+        If ImageNet weights are asked for and can't be had.
+    """
+    backbone, weights = name.split("-")
+    kept = {(network.BACKBONES[backbone].last, "mean"): [look]}
+    chosen = {"backbone": backbone, "weights": weights, "image_size": image_size, "seed": seed}
+    return network.looks_features(kept, **chosen)
+
+
+def crops(images: np.ndarray, *, crop: str, size: int, batch: int) -> np.ndarray:
+    """Crop gray slices (N, H, W) in 0..255, as `looks.CROPS` says: uint8 (N, size, size)."""
+    pixels = keras.Input((*images.shape[1:], 3))
+    shown = keras.Model(pixels, Looks([crop], size)(pixels))
+    starts = tqdm(range(0, len(images), batch), desc="crops", unit="batch", leave=False)
+    parts = [shown.predict_on_batch(gray_to_rgb(images[i : i + batch])) for i in starts]
+    return np.concatenate(parts)[..., 0].round().astype(np.uint8)
+
+
+def small_cnn(size: int, classes: int) -> keras.Model:
+    """Build a network small enough to learn from a few thousand slices alone.
+
+    Four blocks of convolution, batch normalisation, ReLU and max pooling, then the channel means,
+    dropout and a softmax: about 100,000 weights.
+
+    Parameters
+    ----------
+    size
+        Side of the gray pictures in pixels, 16 or more.
+    classes
+        Number of outputs.
+
+    Returns
+    -------
+    keras.Model
+        (N, size, size, 1) in 0..255 to (N, classes) probabilities.
+    """
+    layers = [keras.Input((size, size, 1)), keras.layers.Rescaling(1 / 127.5, offset=-1)]
+    for channels in _BLOCKS:
+        layers += [
+            keras.layers.Conv2D(channels, 3, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(momentum=0.9),  # a training has few steps
+            keras.layers.ReLU(),
+            keras.layers.MaxPooling2D(),
+        ]
+    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.3)]
+    return keras.Sequential([*layers, keras.layers.Dense(classes, activation="softmax")])
+
+
+class SmallCNN(ClassifierMixin, BaseEstimator):
+    """`small_cnn` as a scikit-learn classifier, every class weighing the same.
+
+    Equal seeds give equal weights.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training pictures; no part of them is held back to choose by.
+    batch_size, seed
+        Pictures a step; seed of the weights, the order and dropout.
+    """
+
+    def __init__(self, *, epochs: int, batch_size: int = 32, seed: int = 0) -> None:
+        self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "SmallCNN":
+        """Train from nothing on gray pictures (N, size, size) and their classes (N,)."""
+        keras.utils.set_random_seed(self.seed)
+        self.classes_, code = np.unique(y, return_inverse=True)
+        self.network_ = small_cnn(X.shape[1], len(self.classes_))
+        self.network_.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy")
+        weights = compute_sample_weight("balanced", code)
+        for _ in tqdm(range(self.epochs), desc=SMALL_CNN, unit="epoch", leave=False):
+            self.network_.fit(
+                X[..., None], code, sample_weight=weights, batch_size=self.batch_size, verbose=0
+            )
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Class probabilities (N, K) of gray pictures, in the order of ``classes_``."""
+        return self.network_.predict(X[..., None], batch_size=self.batch_size, verbose=0)
+
+
+def costs(model: keras.Model) -> dict[str, float]:
+    """Count what a model holds and computes.
+
+    Returns
+    -------
+    dict with ``parameters`` and ``gflops``: thousand million floating-point operations a picture
+    in its convolutions and dense layers, a multiplication and an addition counting as two.
+    """
+    operations = sum(2 * _multiplications(layer) for layer in model.layers)
+    return {"parameters": model.count_params(), "gflops": operations / 1e9}
+
+
+def _multiplications(layer: keras.layers.Layer) -> int:
+    """Of one picture: every weight of a kernel is used once at each place of the output."""
+    if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D):
+        return int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:3]))
+    return int(np.prod(layer.kernel.shape)) if isinstance(layer, keras.layers.Dense) else 0

@@ -1,0 +1,80 @@
+"""A softmax straight on fixed features, fitted to its optimum: the same answer at every run."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from kidneyct_lib.core.errors import StudyError
+
+_MOST_ITERATIONS = 2000
+
+
+class LinearHead(NamedTuple):
+    """Weights of a dense softmax layer.
+
+    Attributes
+    ----------
+    kernel
+        float32 (D, K).
+    bias
+        float32 (K,).
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Class probabilities float64 (N, K) of features (N, D), rows summing to 1."""
+        return softmax(features.astype(np.float64) @ self.kernel + self.bias, axis=1)
+
+
+def fit(
+    features: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    *,
+    classes: Sequence[str],
+    c: float,
+) -> LinearHead:
+    """Fit multinomial logistic regression with a ridge penalty on standardised features.
+
+    The standardisation is part of the weights given back, so that they take features as they are.
+
+    Parameters
+    ----------
+    features
+        float (N, D).
+    targets
+        int (N,): index of the true class.
+    weights
+        float (N,): of each row in the loss.
+    classes
+        The study's classes, K.
+    c
+        Inverse strength of the penalty, above 0, as scikit-learn's.
+
+    Raises
+    ------
+    StudyError
+        If a class has no row.
+    """
+    missing = [name for code, name in enumerate(classes) if not (targets == code).any()]
+    if missing:
+        raise StudyError(f"There is nothing to learn class {missing[0]!r} from.")
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=_MOST_ITERATIONS))
+    with threadpool_limits(1):  # the last digits would depend on the number of threads
+        model.fit(features, targets, logisticregression__sample_weight=weights)
+    scaler, regression = model[0], model[1]
+    coefficients, intercepts = regression.coef_, regression.intercept_
+    if len(classes) == 2:  # scikit-learn keeps the second class's alone; the first one's are 0
+        coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
+        intercepts = np.concatenate([[0.0], intercepts])
+    kernel = (coefficients / scaler.scale_).T
+    bias = intercepts - scaler.mean_ @ kernel
+    return LinearHead(kernel.astype(np.float32), bias.astype(np.float32))

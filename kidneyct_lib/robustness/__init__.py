@@ -1,0 +1,1 @@
+"""Corrupted images, acquisition shifts, and what they cost."""

@@ -1,0 +1,107 @@
+"""Answers of both stages of a scheme, clean and spoilt, with what is frozen computed once."""
+
+import inspect
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kidneyct_lib.core.array_cache import RowStore
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.core.files import file_digest
+from kidneyct_lib.data.image_io import gray_to_rgb
+from kidneyct_lib.models import network
+from kidneyct_lib.robustness import corruptions
+from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES
+
+
+class StageAnswers:
+    """Both stages' models of one scheme behind the frozen prefix that they share.
+
+    Parameters
+    ----------
+    first, second : keras.Model
+        The network after stage 1 and after stage 2.
+    unfreeze_layers : int
+        Layers of the backbone, counted from its end, that stage 2 trained.
+
+    Raises
+    ------
+    StudyError
+        If the two differ before those layers.
+    """
+
+    def __init__(self, first: keras.Model, second: keras.Model, *, unfreeze_layers: int) -> None:
+        network.unfreeze_last(second, unfreeze_layers)
+        cut = network.frozen_cut(second)
+        self._prefix = network.part(first, None, cut)
+        self._suffixes = [network.part(net, cut, None) for net in (first, second)]
+        prefixes = [network.digest(network.part(net, None, cut)) for net in (first, second)]
+        if prefixes[0] != prefixes[1]:
+            raise StudyError(f"The two stages differ up to {cut}, which both should have frozen.")
+        self.digest = sha256("".join(map(network.digest, (first, second))).encode()).hexdigest()
+        self.classes = second.output.shape[-1]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities float32 (N, 2, K), stage 1 then 2, of gray images uint8 (N, S, S)."""
+        activations = self._prefix.predict_on_batch(gray_to_rgb(images))
+        return np.stack([part.predict_on_batch(activations) for part in self._suffixes], axis=1)
+
+
+def of_corrupted(
+    answer: StageAnswers,
+    images: np.ndarray,
+    keys: Sequence[str],
+    *,
+    cache: Path,
+    batch: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Answers to every corruption of some slices at every severity, each computed once ever.
+
+    Parameters
+    ----------
+    answer : StageAnswers
+        The models.
+    images : uint8 array (N, S, S)
+        Gray slices.
+    keys : sequence of str
+        sha256 of each slice's file: what is random in its corruption hangs on it and on `seed`.
+    cache : Path
+        Folder of all stores; an interrupted call goes on where it was.
+    batch, seed : int
+        Slices answered at a time; seed of the corruptions.
+
+    Returns
+    -------
+    dict
+        By corruption: float32 (severities, N, 2, K), the stages in turn.
+    """
+    wanted = [
+        (name, severity, row)
+        for name in CORRUPTIONS
+        for severity in SEVERITIES
+        for row in range(len(images))
+    ]
+
+    def compute(positions: np.ndarray) -> np.ndarray:
+        spoilt = [
+            corruptions.corrupt(images[[row]], [keys[row]], name, severity, seed=seed)[0]
+            for name, severity, row in (wanted[position] for position in positions)
+        ]
+        return answer(np.stack(spoilt))
+
+    store = RowStore(_folder(cache, answer, images.shape[1]), (2, answer.classes), "float32")
+    row_keys = [f"{keys[row]}/{name}/{severity}/{seed}" for name, severity, row in wanted]
+    store.fill(row_keys, compute, batch=batch, label="answers to spoilt slices")
+    shape = (len(CORRUPTIONS), len(SEVERITIES), len(images), 2, answer.classes)
+    return dict(zip(CORRUPTIONS, store.take(row_keys).reshape(shape), strict=True))
+
+
+def _folder(cache: Path, answer: StageAnswers, size: int) -> Path:
+    """Named by all that an answer depends on besides the slice: models, size, corruptions."""
+    sources = sorted(Path(inspect.getfile(corruptions)).parent.glob("*.py"))
+    content = [answer.digest, str(size), *map(file_digest, sources)]
+    return cache / f"answers-{sha256(' '.join(content).encode()).hexdigest()[:16]}"

@@ -1,0 +1,381 @@
+"""Training, validation and test parts by slice and by patient, and class weights.
+
+Both schemes move indivisible units: the files with the same bytes when splitting by slice,
+whole groups when splitting by patient. The slice scheme is what published studies of this
+data set do; the patient scheme is what a claim about new patients needs.
+
+A table has one row an image, with at least ``path``, ``label``, ``sha256`` and, for the
+patient scheme, ``group``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.utils.class_weight import compute_class_weight
+
+from kidneyct_lib.core.errors import StudyError
+
+PARTS = ("train", "validation", "test")
+_TRAIN, _VALIDATION, _TEST = range(3)
+
+# Random group orders tried for each class: enough to come near the quotas, few enough that
+# the seed and not the sizes decides which groups are tested on.
+_GROUP_ORDERS = 200
+
+# Share of a class's slices that an order may miss its quotas by beyond the best order.
+_SLICE_SLACK = 0.03
+
+
+class SplitError(StudyError):
+    """The images cannot be split as asked, or a split leaks."""
+
+
+def slice_split(
+    table: pd.DataFrame, *, test_fraction: float, validation_fraction: float, seed: int
+) -> pd.Series:
+    """Split slice by slice, stratified by class, identical files on one side.
+
+    The test part holds exactly ``round(test_fraction * N)`` slices, shared over the classes
+    by largest remainder, and likewise the validation part; only sets of identical files too
+    large to fit, or a class too small for one slice in each part, move a part off its quota.
+
+    Parameters
+    ----------
+    table
+        Columns ``label`` and ``sha256``.
+    test_fraction, validation_fraction
+        Shares of the slices, above 0 and together below 1.
+    seed
+        Of the shuffle.
+
+    Returns
+    -------
+    Series of "train", "validation" or "test", named "split", on the table's index.
+
+    Raises
+    ------
+    SplitError
+        If a fraction is out of range, a value is missing, or a class has fewer than three
+        different files.
+    """
+    unit = linked_rows(table, ["sha256"])
+    choose = _Chooser(_fill_exactly, "slice", "different files")
+    return _split_units(table, unit, test_fraction, validation_fraction, seed, choose)
+
+
+def patient_split(
+    table: pd.DataFrame, *, test_fraction: float, validation_fraction: float, seed: int
+) -> pd.Series:
+    """Split by whole groups, stratified by class, every class in every part.
+
+    A group that mixes classes counts as its most frequent one. Groups that share an identical
+    file are kept together. Each class is cut where one of 200 random orders of its
+    groups comes nearest to the quotas in slices and, among the nearest, in groups.
+
+    Parameters
+    ----------
+    table
+        Columns ``label``, ``sha256`` and ``group``.
+    test_fraction, validation_fraction
+        Shares of the slices aimed at, above 0 and together below 1.
+    seed
+        Of the random orders.
+
+    Returns
+    -------
+    Series of "train", "validation" or "test", named "split", on the table's index.
+
+    Raises
+    ------
+    SplitError
+        If a fraction is out of range, a value is missing, or a class has fewer than three
+        groups, so that no split by patient exists.
+    """
+    unit = linked_rows(table, ["group", "sha256"])
+    choose = _Chooser(_cut_nearest, "patient", "groups")
+    return _split_units(table, unit, test_fraction, validation_fraction, seed, choose)
+
+
+def linked_rows(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Number the sets of rows that share a value in any column, directly or in a chain.
+
+    Parameters
+    ----------
+    table
+        One row an image.
+    columns
+        Such as ``sha256`` (identical files) and ``group``; no value may be missing.
+
+    Returns
+    -------
+    int array (N,), numbered by first appearance.
+    """
+    _require(table, ["label", *columns])
+    n = nodes = len(table)
+    values = []
+    for column in columns:
+        codes, uniques = pd.factorize(table[column])
+        values.append(codes + nodes)
+        nodes += len(uniques)
+    ends = (np.tile(np.arange(n), len(columns)), np.concatenate(values))
+    links = coo_array((np.ones(n * len(columns), bool), ends), shape=(nodes, nodes))
+    return pd.factorize(connected_components(links, directed=False)[1][:n])[0]
+
+
+def assert_disjoint(
+    table: pd.DataFrame, split: Sequence[str] | pd.Series, *, by: Sequence[str]
+) -> None:
+    """Raise unless no value of the given columns lies in two parts.
+
+    Called where a split is used, not where it is made, so that nothing in between can undo it.
+
+    Parameters
+    ----------
+    table
+        One row an image.
+    split
+        Part of each row, in the table's order.
+    by
+        Columns to compare, such as ``path``, ``sha256`` and ``group``.
+
+    Raises
+    ------
+    SplitError
+        Naming the column, one value found in two parts and a row from each of the two.
+    """
+    parts = pd.Series(np.asarray(split), index=range(len(split)))
+    if len(parts) != len(table):
+        raise SplitError(f"The split has {len(parts)} entries for {len(table)} images.")
+    unknown = sorted(set(parts.unique()) - set(PARTS), key=str)
+    if unknown:
+        raise SplitError(f"The split holds {unknown[0]!r}; a part is one of {', '.join(PARTS)}.")
+    for column in by:
+        _require(table, [column])
+        key = table[column].reset_index(drop=True)
+        leaking = parts.groupby(key, sort=False).nunique().loc[lambda count: count > 1]
+        if len(leaking):
+            rows = parts[key == leaking.index[0]].drop_duplicates().index[:2]
+            where = " and ".join(f"{parts[row]} ({_name(table, row)})" for row in rows)
+            raise SplitError(
+                f"The split leaks: {column} {leaking.index[0]} is in {where}; "
+                f"{len(leaking)} such values in all. Make the split anew from this table."
+            )
+
+
+def class_weights(labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
+    """Weigh classes inversely to their number of slices: N / (K * N_class).
+
+    scikit-learn's "balanced" weights (King and Zeng 2001), as the published recipe has them.
+
+    Parameters
+    ----------
+    labels
+        Class of each training slice.
+    classes
+        The study's classes.
+
+    Returns
+    -------
+    dict from class to weight, in the order of `classes`; the mean weight over slices is 1.
+
+    Raises
+    ------
+    SplitError
+        If a class has no slice, or a label is not one of the classes.
+    """
+    present, classes = set(labels), list(classes)
+    for absent in (name for name in classes if name not in present):
+        raise SplitError(f"Class {absent!r} has no training images, so it has no class weight.")
+    for unknown in sorted(present - set(classes), key=str):
+        raise SplitError(f"Label {unknown!r} is not one of the classes {', '.join(classes)}.")
+    weights = compute_class_weight("balanced", classes=np.array(classes), y=np.asarray(labels))
+    return dict(zip(classes, weights.tolist(), strict=True))
+
+
+def weightings(
+    labels: Sequence[str], groups: Sequence, classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Collect the class weights of a training part by name: "none", "slice" and "group"."""
+    return {
+        "none": dict.fromkeys(classes, 1.0),
+        "slice": class_weights(labels, classes),
+        "group": group_class_weights(labels, groups, classes),
+    }
+
+
+def group_class_weights(
+    labels: Sequence[str], groups: Sequence, classes: Sequence[str]
+) -> dict[str, float]:
+    """Weigh classes inversely to their number of groups: G / (K * G_class).
+
+    Slices per patient are so unequal that weights counted on slices follow a few patients.
+    A group that mixes classes counts once for each. The mean weight over slices is not 1.
+
+    Parameters
+    ----------
+    labels, groups
+        Class and group of each training slice.
+    classes
+        The study's classes.
+
+    Returns
+    -------
+    dict from class to weight, in the order of `classes`.
+
+    Raises
+    ------
+    SplitError
+        As in `class_weights`.
+    """
+    pairs = pd.DataFrame({"group": np.asarray(groups), "label": np.asarray(labels)})
+    return class_weights(pairs.drop_duplicates()["label"].tolist(), classes)
+
+
+class _Chooser(NamedTuple):
+    """How one scheme divides a class: its function, and the words for its messages."""
+
+    divide: Callable[[np.ndarray, int, int, np.random.Generator], np.ndarray]
+    scheme: str
+    units: str
+
+
+def _split_units(
+    table: pd.DataFrame,
+    unit: np.ndarray,
+    test_fraction: float,
+    validation_fraction: float,
+    seed: int,
+    chooser: _Chooser,
+) -> pd.Series:
+    """Assign whole units to parts, class by class."""
+    if min(test_fraction, validation_fraction) <= 0 or test_fraction + validation_fraction >= 1:
+        raise SplitError(
+            f"test_fraction={test_fraction} and validation_fraction={validation_fraction} "
+            "must each be above 0 and together below 1."
+        )
+    rng = np.random.default_rng(seed)
+    counts = pd.crosstab(unit, table["label"].to_numpy())
+    majority, sizes = counts.idxmax(axis=1), counts.sum(axis=1).to_numpy()
+    slices = pd.Series(sizes).groupby(majority.to_numpy()).sum().reindex(counts.columns)
+    test_quota = _apportion(slices.fillna(0), test_fraction)
+    validation_quota = _apportion(slices.fillna(0), validation_fraction)
+    part = np.empty(len(sizes), int)
+    for label in counts.columns:
+        members = np.flatnonzero(majority == label)
+        if len(members) < len(PARTS):
+            raise SplitError(
+                f"A split by {chooser.scheme} is impossible: class {label!r} has {len(members)} "
+                f"{chooser.units} and needs at least {len(PARTS)}, one for each of "
+                f"{', '.join(PARTS)}. Add images of this class from other patients, leave the "
+                "class out, or, where it has two, set `folds: 2`."
+            )
+        part[members] = chooser.divide(
+            sizes[members], test_quota[label], validation_quota[label], rng
+        )
+    return pd.Series(np.array(PARTS)[part[unit]], index=table.index, name="split")
+
+
+def _apportion(slices: pd.Series, fraction: float) -> pd.Series:
+    """Share round(fraction * N) slices over the classes by largest remainder."""
+    exact = slices * fraction
+    quota = np.floor(exact).astype(int)
+    left = round(slices.sum() * fraction) - quota.sum()
+    quota[(exact - quota).sort_values(ascending=False, kind="stable").index[:left]] += 1
+    return quota
+
+
+def _fill_exactly(
+    sizes: np.ndarray, test_quota: int, validation_quota: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Fill test and validation to their quotas with whole units in random order."""
+    return fill_quotas(sizes, {_TEST: test_quota, _VALIDATION: validation_quota}, _TRAIN, rng)
+
+
+def fill_quotas(
+    sizes: np.ndarray, quotas: Mapping[int, int], rest: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Fill parts to their quotas with whole units in random order; what fits nowhere is the rest.
+
+    Parameters
+    ----------
+    sizes
+        Slices of each unit, int (U,); at least one unit more than there are quotas.
+    quotas
+        {part: slices}; no part stays empty, whatever its quota.
+    rest
+        The part of all other units.
+    rng
+        Of the order.
+
+    Returns
+    -------
+    int (U,), the part of each unit.
+    """
+    shuffled = rng.permutation(len(sizes))
+    # One unit is set aside for each part, so that none can be left empty; the smallest ones,
+    # because they exceed a small quota least. Sets of one file, usually: a random few.
+    smallest = shuffled[np.argsort(sizes[shuffled], kind="stable")[: len(quotas) + 1]]
+    part = np.full(len(sizes), rest)
+    left = dict(quotas)
+    for name, unit in zip(left, smallest, strict=False):
+        part[unit] = name
+        left[name] -= sizes[unit]
+    for unit in shuffled[~np.isin(shuffled, smallest)]:
+        fits = next((name for name in left if sizes[unit] <= left[name]), rest)
+        part[unit] = fits
+        if fits in left:
+            left[fits] -= sizes[unit]
+    return part
+
+
+def _cut_nearest(
+    sizes: np.ndarray, test_quota: int, validation_quota: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Cut random orders of units into test, validation, train; keep the one nearest to quota.
+
+    Each order is cut where its slices come nearest to the quotas. Of the orders that miss them
+    by little more than the best does, the one nearest to the quotas in units is kept: sizes are
+    so unequal that the right number of slices alone often leaves training a few large series.
+    """
+    n = len(sizes)
+    orders = rng.permuted(np.tile(np.arange(n), (_GROUP_ORDERS, 1)), axis=1)
+    total = sizes[orders].cumsum(axis=1)
+    each = np.arange(_GROUP_ORDERS)
+    # The last unit of test leaves at least two behind it, the last of validation one.
+    test_miss = np.abs(total - test_quota)[:, : n - 2]
+    test_end = test_miss.argmin(axis=1)
+    validation_miss = np.abs(total - total[each, test_end, None] - validation_quota).astype(float)
+    validation_miss[(np.arange(n) <= test_end[:, None]) | (np.arange(n) == n - 1)] = np.inf
+    validation_end = validation_miss.argmin(axis=1)
+    slice_miss = test_miss[each, test_end] + validation_miss[each, validation_end]
+    per_slice = n / sizes.sum()
+    unit_miss = np.abs(test_end + 1 - test_quota * per_slice)
+    unit_miss += np.abs(validation_end - test_end - validation_quota * per_slice)
+    near = slice_miss <= slice_miss.min() + _SLICE_SLACK * sizes.sum()
+    best = np.where(near, unit_miss, np.inf).argmin()
+    part = np.full(n, _TRAIN)
+    part[orders[best, : validation_end[best] + 1]] = _VALIDATION
+    part[orders[best, : test_end[best] + 1]] = _TEST
+    return part
+
+
+def _require(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raise unless the columns exist, the table has rows and no value is missing."""
+    if table.empty:
+        raise SplitError("There are no images to split.")
+    for column in columns:
+        if column not in table:
+            raise SplitError(f"The table has no column {column!r}: {', '.join(table)}.")
+        missing = table[column].isna() | (table[column].astype(str) == "")
+        if missing.any():
+            row = int(missing.to_numpy().argmax())
+            raise SplitError(f"Column {column!r} is empty for {_name(table, row)}.")
+
+
+def _name(table: pd.DataFrame, row: int) -> str:
+    """Call a row by its path where it has one."""
+    return str(table["path"].iloc[row]) if "path" in table else f"row {row}"

@@ -1,0 +1,100 @@
+"""A test part that the images came with: kept by the slice scheme, and what it shares.
+
+Some public sets are published divided into Train and Test. A number by slice can be set beside
+theirs only on the same test images. Whether the two parts share patients is not told by such a
+set; the recovered groups tell, and the patient scheme does not look at the given parts.
+
+A table has one row an image, with ``part`` ("train" or "test") beside what `splits` needs.
+"""
+
+from typing import TypedDict
+
+import numpy as np
+import pandas as pd
+
+from kidneyct_lib.splitting import holdout
+from kidneyct_lib.splitting.holdout import SplitError
+
+_TRAIN, _VALIDATION = range(2)
+
+
+class Shared(TypedDict):
+    """What the given parts hold: slices of the test part, groups in all, and groups in both."""
+
+    test_slices: int
+    groups: int
+    groups_in_both: int
+
+
+def slice_split(table: pd.DataFrame, *, validation_fraction: float, seed: int) -> pd.Series:
+    """Keep the given test part, and divide the given training part for validation.
+
+    Stratified by class, identical files on one side, every class in every part.
+
+    Parameters
+    ----------
+    table
+        Columns ``label``, ``sha256`` and ``part``.
+    validation_fraction
+        Share of each class's training slices, above 0 and below 1.
+    seed
+        Of the shuffle.
+
+    Returns
+    -------
+    Series of "train", "validation" or "test", named "split", on the table's index.
+
+    Raises
+    ------
+    SplitError
+        If a class is not in the given test part or has fewer than two different training files.
+    """
+    split = table["part"].rename("split").copy()
+    training = table[split == "train"]
+    tested = set(table.loc[split == "test", "label"])
+    for label in sorted(set(table["label"]) - tested):
+        raise SplitError(
+            f"The given test part holds no image of the class {label!r}. Add some, or put all "
+            "images into one folder per class, so that the study chooses a test part."
+        )
+    rng = np.random.default_rng(seed)
+    unit = holdout.linked_rows(training, ["sha256"])
+    counts = pd.crosstab(unit, training["label"].to_numpy())
+    majority, sizes = counts.idxmax(axis=1).to_numpy(), counts.sum(axis=1).to_numpy()
+    part = np.full(len(sizes), _TRAIN)
+    for label in sorted(tested):
+        members = np.flatnonzero(majority == label)
+        if len(members) < 2:
+            raise SplitError(
+                f"Beside the test part there are {len(members)} different files of the class "
+                f"{label!r}, and two are needed, one for training and one for validation."
+            )
+        quota = round(validation_fraction * sizes[members].sum())
+        part[members] = holdout.fill_quotas(sizes[members], {_VALIDATION: quota}, _TRAIN, rng)
+    split[training.index] = np.array(["train", "validation"])[part[unit]]
+    return split
+
+
+def shared(table: pd.DataFrame) -> Shared:
+    """Count what the given parts share; `table` has ``part`` and ``group``."""
+    parts = table.groupby("group")["part"].nunique()
+    return {
+        "test_slices": int((table["part"] == "test").sum()),
+        "groups": len(parts),
+        "groups_in_both": int((parts > 1).sum()),
+    }
+
+
+def describe(counted: Shared, *, folds: int) -> str:
+    """Tell in words what the given test part means for a study that asks for so many folds."""
+    told = (
+        f"The images come with a test part of {counted['test_slices']:,} slices. The slice scheme "
+        "keeps it; the patient scheme goes by groups over all images. "
+        f"{counted['groups_in_both']:,} of {counted['groups']:,} groups stand in both given parts."
+    )
+    if folds > 1:
+        told += (
+            f" A given test part makes one split, so the {folds} folds asked for are not dealt: "
+            "put all images into one folder per class to have every image tested."
+        )
+    return told

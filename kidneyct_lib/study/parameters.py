@@ -1,0 +1,197 @@
+"""The schema of a study's parameters: load YAML, validate every key, say which is wrong and why."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from kidneyct_lib.core.errors import StudyError
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Strength = Annotated[float, Field(ge=0, le=1)]
+ComparedBackbone = Annotated[
+    str, Field(pattern="^(resnet50|densenet121|efficientnetb0)-(imagenet|none)$")
+]
+
+
+class ParamsError(StudyError):
+    """A parameter is unknown, missing or out of its range."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Params(_Strict):
+    """Every parameter of a study; flat, without defaults, so that a file tells the whole study."""
+
+    study: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    source: Literal["phantom", "kaggle", "folder"]
+    data: str | None = Field(description="folder of class sub-folders, or where a download goes")
+    external: str | None = Field(description="folder of real external images, if any")
+    run_folder: str
+    cache_folder: str
+    expected_minutes: Annotated[float, Field(gt=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    classes: Annotated[list[str], Field(min_length=2)]
+    class_folders: dict[str, str] | None = Field(description="class of folders called otherwise")
+    plane: Literal["axial", "coronal"] | None = Field(description="None: slices of every plane")
+    expected_counts: dict[str, int] | None = Field(description="images per class, if known")
+    published_accuracy: Fraction | None = Field(description="by slice, to stand beside")
+    image_size: Annotated[int, Field(ge=32, le=1024)]
+    phantom_patients: Count = Field(description="patients per class")
+    phantom_slices: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    phantom_size: Annotated[int, Field(ge=64, le=512)]
+    thumbnail_size: Annotated[int, Field(ge=8, le=256)]
+    group_threshold: Rate
+    group_thresholds: Annotated[list[Rate], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=1, le=20, description="1: one split by the fractions below")]
+    test_fraction: Fraction
+    validation_fraction: Fraction
+    recipe: Literal["published", "patient"]
+    patient_image_size: Annotated[int, Field(ge=224, le=1024)]
+    patient_c: Annotated[float, Field(gt=0, description="of its logistic regression")]
+    backbone: Literal["resnet50"]
+    weights: Literal["imagenet", "none"]
+    head_units: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    unfreeze_layers: Annotated[int, Field(ge=0)]
+    activations_gb: Annotated[float, Field(ge=0, description="most of each store")] | None
+    class_weight: Literal["none", "slice", "group"]
+    batch_size: Count
+    stage1_epochs: Count
+    stage1_learning_rate: Rate
+    stage1_patience: Count
+    stage2_epochs: Count
+    stage2_learning_rate: Rate
+    stage2_patience: Count
+    augment_views: Annotated[int, Field(ge=0, description="of each image; 0: as published")]
+    augment_geometry: Strength
+    augment_intensity: Strength
+    augment_noise: Strength
+    external_images: Count = Field(description="most test images per external condition")
+    robustness_images: Count = Field(description="most test images per scheme and corruption")
+    bootstrap: Annotated[int, Field(ge=100)]
+    audit_folds: Annotated[int, Field(ge=2, le=20, description="where the study has one split")]
+    audit_seeds: Count = Field(description="deals, draws of labels and of fewer patients")
+    audit_gaps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    audit_c: Annotated[float, Field(gt=0, description="of the logistic regression")]
+    ladder_deals: Count = Field(description="deals of the patients to folds")
+    compared_backbones: Annotated[list[ComparedBackbone], Field(min_length=1)]
+    small_cnn_epochs: Annotated[int, Field(ge=0, description="0: no small CNN is trained")]
+    calibration_bins: Annotated[int, Field(ge=2, le=100)]
+    conformal_coverage: Rate
+    must_not_miss: Annotated[list[str], Field(min_length=1)]
+    must_not_miss_recall: Annotated[float, Field(gt=0, le=1)]
+    deployment_images: Count = Field(description="on which exported files are compared")
+    deployment_formats: Annotated[list[Literal["onnx", "litert"]], Field(min_length=1)]
+    deployment_threads: Annotated[list[Count], Field(min_length=1)]
+    deployment_batches: Annotated[list[Count], Field(min_length=1)]
+    scope_kept: Rate = Field(description="share of validation slices that are accepted")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.unfreeze_layers and self.recipe == "published":
+            raise ValueError("unfreeze_layers = 0, but the published recipe's stage 2 needs some")
+        if self.test_fraction + self.validation_fraction >= 1:
+            raise ValueError("test_fraction + validation_fraction leave nothing to train on")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes names one class twice")
+        for folder, name in (self.class_folders or {}).items():
+            if name not in self.classes or folder in self.classes:
+                raise ValueError(
+                    f"class_folders says that {folder!r} holds the class {name!r}: the folder must "
+                    "not bear a class's name, and the class must be one of the classes"
+                )
+        strangers = [name for name in self.must_not_miss if name not in self.classes]
+        if strangers:
+            raise ValueError(f"must_not_miss names {strangers[0]!r}, which is none of the classes")
+        if self.expected_counts is not None and set(self.expected_counts) != set(self.classes):
+            raise ValueError("expected_counts must name exactly the classes")
+        if self.phantom_slices[0] > self.phantom_slices[1]:
+            raise ValueError("phantom_slices is [fewest, most]")
+        return self
+
+
+def load(path: Path, **overrides: Any) -> Params:
+    """Read and validate one study's YAML; overrides that are not None replace its keys.
+
+    The patient recipe unfreezes nothing and is given slices at `patient_image_size`; a study
+    without ImageNet weights compares untrained backbones alone.
+
+    Raises
+    ------
+    ParamsError
+        If the file is missing or not YAML, or a key is unknown, missing or out of range.
+    """
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
+        raise ParamsError(f"There is no study {path.stem!r} at {path}; known studies: {known}.")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold `key: value` lines.")
+    given = {key: value for key, value in overrides.items() if value is not None}
+    content |= given
+    if content.get("recipe") == "patient":
+        content |= {"unfreeze_layers": 0, "image_size": content.get("patient_image_size")} | given
+    compared = content.get("compared_backbones")
+    if content.get("weights") == "none" and isinstance(compared, list):
+        untrained = [str(name).replace("-imagenet", "-none") for name in compared]
+        content["compared_backbones"] = list(dict.fromkeys(untrained))
+    return _validated(Params, content, str(path))
+
+
+def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the parameters out of a notebook's namespace and validate each of them.
+
+    A notebook holds only the keys that it uses, so none is required here; its `parameters` cell is
+    held equal to the files by a test.
+
+    Raises
+    ------
+    ParamsError
+        If a value is out of its range.
+    """
+    given = {key: namespace[key] for key in Params.model_fields if key in namespace}
+    fields = {key: (field.annotation, field) for key, field in Params.model_fields.items()}
+    subset = create_model("Subset", __base__=_Strict, **{key: fields[key] for key in given})
+    return _validated(subset, given, "the parameters cell").model_dump()
+
+
+def digest(parameters: Mapping[str, Any]) -> str:
+    """sha256 (hex) of parameters in canonical JSON."""
+    return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
+
+
+def _validated(schema: type[_Strict], content: dict[str, Any], where: str) -> Any:
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        raise ParamsError(f"{where} has wrong parameters:\n{problems}") from None
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    """One line a problem: the key, its value, and what is allowed."""
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Params.model_fields, n=1)
+        allowed = (
+            f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(Params.model_fields)}"
+        )
+        return f"{key}: unknown key; {allowed}"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    if not key:
+        return problem["msg"].removeprefix("Value error, ")
+    return f"{key} = {problem['input']!r}: {problem['msg']}"

@@ -1,0 +1,112 @@
+"""What a result depends on: code, environment, machine, and one digest for each kind of input."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow")
+PACKAGES += ("opencv-python-headless", "papermill", "kidneyct")
+
+DECISIVE = ("processor", "cpus", "python", "keras_backend")
+"""Facts of a machine on which the last digits of a result depend."""
+
+# Modules that only start, describe or check a run; changing them changes no result.
+_NOT_IN_RESULTS = (
+    "cli.py",
+    "report/",
+    "study/runner.py",
+    "study/run_diff.py",
+    "study/reference.py",
+)
+
+
+def library_digest() -> str:
+    """sha256 (hex) of every module of this library that a result depends on."""
+    sha, folder = hashlib.sha256(), Path(__file__).parents[1]
+    for module in sorted(folder.rglob("*.py")):
+        name = module.relative_to(folder).as_posix()
+        if not name.startswith(_NOT_IN_RESULTS):
+            sha.update(name.encode() + module.read_bytes())
+    return sha.hexdigest()
+
+
+def environment_digest() -> str:
+    """sha256 (hex) of the Python version, the Keras backend and every installed package's version.
+
+    This project's own version is left out: `library_digest` tells its code.
+    """
+    installed = {f"{d.name}=={d.version}" for d in distributions() if d.name != "kidneyct"}
+    told = [platform.python_version(), _backend(), *sorted(installed)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+
+def images_digest(table: pd.DataFrame) -> str:
+    """sha256 (hex) of a catalog's names, labels, contents and, where known, patients."""
+    columns = [name for name in ("path", "label", "sha256", "patient") if name in table]
+    return hashlib.sha256(table[columns].to_csv(index=False).encode()).hexdigest()
+
+
+def git_state(root: Path) -> dict[str, Any]:
+    """Commit and whether tracked files differ from it; both None outside a git checkout."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that matter most, for people to read."""
+    return {d.name: d.version for d in distributions() if d.name in PACKAGES}
+
+
+def machine() -> dict[str, Any]:
+    """System, processor, cores, Python and Keras backend of this machine."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "keras_backend": _backend(),
+    }
+
+
+def peak_memory_mb() -> float | None:
+    """Peak resident memory of this process in MB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
+def _backend() -> str:
+    return os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
+def _processor() -> str:
+    """Name and revision of the processor where Linux tells them, else its architecture."""
+    told = {}
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            key, _, value = line.partition(":")
+            told.setdefault(key.strip(), value.strip())
+    except OSError:
+        pass
+    known = [told[key] for key in ("model name", "cpu family", "model", "stepping") if key in told]
+    return " ".join([platform.machine(), *known])

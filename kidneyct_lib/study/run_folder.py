@@ -1,0 +1,217 @@
+"""One run's folder: the only writer of tables, metrics, figures, models and `run.json`.
+
+Everything is written to a temporary name and then renamed, so that a reader never meets half a
+file and an interrupted run keeps what it had.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.core.files import (
+    export_folder,
+    file_digest,
+    project_root,
+    read_json,
+    temporary_name,
+)
+from kidneyct_lib.study import provenance
+from kidneyct_lib.study.parameters import digest
+
+_ANEW = "`make reproduce` writes it anew."
+
+
+class Run:
+    """A run's folder and its `run.json`, opened for one notebook (or for reading only).
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's folder; a relative path is taken from the project's root.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = project_root() / folder
+        self._notebook: str | None = None
+        self._started = time.monotonic()
+        self._written: list[str] = []
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        """`tables/<name>.csv`; an empty cell is missing in a number column, "" in a text column."""
+        path = self._existing(f"tables/{name}.csv")
+        try:
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+        except ValueError as error:  # what pandas raises for any file that is no table
+            raise StudyError(f"{path} is damaged ({error}); {_ANEW}") from None
+        texts = table.select_dtypes(exclude="number").columns
+        return table.fillna(dict.fromkeys(texts, ""))
+
+    def read_metrics(self, name: str) -> dict[str, Any]:
+        """`metrics/<name>.json`."""
+        return read_json(self._existing(f"metrics/{name}.json"), _ANEW)
+
+    def model_path(self, scheme: str) -> Path:
+        """`models/<scheme>.keras`, which must exist."""
+        return self._existing(f"models/{scheme}.keras")
+
+    def export_folder(self, scheme: str) -> Path:
+        """`export/<scheme>`, where the exported model of a scheme lies or will lie."""
+        return export_folder(self.folder, scheme)
+
+    def temperature(self, scheme: str) -> float:
+        """Temperature of the saved model of a scheme; 1 before notebook 08 has fitted it."""
+        if not (self.folder / "metrics/calibration.json").exists():
+            return 1.0
+        return self.read_metrics("calibration")[scheme]["stage2"]["temperature"][0]
+
+    @property
+    def data_folder(self) -> Path:
+        """Folder of the study's images, as notebook 01 recorded it."""
+        data = self.provenance().get("data")
+        if data is None:
+            raise StudyError(f"{self.folder} knows no images yet: run notebook 01_download first.")
+        return project_root() / data["folder"]
+
+    def provenance(self) -> dict[str, Any]:
+        """`run.json` as it stands; empty before the first notebook."""
+        path = self.folder / "run.json"
+        return read_json(path, f"delete it: {_ANEW}") if path.exists() else {}
+
+    def is_sound(self, relative: str, notebook: str) -> bool:
+        """Whether a file still is what this notebook, or a later one, last wrote there."""
+        known = self.provenance().get("files", {}).get(relative)
+        if known is None or known["notebook"] < notebook:
+            return False
+        return known["sha256"] == file_digest(self.folder / relative)
+
+    def _existing(self, relative: str) -> Path:
+        path = self.folder / relative
+        if not path.exists():
+            raise StudyError(
+                f"{path} is missing: run the notebooks before this one first "
+                "(`make reproduce` runs them all)."
+            )
+        return path
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def write_table(self, name: str, table: pd.DataFrame) -> Path:
+        """Write `tables/<name>.csv` without its row index."""
+        return self._write(f"tables/{name}.csv", lambda path: table.to_csv(path, index=False))
+
+    def write_metrics(self, name: str, metrics: Mapping[str, Any]) -> Path:
+        """Write `metrics/<name>.json`."""
+        return self.write_json(f"metrics/{name}.json", metrics)
+
+    def write_figure(self, name: str, figure: Figure) -> Path:
+        """Write `figures/<notebook>__<name>.png` at 150 dots an inch."""
+        stem = f"{self._notebook}__{name}" if self._notebook else name
+        return self._write(
+            f"figures/{stem}.png",
+            lambda path: figure.savefig(path, dpi=150, format="png", metadata={"Software": None}),
+        )
+
+    def write_model(self, scheme: str, save: Callable[[Path], None], facts: Mapping) -> Path:
+        """Write `models/<scheme>.keras` by `save(path)`, and what its user must know beside it."""
+        self.write_json(f"models/{scheme}.json", facts)
+        return self._write(f"models/{scheme}.keras", save)
+
+    def write_export(self, scheme: str, name: str, save: Callable[[Path], None]) -> Path:
+        """Write `export/<scheme>/<name>` by `save(path)`."""
+        return self._write(f"export/{scheme}/{name}", save)
+
+    def write_text(self, relative: str, text: str) -> Path:
+        """Write a text file at a path relative to the run's folder."""
+        return self._write(relative, lambda path: path.write_text(text))
+
+    def write_json(self, relative: str, content: Mapping[str, Any]) -> Path:
+        """Write a JSON file at a path relative to the run's folder."""
+        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+        return self.write_text(relative, text)
+
+    def record_images(self, role: str, folder: Path, table: pd.DataFrame) -> None:
+        """Record in `run.json` where images are, and one hash of their names and contents.
+
+        The role is "data" for the study's own images; `table` is their catalog.
+        """
+        root = project_root()
+        inside = folder.resolve().is_relative_to(root.resolve())
+        known = {
+            "folder": str(folder.resolve().relative_to(root.resolve()) if inside else folder),
+            "images": len(table),
+            "sha256": provenance.images_digest(table),
+        }
+        self.record(**{role: known})
+
+    def record(self, **facts: Any) -> None:
+        """Merge facts into `run.json` at its top level."""
+        self.write_json("run.json", self.provenance() | facts)
+
+    def record_file(self, relative: str, notebook: str) -> None:
+        """Record in `run.json` which notebook wrote a file last, and the file's sha256."""
+        known = {"sha256": file_digest(self.folder / relative), "notebook": notebook}
+        self.record(files=self.provenance().get("files", {}) | {relative: known})
+
+    def _write(self, relative: str, save: Callable[[Path], Any]) -> Path:
+        path = self.folder / relative
+        temporary = temporary_name(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                save(temporary)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise StudyError(f"{path} could not be written: {error}") from error
+        if self._notebook and relative != "run.json":
+            self._written.append(relative)
+            self.record_file(relative, self._notebook)
+        return path
+
+    # --- provenance ----------------------------------------------------------------------------
+
+    def begin(self, notebook: str, parameters: Mapping[str, Any]) -> None:
+        """Record that this notebook starts now, with what; it counts only after `finish`."""
+        self._notebook, self._started, self._written = notebook, time.monotonic(), []
+        known = self.provenance()
+        merged = known.get("parameters", {}) | dict(parameters)
+        source = project_root() / "notebooks" / f"{notebook}.ipynb"
+        started = {"parameters": dict(parameters), "source_sha256": file_digest(source)}
+        self.record(
+            parameters=merged,
+            parameters_sha256=digest(merged),
+            library_sha256=provenance.library_digest(),
+            environment_sha256=provenance.environment_digest(),
+            git=provenance.git_state(project_root()),
+            packages=provenance.package_versions(),
+            machine=provenance.machine(),
+            notebooks=known.get("notebooks", {}) | {notebook: started},
+        )
+
+    def finish(self, **facts: Any) -> None:
+        """Record seconds, peak memory and files written; called in a notebook's last cell."""
+        notebooks = self.provenance()["notebooks"]
+        notebooks[self._notebook] |= facts | {
+            "seconds": round(time.monotonic() - self._started, 1),
+            "peak_memory_mb": provenance.peak_memory_mb(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "outputs": sorted(set(self._written)),
+        }
+        self.record(notebooks=notebooks)
+
+
+def open_run(folder: str | Path, notebook: str, parameters: Mapping[str, Any]) -> Run:
+    """Open a run's folder for one notebook and record its start in `run.json`."""
+    run = Run(folder)
+    run.begin(notebook, parameters)
+    return run

@@ -1,0 +1,1 @@
+"""How a network is trained: cached frozen features, one stage, the two recipes."""

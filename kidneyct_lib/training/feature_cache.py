@@ -1,0 +1,171 @@
+"""The frozen prefix computed once per image and kept on disk, keyed by content."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from kidneyct_lib.core.array_cache import RowStore, content_keys
+from kidneyct_lib.data.augmentation import AugmentedImages
+from kidneyct_lib.data.image_io import gray_to_rgb
+from kidneyct_lib.models.network import digest, part  # loads Keras, without its noise
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Activations:
+    """Stored output of a frozen layer for a study's images, in the catalog's order.
+
+    Where the images have views, these follow, ordered as in `AugmentedImages`.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer whose output is stored.
+    store : RowStore
+        Rows of the layer's output shape.
+    keys : sequence of str
+        Content key of each row.
+    compute : callable
+        Gives the output for rows that are not stored, where the store was to stay small.
+    batch : int
+        How many of these are computed at a time.
+    """
+
+    layer: str
+    store: RowStore
+    keys: Sequence[str]
+    compute: Callable[[np.ndarray], np.ndarray]
+    batch: int
+
+    def __len__(self) -> int:
+        """Number of rows, views included."""
+        return len(self.keys)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Activations of these rows, float32 (len(rows), *layer shape)."""
+        rows = np.asarray(rows)
+        keys = [self.keys[row] for row in rows]
+        held = self.store.holds(keys)
+        if held.all():
+            return self.store.take(keys).astype(np.float32)
+        values = np.empty((len(rows), *self.store.shape), self.store.dtype)
+        values[held] = self.store.take(
+            [key for key, there in zip(keys, held, strict=True) if there]
+        )
+        missing = np.flatnonzero(~held)
+        starts = range(0, len(missing), self.batch)
+        hidden = len(starts) == 1  # no bar for each batch of a training
+        told = {"desc": f"activations of {self.layer}", "unit": "batch"}
+        for start in tqdm(starts, **told, leave=False, disable=hidden):
+            places = missing[start : start + self.batch]
+            values[places] = self.compute(rows[places])
+        return values.astype(np.float32)
+
+
+def of_images(
+    network: "keras.Model",
+    layer: str,
+    images: np.ndarray | AugmentedImages,
+    *,
+    cache: Path,
+    dtype: str,
+    batch: int,
+    most_gb: float | None = None,
+) -> Activations:
+    """Output of a frozen layer for gray images, from the store where it is there already.
+
+    Parameters
+    ----------
+    network : keras.Model
+        Everything up to `layer` must be frozen.
+    layer : str
+        Where the frozen prefix ends.
+    images : uint8 array (N, H, W) or AugmentedImages
+        Gray pixels in 0..255; views are made only where their rows are not stored.
+    cache : Path
+        Folder of all stores; this one's name is derived from the prefix's weights and the dtype.
+    dtype : {"float16", "float32"}
+        Type of the stored values.
+    batch : int
+        Images computed at a time.
+    most_gb : float or None
+        How large the store may become; what does not fit is computed at every use. 0: nothing is
+        stored or read. None: no limit.
+    """
+    prefix = part(network, None, layer)
+    keys = images.keys if isinstance(images, AugmentedImages) else content_keys(images)
+    return _stored(
+        prefix,
+        layer,
+        keys,
+        lambda rows: prefix.predict_on_batch(gray_to_rgb(images[rows])),
+        cache=cache,
+        dtype=dtype,
+        batch=batch,
+        most_gb=most_gb,
+    )
+
+
+def of_activations(
+    network: "keras.Model",
+    layer: str,
+    earlier: Activations,
+    *,
+    cache: Path,
+    dtype: str,
+    batch: int,
+    most_gb: float | None = None,
+) -> Activations:
+    """Output of a later frozen layer, computed from the stored output of an earlier one."""
+    between = part(network, earlier.layer, layer)
+    return _stored(
+        between,
+        layer,
+        # What these rows are computed from is part of their content: its precision included.
+        [f"{key}-{earlier.store.folder.name}" for key in earlier.keys],
+        lambda rows: between.predict_on_batch(earlier[rows]),
+        cache=cache,
+        dtype=dtype,
+        batch=batch,
+        most_gb=most_gb,
+    )
+
+
+def channel_means(stored: Activations, *, batch: int) -> np.ndarray:
+    """Mean over the picture of every channel of a stored layer: float32 (N, channels).
+
+    `stored` holds rows (height, width, channels), or channel means already; `batch` of them are
+    read at a time.
+    """
+    if len(stored.store.shape) == 1:
+        return stored[np.arange(len(stored))]
+    starts = tqdm(range(0, len(stored), batch), desc="channel means", unit="batch", leave=False)
+    rows = (np.arange(start, min(start + batch, len(stored))) for start in starts)
+    return np.concatenate([stored[part].mean(axis=(1, 2)) for part in rows])
+
+
+def _stored(
+    model: "keras.Model",
+    layer: str,
+    keys: Sequence[str],
+    compute: Callable[[np.ndarray], np.ndarray],
+    *,
+    cache: Path,
+    dtype: str,
+    batch: int,
+    most_gb: float | None,
+) -> Activations:
+    folder = cache / f"activations-{layer}-{dtype}-{digest(model)[:16]}"
+    store = RowStore(folder, model.output.shape[1:], dtype)
+    most_bytes = math.inf if most_gb is None else most_gb * 1e9
+    if most_bytes:
+        label = f"activations of {layer}"
+        store.fill(keys, compute, batch=batch, label=label, most_bytes=most_bytes)
+    return Activations(layer, store, keys, compute, batch)

@@ -1,0 +1,238 @@
+"""Both recipes in two stages, on activations that are computed once for all their uses."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+
+from kidneyct_lib.data.augmentation import AugmentedImages
+from kidneyct_lib.models import linear_head, network
+from kidneyct_lib.training import feature_cache
+from kidneyct_lib.training.feature_cache import Activations
+from kidneyct_lib.training.stage import StageSettings, predict, train_stage
+
+
+@dataclass(frozen=True)
+class FrozenBody:
+    """What the frozen layers say of every image, and of its views where it has any.
+
+    Attributes
+    ----------
+    prefix : Activations
+        Output of the longest prefix that stays frozen in stage 2 (float16); where all of it
+        does, the same as `pooled`.
+    pooled : Activations
+        Pooled output of the whole frozen backbone, the features of stage 1 (float32).
+    """
+
+    prefix: Activations
+    pooled: Activations
+
+
+class Stage(NamedTuple):
+    """Outcome of one stage.
+
+    Attributes
+    ----------
+    history : pandas.DataFrame
+        One row an epoch, from `training.train_stage`.
+    probabilities : float array (N, K)
+        Class probabilities of every image, in the catalog's order, at the best epoch.
+    """
+
+    history: pd.DataFrame
+    probabilities: np.ndarray
+
+
+def frozen_body(
+    net: keras.Model,
+    images: np.ndarray | AugmentedImages,
+    *,
+    unfreeze_layers: int,
+    cache: Path,
+    batch: int,
+    most_gb: float | None = None,
+) -> FrozenBody:
+    """Activations of both stages for gray images uint8 (N, S, S), computed where not yet stored.
+
+    A stage that trains on `AugmentedImages` sees their views, as `training.train_stage` tells.
+    `cache`, `batch` and `most_gb` (of each of both stores) as in `activations.of_images`.
+    """
+    network.unfreeze_last(net, unfreeze_layers)
+    options = {"cache": cache, "batch": batch, "most_gb": most_gb}
+    cut = network.frozen_cut(net)
+    if cut == network.POOL:
+        pooled = feature_cache.of_images(net, cut, images, dtype="float32", **options)
+        return FrozenBody(pooled, pooled)
+    prefix = feature_cache.of_images(net, cut, images, dtype="float16", **options)
+    pooled = feature_cache.of_activations(net, network.POOL, prefix, dtype="float32", **options)
+    return FrozenBody(prefix, pooled)
+
+
+class TwoStageTraining:
+    """The published recipe on one network, trained on as many splits as are wanted.
+
+    The network is built and each stage traced once; every split starts from the initial weights.
+
+    Parameters
+    ----------
+    net : keras.Model
+        As built by `network.build`; holds the weights of the last trained stage afterwards.
+    body : FrozenBody
+        Activations of an equal network; their views, if any, serve training alone.
+    unfreeze_layers : int
+        Layers of the backbone, counted from its end, that stage 2 trains; stage 1 trains none.
+    settings : mapping of int to StageSettings
+        How each stage trains: both, or stage 1 alone.
+    """
+
+    def __init__(
+        self,
+        net: keras.Model,
+        body: FrozenBody,
+        *,
+        unfreeze_layers: int,
+        settings: Mapping[int, StageSettings],
+    ) -> None:
+        self.net = net
+        self._initial = net.get_weights()
+        self._inputs = {1: body.pooled, 2: body.prefix}
+        self._layers = {1: 0, 2: unfreeze_layers}
+        self._settings = settings
+        self._models = {
+            stage: network.part(net, self._inputs[stage].layer, None) for stage in settings
+        }
+
+    def train(
+        self, targets: np.ndarray, weights: np.ndarray, split: np.ndarray, checkpoints: Path
+    ) -> Iterator[tuple[int, Stage]]:
+        """Train the stages in turn on one split, from the initial weights.
+
+        Gives each stage's number and outcome as it is done; the network holds its weights then.
+
+        Parameters
+        ----------
+        targets : int array (N,)
+            Index of the true class.
+        weights : float array (N,)
+            Weight of each image in the training loss.
+        split : str array (N,)
+            "train", "validation" or "test"; the test part is only predicted.
+        checkpoints : Path
+            Beginning of the file names of the stages' states.
+        """
+        self.net.set_weights(self._initial)
+        for stage in self._settings:
+            checkpoint = Path(f"{checkpoints}-stage{stage}.npz")
+            yield stage, self.run_stage(stage, targets, weights, split, checkpoint)
+
+    def run_stage(
+        self,
+        stage: int,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        split: np.ndarray,
+        checkpoint: Path,
+    ) -> Stage:
+        """Train one stage, going on from the network's present weights; predict every image."""
+        network.unfreeze_last(self.net, self._layers[stage])
+        model, inputs = self._models[stage], self._inputs[stage]
+        history = train_stage(
+            model,
+            inputs,
+            targets,
+            weights,
+            train=np.flatnonzero(split == "train"),
+            validation=np.flatnonzero(split == "validation"),
+            settings=self._settings[stage],
+            checkpoint=checkpoint,
+        )
+        return Stage(history, predict(model, inputs, np.arange(len(targets))))
+
+
+class LinearTraining:
+    """The patient recipe on one network, fitted on as many splits as are wanted.
+
+    A softmax on frozen features, fitted twice: stage 1 to the training slices, stage 2 to those and
+    the validation slices. In stage 2 the validation slices keep the answers of stage 1, which has
+    not seen them, so that what is calibrated on them is not flattered.
+
+    Parameters
+    ----------
+    net : keras.Model
+        As built by `network.build`; holds the weights of the last fitted stage afterwards.
+    body : FrozenBody
+        Features of an equal network; those of views, if any, serve training alone.
+    classes : sequence of str
+        The study's classes.
+    c : float
+        Inverse strength of the penalty, as in `linear_head.fit`.
+    """
+
+    def __init__(
+        self, net: keras.Model, body: FrozenBody, *, classes: Sequence[str], c: float
+    ) -> None:
+        self.net = net
+        self._features = body.pooled[np.arange(len(body.pooled))]
+        self._classes, self._c = classes, c
+
+    def train(
+        self, targets: np.ndarray, weights: np.ndarray, split: np.ndarray, checkpoints: Path
+    ) -> Iterator[tuple[int, Stage]]:
+        """Fit both stages on one split, as `TwoStageTraining.train` does.
+
+        `checkpoints` is not used: a fit takes seconds.
+        """
+        sets, own = len(self._features) // len(targets), np.arange(len(targets))
+        held = split == "validation"
+        for stage, used in {1: split == "train", 2: split != "test"}.items():
+            rows = np.concatenate([np.flatnonzero(used) + len(own) * i for i in range(sets)])
+            picked = rows % len(own)
+            head = linear_head.fit(
+                self._features[rows],
+                targets[picked],
+                weights[picked],
+                classes=self._classes,
+                c=self._c,
+            )
+            self.net.get_layer(network.PROBABILITIES).set_weights(list(head))
+            answers = head.probabilities(self._features[own])
+            if stage == 1:
+                first = answers[held]
+            answers[held] = first
+            yield stage, Stage(_history(answers, targets, weights, used & ~held, held), answers)
+
+
+def _history(
+    answers: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    train: np.ndarray,
+    validation: np.ndarray,
+) -> pd.DataFrame:
+    """One row in the form of `training.train_stage`'s history."""
+    loss = -np.log(answers[np.arange(len(targets)), targets].clip(1e-12))
+    right = answers.argmax(axis=1) == targets
+    row = {"epoch": 1, "loss": np.average(loss[train], weights=weights[train])}
+    row |= {"accuracy": right[train].mean(), "val_loss": loss[validation].mean()}
+    return pd.DataFrame([row | {"val_accuracy": right[validation].mean(), "best": True}])
+
+
+def training(
+    recipe: str,
+    net: keras.Model,
+    body: FrozenBody,
+    *,
+    unfreeze_layers: int,
+    settings: Mapping[int, StageSettings],
+    classes: Sequence[str],
+    c: float,
+) -> TwoStageTraining | LinearTraining:
+    """Training of the recipe "published" or "patient"; each takes what it needs."""
+    if recipe == "patient":
+        return LinearTraining(net, body, classes=classes, c=c)
+    return TwoStageTraining(net, body, unfreeze_layers=unfreeze_layers, settings=settings)

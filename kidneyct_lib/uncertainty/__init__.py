@@ -1,0 +1,1 @@
+"""Calibration, conformal sets, selective prediction and out-of-distribution detection."""

@@ -1,0 +1,271 @@
+"""Are the probabilities true? Proper scores, calibration error, reliability, temperature."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+
+from kidneyct_lib.evaluation.bootstrap import (
+    drawn_times,
+    flat_row,
+    percentile_interval,
+    ratio_interval,
+)
+from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test, slice_weights
+
+CLIP = 1e-7
+"""Smallest probability in a logarithm, as in `evaluation.summarise`."""
+
+_SMALLEST_FLOAT = np.finfo(np.float32).tiny  # a softmax in single precision may reach 0
+_TEMPERATURES = (0.01, 100.0)
+
+
+def nll(answers: Answers) -> np.ndarray:
+    """Negative log likelihood of each slice in nats, probabilities clipped at `CLIP`: (N,)."""
+    of_truth = answers.probabilities[np.arange(len(answers.true)), answers.true]
+    return -np.log(of_truth.clip(CLIP, 1))
+
+
+def brier(answers: Answers) -> np.ndarray:
+    """Squared error of each slice's probabilities, summed over the classes: (N,), 0 to 2.
+
+    Brier 1950; scikit-learn's ``brier_score_loss`` for more than two classes.
+    """
+    truth = np.eye(answers.probabilities.shape[1])[answers.true]
+    return ((answers.probabilities - truth) ** 2).sum(axis=1)
+
+
+def scores(answers: Answers, *, bins: int, bootstrap: int, seed: int) -> dict:
+    """Score the probabilities, with 95 % intervals by bootstrap over groups.
+
+    NLL and Brier score are proper: they are lowest for the true probabilities. The expected
+    calibration error (Guo et al. 2017, arXiv 1706.04599) is the mean distance between confidence
+    and accuracy over bins of the confidence; it is biased upwards where bins hold few slices, and
+    so are its resamples: its interval may lie above it.
+
+    Parameters
+    ----------
+    answers
+        Of any number of slices from 1.
+    bins
+        Bins of the calibration errors.
+    bootstrap, seed
+        Number of resamples of the groups, and their seed.
+
+    Returns
+    -------
+    dict of plain numbers: ``n``, ``groups``, ``accuracy``, ``confidence`` (mean probability of
+    the answer), ``nll``, ``brier``, ``ece_width`` (bins of equal width), ``ece_mass`` (bins of
+    about equally many slices), and [low, high] of the last four under ``<name>_ci95``.
+    """
+    confidence, right = _top(answers)
+    _, group = np.unique(answers.group, return_inverse=True)
+    sampling = {"bootstrap": bootstrap, "seed": seed}
+    result = {
+        "n": len(right),
+        "groups": int(group.max()) + 1,
+        "accuracy": float(right.mean()),
+        "confidence": float(confidence.mean()),
+    }
+    one = np.ones(len(right))
+    for name, values, most in (
+        ("nll", nll(answers), -np.log(CLIP)),
+        ("brier", brier(answers), 2),
+    ):
+        result[name] = float(values.mean())
+        interval = ratio_interval(values, one, group, bounds=(0, most), **sampling)
+        result[f"{name}_ci95"] = interval
+    for name in ("width", "mass"):
+        number = _bin_of(confidence, bin_edges(confidence, bins, equal=name))
+        gaps = np.zeros((group.max() + 1, number.max() + 1))
+        np.add.at(gaps, (group, number), confidence - right)
+        result[f"ece_{name}"] = float(np.abs(gaps.sum(axis=0)).sum() / len(right))
+        result[f"ece_{name}_ci95"] = _ece_interval(gaps, np.bincount(group), **sampling)
+    return result
+
+
+def bin_edges(confidence: np.ndarray, bins: int, *, equal: str) -> np.ndarray:
+    """Edges of the bins of confidence, float (at most bins + 1,).
+
+    Parameters
+    ----------
+    confidence
+        Probability of each answer, (N,).
+    bins
+        How many.
+    equal
+        "width": equally wide from 0 to 1. "mass": equally full; where many slices have one
+        confidence they stay together and the bins become fewer.
+    """
+    if equal == "width":
+        return np.linspace(0, 1, bins + 1)
+    return np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)))
+
+
+def reliability(answers: Answers, *, bins: int, equal: str) -> pd.DataFrame:
+    """Set confidence against accuracy, bin by bin.
+
+    Parameters
+    ----------
+    answers
+        Of any number of slices from 1.
+    bins, equal
+        As in `bin_edges`. A confidence on an edge belongs to the bin below it.
+
+    Returns
+    -------
+    DataFrame with one row for each bin that holds slices: ``n``, ``confidence`` and ``accuracy``
+    (means over its slices).
+    """
+    confidence, right = _top(answers)
+    number = _bin_of(confidence, bin_edges(confidence, bins, equal=equal))
+    slices = pd.DataFrame({"confidence": confidence, "accuracy": right.astype(float)})
+    grouped = slices.groupby(number)
+    return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
+
+
+def fit_temperature(answers: Answers, *, weigh: str) -> float:
+    """Fit the one number that the logits are divided by (Guo et al. 2017, arXiv 1706.04599).
+
+    The logarithms of the probabilities are the logits up to a constant that softmax ignores. The
+    likelihood decides, and with it a weak prior: log T is normal around 0 with standard deviation
+    1. Where the validation slices hold next to no error the likelihood alone would drive T to 0
+    and every probability to 0 or 1; where they hold errors the prior hardly counts.
+
+    Parameters
+    ----------
+    answers
+        Validation slices.
+    weigh
+        "groups": every group counts like one slice, since neighbouring slices tell little beyond
+        the first. "slices": every slice counts.
+
+    Returns
+    -------
+    The temperature T, 0.01 to 100; above 1 softens.
+    """
+    weight = slice_weights(answers.group) if weigh == "groups" else np.ones(len(answers.true))
+    logits = _logits(answers.probabilities)
+    of_truth = logits[np.arange(len(logits)), answers.true]
+    # Distances from the true class: their soft maximum is the NLL, and nothing overflows.
+    behind = logits - of_truth[:, None]
+
+    def loss(log_temperature: float) -> float:
+        values = np.logaddexp.reduce(behind / np.exp(log_temperature), axis=1)
+        return float(weight @ values + log_temperature**2 / 2)
+
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(_TEMPERATURES)).x))
+
+
+def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Divide the logits by a temperature: float64 (N, K), rows summing to 1.
+
+    At 1 the probabilities come back as they were.
+    """
+    return softmax(_logits(probabilities) / temperature, axis=1)
+
+
+def rescaled(folds: Sequence[Fold], temperatures: Sequence[float]) -> list[Fold]:
+    """Apply each fold's temperature to both of its parts."""
+    return [
+        Fold(*(part._replace(probabilities=at_temperature(part.probabilities, t)) for part in fold))
+        for fold, t in zip(folds, temperatures, strict=True)
+    ]
+
+
+def assess(folds: Sequence[Fold], *, bins: int, bootstrap: int, seed: int) -> dict:
+    """Score the pooled test slices before and after temperature scaling.
+
+    Parameters
+    ----------
+    folds
+        From `answers.study_folds`.
+    bins, bootstrap, seed
+        As in `scores`.
+
+    Returns
+    -------
+    dict of plain numbers: ``before`` and ``after`` as from `scores`, ``temperature`` (one a fold,
+    groups weighing alike), and, for comparison, ``after_by_slice`` and ``temperature_by_slice``
+    with slices weighing alike.
+    """
+    scoring = {"bins": bins, "bootstrap": bootstrap, "seed": seed}
+    result = {"before": scores(pooled_test(folds), **scoring)}
+    for weigh, ending in (("groups", ""), ("slices", "_by_slice")):
+        temperatures = [fit_temperature(fold.validation, weigh=weigh) for fold in folds]
+        after = rescaled(folds, temperatures)
+        result[f"temperature{ending}"] = temperatures
+        result[f"after{ending}"] = scores(pooled_test(after), **scoring)
+    return result
+
+
+def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
+    """Set all scores side by side.
+
+    Parameters
+    ----------
+    results
+        {(scheme, stage): what `assess` gives}.
+
+    Returns
+    -------
+    DataFrame with one row a scheme, stage and ``probabilities`` ("as they are", "temperature by
+    group", "temperature by slice"): the numbers of `scores`, and ``temperature`` (mean over
+    folds).
+    """
+    kinds = {
+        "as they are": ("before", None),
+        "temperature by group": ("after", "temperature"),
+        "temperature by slice": ("after_by_slice", "temperature_by_slice"),
+    }
+    return pd.DataFrame(
+        [
+            {
+                "scheme": scheme,
+                "stage": stage,
+                "probabilities": kind,
+                "temperature": np.mean(result[temperature]) if temperature else 1.0,
+            }
+            | flat_row(result[scored])
+            for (scheme, stage), result in results.items()
+            for kind, (scored, temperature) in kinds.items()
+        ]
+    )
+
+
+def reliability_pair(
+    folds: Sequence[Fold], temperatures: Sequence[float], *, bins: int
+) -> dict[str, pd.DataFrame]:
+    """Give the `reliability` of the pooled test slices "before" and "after" temperature scaling."""
+    given = {"before": folds, "after": rescaled(folds, temperatures)}
+    return {
+        when: reliability(pooled_test(parts), bins=bins, equal="width")
+        for when, parts in given.items()
+    }
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities, _SMALLEST_FLOAT))
+
+
+def _top(answers: Answers) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence of each answer, float (N,), and whether it is right, bool (N,)."""
+    right = answers.probabilities.argmax(axis=1) == answers.true
+    return answers.probabilities.max(axis=1), right
+
+
+def _bin_of(confidence: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.digitize(confidence, edges[1:-1], right=True)
+
+
+def _ece_interval(gaps: np.ndarray, sizes: np.ndarray, *, bootstrap: int, seed: int) -> list[float]:
+    """Bootstrap groups with the bins held fixed.
+
+    `gaps` (G, bins) sums confidence minus correctness of each group's slices in each bin.
+    """
+    if len(sizes) < 2:
+        return [0.0, 1.0]
+    times = drawn_times(len(sizes), bootstrap, seed)
+    return percentile_interval(np.abs(times @ gaps).sum(axis=1) / (times @ sizes))

@@ -1,0 +1,265 @@
+"""Sets of classes that hold the true one with a promised probability, and whether they do.
+
+Split conformal prediction (Angelopoulos and Bates 2021, arXiv 2107.07511): a threshold on a
+nonconformity score is taken from validation slices so that a new exchangeable slice's true class
+is in its set with at least the asked probability. Slices of a new patient are not exchangeable
+with those of other patients; patients are. What a unit of calibration is therefore decides
+whether the promise holds.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from kidneyct_lib.evaluation.bootstrap import flat_row, ratio_interval
+from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test, slice_weights
+
+_ROUNDING = 1e-9  # of (n + 1) * coverage, which is often a whole number
+
+
+def lac_scores(probabilities: np.ndarray) -> np.ndarray:
+    """Nonconformity of a class: 1 minus its probability (Sadinle et al. 2019): (N, K).
+
+    Gives the smallest sets on average; a set may be empty.
+    """
+    return 1 - probabilities
+
+
+def aps_scores(probabilities: np.ndarray) -> np.ndarray:
+    """Nonconformity of a class: probability of all likelier ones (Romano et al. 2020): (N, K).
+
+    Without the random part of the original, which would give one picture different sets: the
+    likeliest class has score 0 and is always in the set, so that coverage may exceed the asked.
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    ranked = np.take_along_axis(probabilities, order, axis=1)
+    scores = np.empty_like(ranked)
+    np.put_along_axis(scores, order, ranked.cumsum(axis=1) - ranked, axis=1)
+    return scores.clip(0, 1)
+
+
+METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"lac": lac_scores, "aps": aps_scores}
+"""Nonconformity scores by name; none exceeds 1."""
+
+UNITS = ("slices", "one_a_group", "groups")
+"""What counts as one unit of calibration, see `unit_weights`."""
+
+
+def unit_weights(group: np.ndarray, unit: str, *, seed: int) -> np.ndarray:
+    """Weigh validation slices so that every unit of calibration weighs 1: float (N,).
+
+    Parameters
+    ----------
+    group
+        Group of each slice, (N,).
+    unit
+        "slices": every slice is a unit, as if all were exchangeable. "one_a_group": one slice of
+        each group, drawn at random, the others weigh 0 (Dunn et al. 2022, arXiv 1809.07441).
+        "groups": each group's slices share one unit (Lee et al. 2023, arXiv 2306.06342). The last
+        two keep the promise for a random slice of a new group.
+    seed
+        Of the drawn slices.
+    """
+    if unit == "slices":
+        return np.ones(len(group))
+    if unit == "groups":
+        return slice_weights(group)
+    shuffled = np.random.default_rng(seed).permutation(len(group))
+    first = shuffled[np.unique(group[shuffled], return_index=True)[1]]
+    return np.isin(np.arange(len(group)), first).astype(float)
+
+
+def conformal_threshold(scores: np.ndarray, weights: np.ndarray, coverage: float) -> float:
+    """Give the score that at least the asked share of units, one of them yet to come, stay below.
+
+    With n units of weight 1 this is the ceil((n + 1) * coverage)-th smallest score. The unit to
+    come has weight 1 too and counts as infinitely nonconforming.
+
+    Parameters
+    ----------
+    scores
+        Nonconformity of the true class, 0 to 1, (N,).
+    weights
+        From `unit_weights`.
+    coverage
+        Asked probability, 0 to 1.
+
+    Returns
+    -------
+    The threshold; 1, which every class passes, where there are too few units to promise more.
+    """
+    used = weights > 0
+    order = np.argsort(scores[used], kind="stable")
+    below = np.cumsum(weights[used][order])
+    needed = coverage * (weights.sum() + 1) - _ROUNDING
+    place = int(np.searchsorted(below, needed))
+    return float(scores[used][order][place]) if place < len(order) else 1.0
+
+
+class Sets(NamedTuple):
+    """Conformal sets of all test slices.
+
+    Attributes
+    ----------
+    member
+        Whether a class is in a slice's set, bool (N, K), rows as in ``answers``.
+    answers
+        The test slices of all folds, pooled.
+    thresholds
+        For each fold, one threshold a class (all the same where they are not conditional), (F, K).
+    """
+
+    member: np.ndarray
+    answers: Answers
+    thresholds: np.ndarray
+
+
+def conformal_sets(
+    folds: Sequence[Fold],
+    *,
+    method: str,
+    unit: str,
+    conditional: bool,
+    coverage: float,
+    seed: int,
+) -> Sets:
+    """Calibrate on each fold's validation slices and give its test slices their sets.
+
+    Parameters
+    ----------
+    folds
+        From `answers.study_folds`.
+    method
+        A key of `METHODS`.
+    unit
+        One of `UNITS`.
+    conditional
+        Calibrate each class on its own validation slices (Mondrian), so that the promise is made
+        for each class; a class without any is in every set.
+    coverage
+        Asked probability.
+    seed
+        Of "one_a_group".
+    """
+    score = METHODS[method]
+    asked = {"unit": unit, "conditional": conditional, "coverage": coverage, "seed": seed}
+    thresholds = [_limits(score(part.probabilities), part, **asked) for part, _ in folds]
+    members = [
+        score(test.probabilities) <= limits
+        for (_, test), limits in zip(folds, thresholds, strict=True)
+    ]
+    return Sets(np.concatenate(members), pooled_test(folds), np.array(thresholds))
+
+
+def _limits(
+    scores: np.ndarray,
+    validation: Answers,
+    *,
+    unit: str,
+    conditional: bool,
+    coverage: float,
+    seed: int,
+) -> list[float]:
+    """Give the threshold of each class from the scores (N, K) of validation slices."""
+    of_truth = scores[np.arange(len(scores)), validation.true]
+
+    def limit(rows: np.ndarray) -> float:
+        weights = unit_weights(validation.group[rows], unit, seed=seed)
+        return conformal_threshold(of_truth[rows], weights, coverage)
+
+    classes = range(scores.shape[1])
+    if conditional:
+        return [limit(validation.true == code) for code in classes]
+    return [limit(np.ones(len(scores), bool))] * len(classes)
+
+
+def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: int, seed: int) -> dict:
+    """Say how often the sets hold the true class, and how large they are.
+
+    Intervals are 95 %, by bootstrap over groups, thresholds held fixed.
+
+    Returns
+    -------
+    dict of plain numbers: ``coverage`` (share of slices), ``group_coverage`` (mean over groups of
+    their share), both with ``_ci95``, ``per_class`` {class: {``coverage``, ``coverage_ci95``}}
+    for the classes that have test slices, ``size`` (mean number of classes in a set), ``empty``,
+    ``single`` and ``full`` (shares of sets of no, one and every class), and ``thresholds`` (for
+    each fold, one a class).
+    """
+    true, _, group = sets.answers
+    covered = sets.member[np.arange(len(true)), true].astype(float)
+    size = sets.member.sum(axis=1)
+    share = slice_weights(group)
+    sampling = {"bounds": (0, 1), "bootstrap": bootstrap, "seed": seed}
+    per_class = {}
+    for code, name in enumerate(classes):
+        of_class = (true == code).astype(float)
+        if of_class.any():
+            interval = ratio_interval(covered * of_class, of_class, group, **sampling)
+            mean = float(covered[true == code].mean())
+            per_class[name] = {"coverage": mean, "coverage_ci95": interval}
+    return {
+        "coverage": float(covered.mean()),
+        "coverage_ci95": ratio_interval(covered, np.ones(len(true)), group, **sampling),
+        "group_coverage": float(np.average(covered, weights=share)),
+        "group_coverage_ci95": ratio_interval(covered * share, share, group, **sampling),
+        "per_class": per_class,
+        "size": float(size.mean()),
+        "empty": float((size == 0).mean()),
+        "single": float((size == 1).mean()),
+        "full": float((size == len(classes)).mean()),
+        "thresholds": sets.thresholds.tolist(),
+    }
+
+
+def assess(
+    folds: Sequence[Fold], classes: Sequence[str], *, coverage: float, bootstrap: int, seed: int
+) -> dict:
+    """Summarise the sets of every method, kind of promise and unit of calibration.
+
+    Returns
+    -------
+    {method: {"marginal" or "class_conditional": {unit: what `summarise_sets` gives}}}
+    """
+
+    def summary(method: str, unit: str, conditional: bool) -> dict:
+        asked = {"method": method, "unit": unit, "conditional": conditional}
+        sets = conformal_sets(folds, **asked, coverage=coverage, seed=seed)
+        return summarise_sets(sets, classes, bootstrap=bootstrap, seed=seed)
+
+    promises = {"marginal": False, "class_conditional": True}
+    return {
+        method: {
+            promise: {unit: summary(method, unit, conditional) for unit in UNITS}
+            for promise, conditional in promises.items()
+        }
+        for method in METHODS
+    }
+
+
+def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
+    """Set all sets side by side.
+
+    Parameters
+    ----------
+    results
+        {(scheme, stage): what `assess` gives}.
+
+    Returns
+    -------
+    DataFrame with one row a scheme, stage, ``method``, ``promise`` and ``unit``: the numbers of
+    `summarise_sets`, and ``coverage_<class>`` for each class.
+    """
+    return pd.DataFrame(
+        [
+            {"scheme": scheme, "stage": stage, "method": method, "promise": promise, "unit": unit}
+            | flat_row(summary)
+            | {f"coverage_{k}": values["coverage"] for k, values in summary["per_class"].items()}
+            for (scheme, stage), result in results.items()
+            for method, promises in result.items()
+            for promise, units in promises.items()
+            for unit, summary in units.items()
+        ]
+    )

@@ -1,0 +1,308 @@
+"""Is this picture one of the kind the model was trained on? A distance to the training pictures.
+
+Arrays in, arrays out: features are one row a picture, from whatever layer the caller chose.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular
+from sklearn.covariance import ledoit_wolf
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.evaluation.bootstrap import flat_row, ratio_interval
+
+SCHEMES = ("slice", "patient")
+_NEIGHBOURS = 10
+_SAME_FEATURES = (
+    "The training pictures have the same features, so nothing can be far from them: is the "
+    "backbone trained, and do the images differ?"
+)
+
+Score = Callable[[np.ndarray], np.ndarray]
+"""Features float (N, D) to a distance of each row, (N,): the larger, the stranger."""
+
+
+def mahalanobis(training: np.ndarray) -> Score:
+    """Measure the distance to the mean of the training features in their own spread.
+
+    The distance of Lee et al. 2018 (arXiv 1807.03888) with one Gaussian for all classes: a slice
+    is in scope whatever it shows. The covariance is shrunk towards a sphere (Ledoit and Wolf
+    2004), so that it can be inverted with fewer slices than features.
+
+    Parameters
+    ----------
+    training
+        Features, float (M, D), of at least two pictures that differ.
+
+    Raises
+    ------
+    StudyError
+        If the features do not vary or are not finite.
+    """
+    mean, covariance = _gaussian(training)
+    try:
+        factor = cholesky(covariance, lower=True)
+    except LinAlgError:
+        raise StudyError(_SAME_FEATURES) from None
+    whiten = solve_triangular(factor, np.eye(len(factor)), lower=True).T
+
+    def distance(features: np.ndarray) -> np.ndarray:
+        return np.linalg.norm((features - mean) @ whiten, axis=1)
+
+    return distance
+
+
+@dataclass(frozen=True)
+class PrincipalDistance:
+    """Mahalanobis distance whose spread is known along some axes, and alike along all others.
+
+    The Gaussian of probabilistic PCA (Tipping and Bishop 1999). A hundredth of the numbers of a
+    whole matrix, so that a model can carry it along.
+
+    Attributes
+    ----------
+    mean
+        float64 (D,).
+    axes
+        float64 (D, R), orthonormal columns.
+    variances
+        float64 (R,), above 0: along the axes.
+    rest
+        Variance along every other direction, above 0.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    variances: np.ndarray
+    rest: float
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Distances (N,) of features (N, D)."""
+        off = features - self.mean
+        along = np.square(off @ self.axes)
+        beside = np.square(off).sum(axis=1) - along.sum(axis=1)
+        return np.sqrt((along / self.variances).sum(axis=1) + beside.clip(0) / self.rest)
+
+
+def principal_distance(training: np.ndarray, *, axes: int = 64) -> PrincipalDistance:
+    """Keep the axes of largest spread of the covariance behind `mahalanobis`.
+
+    Parameters
+    ----------
+    training
+        Features, float (M, D), of at least two pictures that differ.
+    axes
+        How many to keep; one fewer than the features, D, where these are no more.
+
+    Raises
+    ------
+    StudyError
+        If the features do not vary or are not finite.
+    """
+    mean, covariance = _gaussian(training)
+    variances, directions = eigh(covariance)
+    if variances[0] <= 0:
+        raise StudyError(_SAME_FEATURES)
+    kept = min(axes, len(variances) - 1)
+    rest = float(variances[:-kept].mean())
+    return PrincipalDistance(mean, directions[:, -kept:], variances[-kept:], rest)
+
+
+def nearest_neighbours(training: np.ndarray) -> Score:
+    """Measure the distance to the tenth nearest training picture.
+
+    As Sun et al. 2022 (arXiv 2204.06507): features are scaled to length 1 first. With fewer
+    training pictures than ten, the farthest counts.
+
+    Parameters
+    ----------
+    training
+        Features, float (M, D), M at least 1.
+
+    Raises
+    ------
+    StudyError
+        If the features are not finite.
+    """
+    _require_finite(training)
+    count = min(_NEIGHBOURS, len(training))
+    index = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(_unit(training))
+    return lambda features: index.kneighbors(_unit(features))[0][:, -1]
+
+
+SCORES: dict[str, Callable[[np.ndarray], Score]] = {
+    "mahalanobis": mahalanobis,
+    "nearest neighbours": nearest_neighbours,
+}
+
+
+class Gate(NamedTuple):
+    """A score with the threshold above which it refuses.
+
+    Attributes
+    ----------
+    score
+        Fitted on the training slices of a fold.
+    threshold
+        The least score of the fold's validation slices that the asked share of them stays within.
+    test
+        Scores of the fold's test slices, (T,).
+    """
+
+    score: Score
+    threshold: float
+    test: np.ndarray
+
+
+def fit_gate(
+    features: np.ndarray, part: Sequence[str], fit: Callable[[np.ndarray], Score], *, kept: float
+) -> Gate:
+    """Fit a score on the training slices of a fold, and its threshold on the validation slices.
+
+    Parameters
+    ----------
+    features
+        Of every image, float (N, D).
+    part
+        "train", "validation" or "test" for each, (N,).
+    fit
+        A value of `SCORES`.
+    kept
+        Share of the validation slices to accept, 0 to 1.
+    """
+    part = np.asarray(part)
+    score = fit(features[part == "train"])
+    threshold = np.quantile(score(features[part == "validation"]), kept, method="higher")
+    return Gate(score, float(threshold), score(features[part == "test"]))
+
+
+def assess(
+    features: np.ndarray,
+    split: pd.DataFrame,
+    odd: Mapping[str, np.ndarray],
+    akin: Mapping[str, np.ndarray],
+    *,
+    fit: Callable[[np.ndarray], Score],
+    kept: float,
+    bootstrap: int,
+    seed: int,
+) -> dict:
+    """Say how many pictures of which kind are refused.
+
+    The test slices of all folds are counted; other pictures are judged by the gate of the first
+    fold by patient, which is that of the saved model.
+
+    Parameters
+    ----------
+    features
+        Of every image, float (N, D).
+    split
+        tables/splits.csv: ``group``, ``fold``, ``slice`` and ``patient``, each fold in the
+        features' order.
+    odd, akin
+        {kind: features (n, D)} of pictures that should be refused, and of others that should be
+        accepted.
+    fit, kept
+        As in `fit_gate`.
+    bootstrap, seed
+        Number of resamples of the groups, and their seed.
+
+    Returns
+    -------
+    dict of plain numbers: ``quantile`` (`kept`), ``threshold`` (of the saved model),
+    ``in_scope_refused`` (share of the test slices of new patients) with ``_ci95``, ``thresholds``
+    {scheme: one a fold}, ``in_scope`` {scheme: {``n``, ``refused``, ``refused_ci95``}}, and
+    ``kinds`` and ``akin`` {kind: {``n``, ``auroc`` (area under the ROC curve against the first
+    fold's test slices), ``caught`` (share refused)}}.
+    """
+    folds = [rows for _, rows in split.groupby("fold")]
+    gates = {
+        scheme: [fit_gate(features, rows[scheme], fit, kept=kept) for rows in folds]
+        for scheme in SCHEMES
+    }
+    in_scope = {
+        scheme: _refused(
+            gates[scheme],
+            np.concatenate([rows.loc[rows[scheme] == "test", "group"] for rows in folds]),
+            bootstrap,
+            seed,
+        )
+        for scheme in SCHEMES
+    }
+    deployed = gates["patient"][0]
+    return {
+        "quantile": kept,
+        "threshold": deployed.threshold,
+        "in_scope_refused": in_scope["patient"]["refused"],
+        "in_scope_refused_ci95": in_scope["patient"]["refused_ci95"],
+        "thresholds": {s: [gate.threshold for gate in fitted] for s, fitted in gates.items()},
+        "in_scope": in_scope,
+        "kinds": {kind: _judged(deployed, values) for kind, values in odd.items()},
+        "akin": {kind: _judged(deployed, values) for kind, values in akin.items()},
+    }
+
+
+def table(results: Mapping[str, Mapping]) -> pd.DataFrame:
+    """Set the kinds of pictures and the scores side by side.
+
+    Parameters
+    ----------
+    results
+        {name of the score: what `assess` gives}.
+
+    Returns
+    -------
+    DataFrame with one row a ``score`` and ``kind``: ``in_scope`` (whether it should be
+    accepted), ``n``, ``refused`` with its interval for the test slices, and ``auroc``.
+    """
+    rows = []
+    for score, result in results.items():
+        for scheme, counted in result["in_scope"].items():
+            kind = {"score": score, "kind": f"test slices, by {scheme}", "in_scope": True}
+            rows.append(kind | flat_row(counted))
+        for key, in_scope in (("akin", True), ("kinds", False)):
+            for kind, judged in result[key].items():
+                values = {"n": judged["n"], "refused": judged["caught"], "auroc": judged["auroc"]}
+                rows.append({"score": score, "kind": kind, "in_scope": in_scope} | values)
+    return pd.DataFrame(rows)
+
+
+def _refused(gates: Sequence[Gate], group: np.ndarray, bootstrap: int, seed: int) -> dict:
+    """Count the refused test slices of all gates; `group` is that of each, gate after gate."""
+    refused = np.concatenate([gate.test > gate.threshold for gate in gates])
+    sampling = {"bounds": (0, 1), "bootstrap": bootstrap, "seed": seed}
+    interval = ratio_interval(refused, np.ones(len(refused)), group, **sampling)
+    return {"n": len(refused), "refused": float(refused.mean()), "refused_ci95": interval}
+
+
+def _judged(gate: Gate, features: np.ndarray) -> dict:
+    scores = gate.score(features)
+    strange = np.repeat([0, 1], [len(gate.test), len(scores)])
+    auroc = roc_auc_score(strange, np.concatenate([gate.test, scores]))
+    caught = float((scores > gate.threshold).mean())
+    return {"n": len(scores), "auroc": float(auroc), "caught": caught}
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    """Scale each row to length 1; a row of zeros stays."""
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(length > 0, length, 1)
+
+
+def _gaussian(training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and shrunk covariance (D, D), both float64."""
+    _require_finite(training)
+    mean = training.mean(axis=0, dtype=np.float64)
+    covariance, _ = ledoit_wolf(training - mean, assume_centered=True)
+    return mean, covariance
+
+
+def _require_finite(features: np.ndarray) -> None:
+    if not np.isfinite(features).all():
+        raise StudyError("A training picture has features that are not finite numbers.")

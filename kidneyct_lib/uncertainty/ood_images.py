@@ -1,0 +1,192 @@
+"""Pictures that a kidney CT model should refuse: what people upload by mistake, drawn or taken.
+
+Some are no CT at all, some are a CT slice spoilt or of the wrong part of the body. All are made
+here or come with scikit-learn, so that every study can be tested on them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from kidneyct_lib.data import phantom
+from kidneyct_lib.data.image_io import resize, rgb_to_gray
+from kidneyct_lib.data.phantom.lesions import CLASSES
+
+_WORDS = ("REPORT", "Patient", "kidney", "CT", "12.04.", "left", "normal", "No.", "cm", "series")
+_SLICES_PER_PATIENT = 2
+
+
+class Pictures(NamedTuple):
+    """Pictures by kind, each uint8 (count, S, S).
+
+    Attributes
+    ----------
+    odd
+        None of the study's business, to be refused.
+    akin
+        Not of the study's making but of its kind, to be accepted.
+    """
+
+    odd: dict[str, np.ndarray]
+    akin: dict[str, np.ndarray]
+
+
+def make(
+    slices: np.ndarray,
+    count: int,
+    *,
+    phantom_plane: str | None,
+    classes: Sequence[str],
+    phantom_size: int,
+    seed: int,
+) -> Pictures:
+    """Make pictures of every kind.
+
+    The odd kinds are "blank", "noise", "pattern", "text", "photograph", "drawn chest", "inverted
+    slice", "upside-down slice", "enlarged corner", and phantoms of both planes. Where the study
+    is of phantoms, those of its own plane are akin instead, from the other scanner.
+
+    Parameters
+    ----------
+    slices
+        uint8 (M, S, S), CT slices to spoil, at least one; taken evenly over their order.
+    count
+        Pictures of each kind, at least 1.
+    phantom_plane
+        "axial" or "coronal" where the study is of phantoms in this plane, else None.
+    classes
+        The study's classes, which phantoms that are akin show.
+    phantom_size
+        Pixels at which phantoms are drawn before they are resized to S.
+    seed
+        Of everything drawn; another than that of a study's own phantoms.
+    """
+    size = slices.shape[1]
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+        "noise": _noise,
+        "pattern": _pattern,
+        "text": _text,
+        "drawn chest": _chest,
+    }
+    chosen = slices[np.linspace(0, len(slices) - 1, count).round().astype(int)]
+    odd = {"blank": _blank(size, count), "photograph": _photographs(rng, size, count)}
+    odd |= {kind: np.stack([draw(rng, size) for _ in range(count)]) for kind, draw in drawn.items()}
+    odd |= {
+        "inverted slice": 255 - chosen,
+        "upside-down slice": chosen[:, ::-1, ::-1],
+        "enlarged corner": np.stack([resize(i[: size // 2, : size // 2], size) for i in chosen]),
+    }
+    shape = {"phantom_size": phantom_size, "seed": seed}
+    for plane in ("axial", "coronal"):
+        if plane != phantom_plane:
+            drawn = _phantoms(count, size, classes=CLASSES, plane=plane, scanner="A", **shape)
+            odd[f"{plane} phantom"] = drawn
+    akin = {}
+    if phantom_plane:
+        own = {"classes": classes, "plane": phantom_plane}
+        akin["other scanner"] = _phantoms(count, size, **own, scanner="B", **shape)
+    return Pictures(odd, akin)
+
+
+def _phantoms(
+    count: int,
+    size: int,
+    *,
+    classes: Sequence[str],
+    plane: str,
+    scanner: str,
+    phantom_size: int,
+    seed: int,
+) -> np.ndarray:
+    """Slices of these classes in turn, two of each patient."""
+    patients = -(-count // (_SLICES_PER_PATIENT * len(classes)))
+    cohort = phantom.generate(
+        classes=classes,
+        patients_per_class=patients,
+        slices_per_patient=(_SLICES_PER_PATIENT, _SLICES_PER_PATIENT),
+        seed=seed,
+        plane=plane,
+        scanner=scanner,
+        size=phantom_size,
+    )
+    images = np.stack([resize(one.image, size) for one in cohort])
+    in_turn = np.arange(len(images)).reshape(len(classes), -1).T.ravel()
+    return images[in_turn[:count]]
+
+
+def _blank(size: int, count: int) -> np.ndarray:
+    levels = np.linspace(0, 255, count).astype(np.uint8)
+    return np.broadcast_to(levels[:, None, None], (count, size, size)).copy()
+
+
+def _noise(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Normal noise with grains of one pixel up to an eighth of the picture."""
+    side = max(8, size // 2 ** rng.integers(0, 4))
+    grains = rng.normal(rng.uniform(60, 200), rng.uniform(15, 80), (side, side))
+    return resize(grains.clip(0, 255).astype(np.uint8), size)
+
+
+def _pattern(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A gradient, stripes or a checkerboard, turned by any angle."""
+    angle, period = rng.uniform(0, 2 * np.pi), size / rng.integers(2, 16)
+    y, x = np.mgrid[:size, :size] - size / 2
+    along = x * np.cos(angle) + y * np.sin(angle)
+    across = y * np.cos(angle) - x * np.sin(angle)
+    waves = np.sin(2 * np.pi * along / period)
+    value = [
+        along / np.abs(along).max(),
+        np.sign(waves),
+        np.sign(waves * np.sin(2 * np.pi * across / period)),
+    ][rng.integers(3)]
+    return (127.5 + 127.5 * value).round().clip(0, 255).astype(np.uint8)
+
+
+def _text(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Lines of printed words, dark on white or white on dark."""
+    page = np.full((size, size), 255, np.uint8)
+    scale = size / 224 * rng.uniform(0.4, 1.0)
+    step = int(34 * scale) + 2
+    for y in range(step, size, step):
+        line = " ".join(rng.choice(_WORDS, 8))
+        place = (int(rng.integers(2, size // 8)), y)
+        cv2.putText(page, line, place, cv2.FONT_HERSHEY_SIMPLEX, scale, 0, 1, cv2.LINE_AA)
+    return page if rng.random() < 0.5 else 255 - page
+
+
+def _chest(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A slice through a chest in outline: soft tissue, two black lungs, heart and spine."""
+    picture = np.zeros((size, size), np.uint8)
+    middle = size / 2 + rng.uniform(-0.03, 0.03, 2) * size
+
+    def ellipse(dx: float, dy: float, wide: float, high: float, gray: int) -> None:
+        center = tuple(int(v) for v in middle + np.array((dx, dy)) * size)
+        axes = (int(wide * size), int(high * size))
+        cv2.ellipse(picture, center, axes, rng.uniform(-6, 6), 0, 360, gray, -1, cv2.LINE_AA)
+
+    wide, high = rng.uniform(0.38, 0.46), rng.uniform(0.26, 0.33)
+    ellipse(0, 0, wide, high, 130)
+    ellipse(0, 0, 0.93 * wide, 0.92 * high, 105)
+    for side in (-1, 1):
+        ellipse(side * 0.48 * wide, 0, 0.36 * wide, 0.75 * high, int(rng.integers(2, 25)))
+    ellipse(0.1 * wide, -0.2 * high, 0.33 * wide, 0.42 * high, 150)
+    ellipse(0, 0.62 * high, 0.11 * wide, 0.17 * high, 235)
+    grain = rng.normal(0, rng.uniform(3, 10), picture.shape)
+    return (cv2.GaussianBlur(picture, (0, 0), 1) + grain).round().clip(0, 255).astype(np.uint8)
+
+
+def _photographs(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
+    """Gray crops of scikit-learn's two sample photographs, in turn."""
+    from sklearn.datasets import load_sample_images  # slow to import
+
+    photographs = [rgb_to_gray(image) for image in load_sample_images().images]
+    return np.stack([_crop(rng, photographs[k % len(photographs)], size) for k in range(count)])
+
+
+def _crop(rng: np.random.Generator, image: np.ndarray, size: int) -> np.ndarray:
+    """Cut a square of a third to all of the height from anywhere in the picture."""
+    side = int(rng.uniform(1 / 3, 1) * min(image.shape))
+    top, left = (int(rng.integers(0, length - side + 1)) for length in image.shape)
+    return resize(image[top : top + side, left : left + side], size)

@@ -1,0 +1,217 @@
+"""Scores against scikit-learn and literal resampling; choices against answers made for them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, recall_score
+
+from kidneyct_lib.audit import ablation
+from kidneyct_lib.evaluation.bootstrap import drawn_times
+from kidneyct_lib.study.run_folder import Run
+
+CLASSES = ["Normal", "Stone"]
+
+
+@pytest.fixture(scope="module")
+def table():
+    groups = np.repeat(np.arange(10), [4, 1, 3, 2, 5, 3, 2, 4, 1, 2])
+    return pd.DataFrame({"label": np.array(CLASSES)[groups % 2], "group": groups + 100})
+
+
+@pytest.fixture(scope="module")
+def scores(table):
+    return ablation.Scores(table, CLASSES, bootstrap=300, seed=4)
+
+
+def answers(table, seed, *, deals=2):
+    return np.random.default_rng(seed).dirichlet([1, 1], (deals, len(table)))
+
+
+def named(table, one):
+    return table["label"], np.array(CLASSES)[one.argmax(axis=1)]
+
+
+def votes(table, one):
+    mean = pd.DataFrame(one).groupby(table["group"].to_numpy()).mean().to_numpy()
+    return table.groupby("group")["label"].first(), np.array(CLASSES)[mean.argmax(axis=1)]
+
+
+@pytest.mark.parametrize(("unit", "read"), [("slice", named), ("series", votes)])
+def test_scores_are_scikit_learn_s_in_the_mean_of_the_deals(table, scores, unit, read):
+    given = answers(table, 0)
+    found = scores.of(given)[unit]
+    each = [f1_score(*read(table, one), average="macro") for one in given]
+    recalls = [recall_score(*read(table, one), average=None, labels=CLASSES) for one in given]
+    assert found["deals"] == pytest.approx(each)
+    assert found["macro_f1"] == pytest.approx(np.mean(each))
+    assert list(found["recall"].values()) == pytest.approx(np.mean(recalls, axis=0))
+
+
+def test_intervals_are_of_whole_patients_drawn_alike_for_both(table, scores):
+    below, above = answers(table, 1), answers(table, 2)
+    found = scores.difference(below, above)["slice"]
+    names, drawn = sorted(table["group"].unique()), []
+    for times in drawn_times(len(names), 300, 4):
+        rows = np.concatenate(
+            [
+                np.flatnonzero(table["group"] == g)
+                for g, n in zip(names, times, strict=True)
+                for _ in range(n)
+            ]
+        )
+        one, other = (
+            [
+                f1_score(
+                    *(part[rows] for part in map(np.asarray, named(table, a))),
+                    average="macro",
+                    labels=CLASSES,
+                    zero_division=0,
+                )
+                for a in side
+            ]
+            for side in (below, above)
+        )
+        drawn.append(np.mean(other) - np.mean(one))
+    assert found["macro_f1_ci95"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]).tolist())
+    once = scores.of(above)["slice"]["macro_f1"] - scores.of(below)["slice"]["macro_f1"]
+    assert found["macro_f1"] == pytest.approx(once)
+
+
+def test_a_group_of_two_classes_votes_once_in_each(table):
+    mixed = table.assign(label=["Stone", *table["label"][1:]])
+    scores = ablation.Scores(mixed, CLASSES, bootstrap=100, seed=0)
+    apart = mixed.assign(group=[99, *table["group"][1:]])  # the odd slice as a group of its own
+    expected = ablation.Scores(apart, CLASSES, bootstrap=100, seed=0)
+    given = answers(table, 3)
+    found = scores.of(given)["series"]
+    assert found["deals"] == pytest.approx(expected.of(given)["series"]["deals"])
+    assert found["recall"] == pytest.approx(expected.of(given)["series"]["recall"])
+
+
+def told(macro_f1=0.5, worst=0.4):
+    return {"slice": {"macro_f1": macro_f1, "recall": {"Normal": 0.9, "Stone": worst}}}
+
+
+@pytest.mark.parametrize(
+    ("gain", "interval", "worst", "stays"),
+    [
+        (0.1, [0.01, 0.2], 0.4, True),
+        (0.1, [-0.01, 0.2], 0.4, False),
+        (0.01, [-0.1, 0.2], 0.46, True),
+        (0.01, [-0.1, 0.2], 0.44, False),
+        (-0.01, [-0.1, 0.1], 0.6, False),
+    ],
+)
+def test_what_keeps_a_rung(gain, interval, worst, stays):
+    difference = {"slice": {"macro_f1": gain, "macro_f1_ci95": interval}}
+    assert ablation.kept(told(worst=worst), told(), difference) is stays
+
+
+def test_a_rung_is_compared_with_the_last_one_kept(table, scores):
+    truth = np.eye(2)[table["label"].map(CLASSES.index)][None]
+    wrong = 1 - truth
+    given = {"ground": wrong, "no better": wrong, "perfect": truth, "worse": wrong}
+    found, compared = ablation.compare(given, scores)
+    assert [compared[name]["below"] for name in compared] == ["ground", "ground", "perfect"]
+    assert [compared[name]["kept"] for name in compared] == [False, True, False]
+    rows = ablation.table(found, compared)
+    assert len(rows) == 2 * len(given)
+    row = rows.query("rung == 'perfect' and counted == 'patients'").iloc[0]
+    assert (row["macro_f1"], row["recall_Stone"], row["below"]) == (1, 1, "ground")
+    assert (row["difference"], row["kept"]) == (1, True)
+    ground = rows.query("rung == 'ground'")
+    assert ground["kept"].all()
+    assert ground["difference"].isna().all()
+    _, beside = ablation.compare(given, scores, climbing=False)
+    assert {one["below"] for one in beside.values()} == {"ground"}
+    assert beside["worse"]["slice"]["macro_f1"] == 0
+
+
+@pytest.fixture(scope="module")
+def rungs(synthetic_probe):
+    """One whose features tell the class and one whose features tell the patient alone."""
+    return {"blind": synthetic_probe(), "seeing": synthetic_probe(informed=3.0)}
+
+
+@pytest.fixture(scope="module")
+def first(rungs):
+    table = rungs["blind"].table
+    return ablation.deals(table, np.arange(len(table)) % 4, count=2, seed=0)[1]
+
+
+def test_deals_keep_patients_whole_and_differ(rungs, first):
+    table = rungs["blind"].table
+    dealt = ablation.deals(table, first, count=3, seed=7)
+    assert dealt[0] is first
+    for one in dealt:
+        assert (pd.Series(one).groupby(table["group"].to_numpy()).nunique() == 1).all()
+        assert set(one) == set(range(4))
+    assert not (dealt[1] == dealt[2]).all()
+
+
+def test_the_better_rung_is_chosen_inside_and_answers_outside(rungs, first):
+    dealt = ablation.deals(rungs["blind"].table, first, count=2, seed=3)
+    found = ablation.climb(rungs, dealt)
+    assert found.choices == {"blind": 0, "seeing": 8}
+    assert found.inside["seeing"] > found.inside["blind"] + 0.2
+    np.testing.assert_array_equal(found.chosen, found.answers["seeing"])
+    for name, probe in rungs.items():
+        expected = np.stack([probe.out_of_fold(one) for one in dealt])
+        np.testing.assert_array_equal(found.answers[name], expected)
+
+
+def test_two_folds_leave_nothing_to_choose_by(rungs, first):
+    found = ablation.climb(rungs, [first // 2])
+    assert found.inside == {}
+    assert found.choices == {"blind": 2, "seeing": 0}
+    np.testing.assert_array_equal(found.chosen, found.answers["blind"])
+
+
+# --- the published recipe beside -----------------------------------------------------------------
+
+
+@pytest.fixture
+def catalog():
+    return pd.DataFrame({"path": ["c", "a", "b"], "label": ["Stone", "Normal", "Stone"]})
+
+
+def predicted(catalog, fold):
+    rows = catalog.assign(scheme="patient", stage=2, split="test", fold=fold)
+    rows["p_Normal"], rows["p_Stone"] = [0.1, 0.7, 0.4], [0.9, 0.3, 0.6]
+    other = rows.assign(scheme="slice", p_Normal=0.5, p_Stone=0.5)
+    return pd.concat([other, rows.assign(split="train"), rows]).sort_values("path")
+
+
+def test_saved_answers_come_in_the_catalogs_order(catalog):
+    tested = np.array([1, 0, 1])
+    found = ablation.saved_answers(predicted(catalog, tested), catalog, tested, CLASSES)
+    assert found.tolist() == [[[0.1, 0.9], [0.7, 0.3], [0.4, 0.6]]]
+
+
+def test_answers_of_other_folds_or_images_are_not_compared(catalog):
+    tested = np.array([1, 0, 1])
+    rows = predicted(catalog, tested)
+    assert ablation.saved_answers(rows, catalog, 1 - tested, CLASSES) is None
+    assert ablation.saved_answers(rows[rows["path"] != "a"], catalog, tested, CLASSES) is None
+    other = catalog.replace({"path": {"a": "d"}})
+    assert ablation.saved_answers(rows, other, tested, CLASSES) is None
+
+
+@pytest.mark.parametrize("recipe", ["published", "patient"])
+def test_the_published_run_is_this_one_or_the_one_beside(tmp_path, recipe):
+    folder = tmp_path / ("study-patient-1fold" if recipe == "patient" else "study-1fold")
+    assert ablation.published_run(folder) is None
+    trained(tmp_path / "study-1fold", "published")
+    assert ablation.published_run(folder).folder.name == "study-1fold"
+
+
+def test_a_run_of_the_patient_recipe_is_never_the_published_one(tmp_path):
+    trained(tmp_path / "study", "patient")
+    assert ablation.published_run(tmp_path / "study") is None
+
+
+def trained(folder, recipe):
+    run = Run(folder)
+    run.begin("04_two_stage_training", {"recipe": recipe})
+    run.write_table("predictions", pd.DataFrame({"path": ["a"]}))
+    run.finish()

@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pytest
+
+from kidneyct_lib.audit import repeated_cv
+from kidneyct_lib.splitting import cross_validation, near_duplicates
+
+SCORING = {"bootstrap": 100, "seed": 1}
+
+
+@pytest.fixture(scope="module")
+def probe(synthetic_probe):
+    return synthetic_probe(groups=10, slices=8, step=0.02)
+
+
+@pytest.fixture(scope="module")
+def edges(probe):
+    thumbs = probe.features - probe.features.mean(axis=1, keepdims=True)
+    thumbs /= np.linalg.norm(thumbs, axis=1, keepdims=True)
+    return near_duplicates.near_duplicates(thumbs, 0.3, block=64)
+
+
+def test_a_threshold_that_parts_patients_brings_the_leak_back(probe, edges):
+    found = repeated_cv.threshold_sweep(probe, edges, [0.95, 0.99999], folds=4, **SCORING)
+    together, apart = found
+    assert together["groups"] == 20
+    assert apart["groups"] > 100
+    assert apart["accuracy"] > 0.95 > together["accuracy"] + 0.2
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_studys_threshold_gives_the_studys_number(probe, edges):
+    (row,) = repeated_cv.threshold_sweep(probe, edges, [0.95], folds=4, **SCORING)
+    tested = cross_validation.deal_folds(probe.table, "patient", folds=4, seed=1)
+    everything = np.ones(len(tested), bool)
+    expected = probe.score(probe.out_of_fold(tested), everything, **SCORING)
+    for key in ("accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95"):
+        assert row[key] == expected[key]
+
+
+def test_a_threshold_that_leaves_too_few_groups_is_skipped_and_said(probe, edges):
+    low, high = repeated_cv.threshold_sweep(probe, edges, [0.3, 0.95], folds=4, **SCORING)
+    assert low["groups"] < 8
+    assert "4 folds by patient are impossible" in low["skipped"]
+    assert "accuracy" not in low
+    assert high["skipped"] == ""
+
+
+def test_deals_differ_and_their_range_holds_the_first(probe):
+    first = {s: {"accuracy": 0.5, "macro_f1": 0.25} for s in ("slice", "patient")}
+    found = repeated_cv.repeat_deals(probe, first, folds=4, deals=3, seed=1)
+    assert set(found) == {"slice", "patient"}
+    for by_measure in found.values():
+        assert by_measure["deals"] == 3
+        for measure, value in (("accuracy", 0.5), ("macro_f1", 0.25)):
+            spread = by_measure[measure]
+            assert spread["low"] <= min(value, spread["mean"])
+            assert spread["high"] >= max(value, spread["mean"])
+    assert found == repeated_cv.repeat_deals(probe, first, folds=4, deals=3, seed=1)
+
+
+def test_the_mean_is_over_all_deals(probe):
+    everything = np.ones(len(probe.table), bool)
+    values = []
+    for seed in (1, 1001, 2001):
+        tested = cross_validation.deal_folds(probe.table, "patient", folds=4, seed=seed)
+        values.append(probe.score(probe.out_of_fold(tested), everything, **SCORING)["accuracy"])
+    assert len(set(values)) > 1
+    first = {"patient": {"accuracy": values[0], "macro_f1": 0.5}}
+    found = repeated_cv.repeat_deals(probe, first, folds=4, deals=3, seed=1)["patient"]
+    assert found["accuracy"]["mean"] == pytest.approx(np.mean(values))
+    assert (found["accuracy"]["low"], found["accuracy"]["high"]) == (min(values), max(values))
+
+
+def test_a_deal_that_cannot_be_made_is_left_out(probe):
+    first = {"patient": {"accuracy": 0.5, "macro_f1": 0.5}}
+    found = repeated_cv.repeat_deals(probe, first, folds=11, deals=3, seed=1)
+    assert found["patient"]["deals"] == 1

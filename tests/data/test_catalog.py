@@ -1,0 +1,427 @@
+import hashlib
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from kidneyct_lib.data import catalog, image_io
+from kidneyct_lib.data.catalog import (
+    CatalogError,
+    check_counts,
+    decode_all,
+    file_number,
+    index_folder,
+    measure_plane,
+    select,
+)
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+needs_slices = pytest.mark.skipif(
+    not SHARED.is_dir(), reason="needs the real slices in ../shared/data"
+)
+CLASSES = ("Cyst", "Normal")
+
+
+def write_image(path, seed, shape=(20, 30)):
+    """Write a PNG of seeded noise; the same seed gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    return pixels
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Three images of each class, whose numbers sort otherwise as text."""
+    folder = tmp_path / "data"
+    for seed, (label, number) in enumerate((c, n) for c in CLASSES for n in (10, 2, 1)):
+        write_image(folder / label / f"{label}- ({number}).png", seed)
+    return folder
+
+
+# --- the table ---
+
+
+def test_one_row_an_image_in_natural_order(cohort):
+    table = index_folder(cohort, CLASSES).table
+    assert table["path"].tolist() == [f"{c}/{c}- ({n}).png" for c in CLASSES for n in (1, 2, 10)]
+    assert table["label"].tolist() == ["Cyst"] * 3 + ["Normal"] * 3
+    assert table["number"].tolist() == [1, 2, 10] * 2
+    assert (table["width"] == 30).all()
+    assert (table["height"] == 20).all()
+    digests = [hashlib.sha256((cohort / path).read_bytes()).hexdigest() for path in table["path"]]
+    assert table["sha256"].tolist() == digests
+    assert (table["duplicate_of"] == "").all()
+    assert "patient" not in table
+
+
+def test_rows_follow_the_order_of_the_classes(cohort):
+    labels = index_folder(cohort, CLASSES[::-1]).table["label"]
+    assert labels.tolist() == ["Normal"] * 3 + ["Cyst"] * 3
+
+
+def test_order_does_not_depend_on_which_thread_ends_first(cohort, monkeypatch):
+    expected = index_folder(cohort, CLASSES)
+    read = image_io.read_gray
+    delays = iter([0.05, 0.0, 0.04, 0.01, 0.03, 0.02])
+
+    def slow(*args, **kwargs):
+        time.sleep(next(delays))
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(image_io, "read_gray", slow)
+    pd.testing.assert_frame_equal(index_folder(cohort, CLASSES).table, expected.table)
+
+
+def test_each_file_is_decoded_once(cohort, monkeypatch):
+    calls = []
+    read = image_io.read_gray
+    monkeypatch.setattr(image_io, "read_gray", lambda data: calls.append(data) or read(data))
+    index_folder(cohort, CLASSES)
+    assert len(calls) == len(set(calls)) == 6
+
+
+def test_identical_files_point_to_the_first_of_them(cohort):
+    write_image(cohort / "Normal" / "copy (3).png", seed=0)
+    write_image(cohort / "Normal" / "copy (4).png", seed=0)
+    table = index_folder(cohort, CLASSES).table.set_index("path")
+    first = table.index[table["sha256"] == table.loc["Normal/copy (3).png", "sha256"]][0]
+    assert first.startswith("Cyst/")
+    duplicates = table.loc[table["duplicate_of"] != "", "duplicate_of"]
+    assert duplicates.to_dict() == {"Normal/copy (3).png": first, "Normal/copy (4).png": first}
+
+
+def test_unreadable_images_are_listed_with_the_reason_and_left_out(cohort):
+    whole = (cohort / "Cyst" / "Cyst- (1).png").read_bytes()
+    (cohort / "Cyst" / "cut (5).png").write_bytes(whole[:-50])
+    (cohort / "Cyst" / "empty.jpg").write_bytes(b"")
+    (cohort / "Normal" / "words.png").write_text("no image")
+    (cohort / "Normal" / "lost.png").symlink_to(cohort / "nowhere.png")
+    found = index_folder(cohort, CLASSES)
+    assert len(found.table) == 6
+    reasons = found.rejected.set_index("path")["reason"]
+    assert sorted(reasons.index) == [
+        "Cyst/cut (5).png",
+        "Cyst/empty.jpg",
+        "Normal/lost.png",
+        "Normal/words.png",
+    ]
+    for path, word in zip(sorted(reasons.index), ["cut", "empty", "read", "not a"], strict=True):
+        assert word in reasons[path]
+
+
+def test_other_files_and_folders_are_counted_and_what_belongs_is_not(cohort):
+    (cohort / "readme.txt").write_text("words")
+    (cohort / "Tumor").mkdir()
+    (cohort / "Cyst" / "notes.csv").write_text("a,b")
+    (cohort / "Cyst" / "older").mkdir()
+    for hidden in (".DS_Store", "Thumbs.db", "._Cyst- (1).png"):
+        (cohort / "Cyst" / hidden).write_text("x")
+    write_image(cohort / "masks" / "Cyst" / "Cyst- (1).png", 0)
+    found = index_folder(cohort, CLASSES)
+    assert (found.ignored, len(found.table), len(found.rejected)) == (4, 6, 0)
+
+
+def test_an_image_is_known_by_its_content_where_its_name_says_nothing(cohort):
+    (cohort / "Cyst" / "Cyst- (1).png").rename(cohort / "Cyst" / "slice 7")
+    assert "Cyst/slice 7" in index_folder(cohort, CLASSES).table["path"].tolist()
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("Cyst- (12).jpg", 12),
+        ("series 3 slice 0041.png", 41),
+        ("none.png", -1),
+        ("scan.jp2", -1),
+        (f"{2**63 - 1}.png", 2**63 - 1),
+        (f"{2**63}.png", -1),
+    ],
+)
+def test_number_is_the_last_of_the_name(name, number):
+    assert file_number(name) == number
+
+
+# --- folders that can't be indexed ---
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(CatalogError, match=r"absent is not a folder.*Cyst, Normal"):
+        index_folder(tmp_path / "absent", CLASSES)
+
+
+def test_missing_class_is_named_with_what_is_there_and_a_near_match(cohort):
+    (cohort / "Cyst").rename(cohort / "cysts")
+    with pytest.raises(
+        CatalogError, match=r"class Cyst \(sub-folders: Normal, cysts\).*Is 'cysts' the class Cyst"
+    ):
+        index_folder(cohort, CLASSES)
+
+
+def test_class_without_images_is_named_with_the_first_reason(cohort):
+    for file in (cohort / "Normal").iterdir():
+        file.unlink()
+    with pytest.raises(CatalogError, match=r"Normal holds no readable image.*directly into it"):
+        index_folder(cohort, CLASSES)
+    (cohort / "Normal" / "a.png").write_bytes(b"")
+    with pytest.raises(CatalogError, match=r"rejected files is Normal/a\.png: the file is empty"):
+        index_folder(cohort, CLASSES)
+
+
+def test_classes_are_found_beneath_wrapping_folders(cohort, tmp_path):
+    deep = tmp_path / "outer" / "CT-KIDNEY" / "CT-KIDNEY"
+    deep.parent.mkdir(parents=True)
+    cohort.rename(deep)
+    write_image(tmp_path / "outer" / "__MACOSX" / "Cyst" / "a.png", 0)
+    write_image(tmp_path / "outer" / "__MACOSX" / "Normal" / "a.png", 0)
+    table = index_folder(tmp_path / "outer", CLASSES).table
+    assert table["path"][0] == "CT-KIDNEY/CT-KIDNEY/Cyst/Cyst- (1).png"
+    assert (tmp_path / "outer" / table["path"][0]).exists()
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (("left", "right"), r"2 times \(left, right\); give one"),
+        (("train", "test", "validation"), r"3 times \(test, train, validation\); give one"),
+        (("old/train", "new/test"), r"2 times \(new/test, old/train\)"),
+    ],
+)
+def test_classes_beneath_several_folders_are_refused(cohort, tmp_path, parts, told):
+    for part in parts:
+        for label in CLASSES:
+            write_image(tmp_path / "both" / part / label / "1.png", 0)
+    with pytest.raises(CatalogError, match=told):
+        index_folder(tmp_path / "both", CLASSES)
+
+
+def test_an_incomplete_folder_is_not_replaced_by_a_complete_one_beneath(cohort):
+    for label in (*CLASSES, "Tumor"):
+        write_image(cohort / "old" / label / "1.png", 0)
+    with pytest.raises(CatalogError, match="class Tumor"):
+        index_folder(cohort, (*CLASSES, "Tumor"))
+
+
+# --- patients ---
+
+
+def write_patients(folder, rows, header="path,label,number,patient"):
+    (folder / "patients.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def test_patients_are_taken_from_the_table_beside_the_classes(cohort, tmp_path):
+    rows = [f"{c}/{c}- ({n}).png,{c},{n},00{n}" for c in CLASSES for n in (10, 1, 2)]
+    write_patients(cohort, rows)
+    assert index_folder(cohort, CLASSES).table["patient"].tolist() == ["001", "002", "0010"] * 2
+    (tmp_path / "outer").mkdir()
+    cohort.rename(tmp_path / "outer" / "data")
+    table = index_folder(tmp_path / "outer", CLASSES).table
+    assert table["patient"].tolist() == ["001", "002", "0010"] * 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "reason"),
+    [
+        (["Cyst/Cyst- (1).png,Cyst,1,p1"], "path,label,number,patient", "for 5 images"),
+        (
+            [f"{c}/{c}- ({n}).png,{'p' * (n > 1)}" for c in CLASSES for n in (10, 1, 2)],
+            "path,patient",
+            "for 2 images",
+        ),
+        (["Cyst/Cyst- (1).png,p1"], "path,person", "columns path and patient"),
+        ([], "", "columns path and patient"),
+    ],
+)
+def test_patients_that_are_not_told_are_refused(cohort, rows, header, reason):
+    write_patients(cohort, rows, header)
+    with pytest.raises(CatalogError, match=rf"patients\.csv.*{reason}"):
+        index_folder(cohort, CLASSES)
+
+
+def test_an_image_of_two_patients_is_refused(cohort):
+    rows = [f"{c}/{c}- ({n}).png,{c},{n},p" for c in CLASSES for n in (10, 1, 2)]
+    write_patients(cohort, [*rows, "Cyst/Cyst- (2).png,Cyst,2,q"])
+    with pytest.raises(CatalogError, match=r"no single patient for 1 images, Cyst/Cyst- \(2\)"):
+        index_folder(cohort, CLASSES)
+
+
+# --- counts ---
+
+
+def test_counts_are_compared_with_the_known_ones(cohort):
+    table = index_folder(cohort, CLASSES).table
+    check_counts(table, {"Normal": 3, "Cyst": 3})
+    with pytest.raises(
+        CatalogError, match=r"found 6 images \(Cyst 3, Normal 3\), expected 1,237 .*Cyst 1,234"
+    ):
+        check_counts(table, {"Cyst": 1234, "Normal": 3})
+    with pytest.raises(CatalogError, match="Stone 1"):
+        check_counts(table, {"Cyst": 3, "Normal": 3, "Stone": 1})
+
+
+# --- the study's images ---
+
+
+def trunk(path, plane, seed):
+    """Write a picture that is measured to be of a plane; the seed makes its bytes its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = body(0, 1) if plane == "coronal" else body(0.1, 0.9)
+    picture[48, 48] = 100 + seed
+    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+
+
+@pytest.fixture
+def planes(tmp_path):
+    """Of each class, numbers 1 to 4, the odd ones coronal and the even ones axial."""
+    for seed, (label, number) in enumerate((c, n) for c in CLASSES for n in (1, 2, 3, 4)):
+        plane = "coronal" if number % 2 else "axial"
+        trunk(tmp_path / "data" / label / f"{label}- ({number}).png", plane, seed)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(("plane", "numbers"), [("coronal", [1, 3]), ("axial", [2, 4])])
+def test_only_slices_of_the_asked_plane_are_taken(planes, plane, numbers):
+    found = index_folder(planes, CLASSES).table
+    chosen = select(found, CLASSES, plane=plane)
+    assert chosen.left_out == {"other plane": 4}
+    assert chosen.table["number"].tolist() == numbers * 2
+    assert set(chosen.table["plane"]) == {plane}
+    assert chosen.table.index.tolist() == [0, 1, 2, 3]
+    assert list(chosen.table) == list(found)
+
+
+def test_without_a_plane_every_slice_is_taken_and_no_rule_is_told(planes):
+    found = index_folder(planes, CLASSES).table
+    chosen = select(found, CLASSES, plane=None)
+    assert chosen.left_out == {}
+    pd.testing.assert_frame_equal(chosen.table, found)
+
+
+def test_a_class_without_a_slice_of_the_plane_is_named(planes):
+    for number in (1, 3):
+        (planes / "Normal" / f"Normal- ({number}).png").unlink()
+    found = index_folder(planes, CLASSES).table
+    with pytest.raises(CatalogError, match=r"None of the 2 images of the class Normal is coronal"):
+        select(found, CLASSES, plane="coronal")
+    assert len(select(found, CLASSES, plane="axial").table) == 4
+
+
+def test_training_copies_of_test_slices_are_left_out(tmp_path):
+    places = {"Train/Cyst": [1, 2, 3], "Train/Normal": [4, 5, 6, 2]}
+    places |= {"Test/Cyst": [11, 3, 3], "Test/Normal": [12, 5, 1]}
+    for place, seeds in places.items():
+        for number, seed in enumerate(seeds, 1):
+            write_image(tmp_path / place / f"{number}.png", seed)
+    found = index_folder(tmp_path, CLASSES).table
+    assert found.set_index("path").loc["Test/Cyst/2.png", "duplicate_of"] == "Train/Cyst/3.png"
+    table, left_out = select(found, CLASSES, plane=None)
+    assert left_out == {"training copy of a test image": 3}  # of seeds 1 (another class), 3, 5
+    kept = table.groupby("part")["path"].apply(list)
+    assert kept["train"] == ["Train/Cyst/2.png", *(f"Train/Normal/{n}.png" for n in (1, 3, 4))]
+    assert kept["test"] == found.loc[found["part"] == "test", "path"].tolist()
+    assert table.groupby("sha256")["part"].nunique().max() == 1
+    duplicates = table.loc[table["duplicate_of"] != ""].set_index("path")["duplicate_of"]
+    assert duplicates.to_dict() == {
+        "Test/Cyst/3.png": "Test/Cyst/2.png",
+        "Train/Normal/4.png": "Train/Cyst/2.png",
+    }
+
+
+# --- the image store ---
+
+
+def literal_images(folder, table, size):
+    return np.stack([image_io.resize(image_io.read_gray(folder / p), size) for p in table["path"]])
+
+
+def test_decoded_images_follow_the_rows_and_are_decoded_once_ever(cohort, tmp_path, monkeypatch):
+    write_image(cohort / "Normal" / "copy (3).png", seed=0)
+    table = index_folder(cohort, CLASSES).table.sample(frac=1, random_state=0)
+    expected = literal_images(cohort, table, 16)
+    decoded = decode_all(cohort, table, 16, tmp_path / "cache")
+    assert decoded.dtype == np.uint8
+    np.testing.assert_array_equal(decoded, expected)
+
+    monkeypatch.setattr(image_io, "read_gray", None)
+    again = decode_all(cohort, table[::-1], 16, tmp_path / "cache")
+    np.testing.assert_array_equal(again, expected[::-1])
+
+
+def test_another_size_is_another_store(cohort, tmp_path):
+    table = index_folder(cohort, CLASSES).table
+    decode_all(cohort, table, 16, tmp_path)
+    np.testing.assert_array_equal(
+        decode_all(cohort, table, 8, tmp_path), literal_images(cohort, table, 8)
+    )
+
+
+def test_a_changed_decoder_never_serves_old_pixels(cohort, tmp_path, monkeypatch):
+    table = index_folder(cohort, CLASSES).table
+    decode_all(cohort, table, 16, tmp_path)
+    monkeypatch.setattr(catalog.inspect, "getsource", lambda module: "another decoder")
+    monkeypatch.setattr(image_io, "read_gray", lambda data: np.full((4, 4), 7, np.uint8))
+    assert (decode_all(cohort, table, 16, tmp_path) == 7).all()
+
+
+def test_an_image_that_changed_or_went_since_is_named(cohort, tmp_path):
+    table = index_folder(cohort, CLASSES).table
+    write_image(cohort / "Cyst" / "Cyst- (2).png", seed=99)
+    with pytest.raises(CatalogError, match=r"Cyst- \(2\)\.png has changed"):
+        decode_all(cohort, table, 16, tmp_path / "cache")
+    (cohort / "Cyst" / "Cyst- (2).png").unlink()
+    with pytest.raises(CatalogError, match=r"Cyst- \(2\)\.png can't be read"):
+        decode_all(cohort, table, 16, tmp_path / "cache")
+
+
+# --- plane ---
+
+
+def body(top, bottom, size=96, side=0.2):
+    """Dark image with a bright trunk of straight sides between two rows (shares of the height)."""
+    image = np.full((size, size), 5, np.uint8)
+    rows = slice(round(top * size), round(bottom * size))
+    image[rows, round(side * size) : round((1 - side) * size)] = 120
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "plane"),
+    [
+        (body(0, 1), "coronal"),
+        (body(0.1, 0.9), "axial"),
+        (body(0, 0.9), "axial"),
+        (body(0.1, 1), "axial"),
+        (body(0, 1) // 3, "coronal"),
+        (255 - (255 - body(0, 1)) // 2, "coronal"),
+        (cv2.resize(body(0, 1), (512, 300)), "coronal"),
+        (
+            cv2.ellipse(np.zeros((96, 96), np.uint8), (48, 48), (47, 47), 0, 0, 360, 120, -1),
+            "axial",
+        ),
+        (np.zeros((96, 96), np.uint8), "axial"),
+        (np.full((1, 1), 9, np.uint8), "axial"),
+    ],
+)
+def test_plane_is_told_by_the_upper_and_lower_edge(image, plane):
+    assert measure_plane(image) == plane
+    assert measure_plane(image[::-1]) == plane
+
+
+def test_lungs_at_the_upper_edge_do_not_make_a_slice_axial():
+    image = body(0, 1)
+    image[:20, 24:72] = 5
+    assert measure_plane(image) == "coronal"
+
+
+@needs_slices
+@pytest.mark.parametrize("plane", ["axial", "coronal"])
+def test_plane_of_real_slices(plane):
+    files = sorted((SHARED / f"kidney-ct-{plane}").glob("*/*.jpg"))[::10]
+    assert len(files) > 30
+    assert {measure_plane(image_io.read_gray(file)) for file in files} == {plane}

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.data import datasets
+
+COHORT = {"patients": 1, "slices": [1, 2], "size": 64, "seed": 3, "plane": None}
+CLASSES = ["Normal", "Stone"]
+
+
+def test_a_cohort_is_made_once_per_its_settings(tmp_path):
+    def obtain(**changes):
+        cohort = COHORT | changes
+        return datasets.obtain("phantom", None, cache=tmp_path, classes=CLASSES, **cohort)
+
+    folder = obtain()
+    assert sorted(path.name for path in folder.iterdir() if path.name in CLASSES) == CLASSES
+    made = next(folder.rglob("*.png")).stat().st_mtime_ns
+    assert obtain() == folder
+    assert next(folder.rglob("*.png")).stat().st_mtime_ns == made
+    assert obtain(seed=4) != folder
+
+
+def test_a_cohort_is_drawn_in_the_asked_plane_and_axial_where_none_is_asked(tmp_path):
+    def patients(obtain, plane):
+        asked = COHORT | {"plane": plane}
+        folder = obtain("phantom", None, cache=tmp_path, classes=CLASSES, **asked)
+        return folder, set(pd.read_csv(folder / "patients.csv")["patient"].str[:9])
+
+    for obtain, scanner in ((datasets.obtain, "A"), (datasets.obtain_external, "B")):
+        unasked = patients(obtain, None)
+        assert unasked == patients(obtain, "axial")
+        assert unasked[1] == {f"axial-{scanner}-{name}"[:9] for name in CLASSES}
+        assert patients(obtain, "coronal")[1] == {f"coronal-{scanner}"}
+
+
+def test_a_folder_is_taken_as_it_is_and_asked_for_where_missing(tmp_path):
+    def obtain(data):
+        return datasets.obtain("folder", data, cache=tmp_path, classes=CLASSES, **COHORT)
+
+    assert obtain("/some/where") == Path("/some/where")
+    with pytest.raises(StudyError, match="DATA=path"):
+        obtain(None)
+
+
+def test_external_images_are_the_given_ones_or_the_phantoms_second_scanner(tmp_path):
+    def obtain(source, external):
+        return datasets.obtain_external(source, external, cache=tmp_path, classes=CLASSES, **COHORT)
+
+    assert obtain("folder", "/some/where") == Path("/some/where")
+    assert obtain("folder", None) is None
+    other = obtain("phantom", None)
+    own = datasets.obtain("phantom", None, cache=tmp_path, classes=CLASSES, **COHORT)
+    pictures = [(folder / "Stone/Stone- (1).png").read_bytes() for folder in (other, own)]
+    assert pictures[0] != pictures[1]

@@ -1,0 +1,70 @@
+"""The graph to export answers as the library does, from raw pixels on."""
+
+import numpy as np
+import pytest
+
+from kidneyct_lib.data import image_io
+from kidneyct_lib.deployment import inference_graph
+from kidneyct_lib.interpretability import grad_cam
+from kidneyct_lib.models import network
+from kidneyct_lib.models.keras_setup import keras
+from kidneyct_lib.uncertainty import calibration, ood_detection
+
+CLASSES = ["Normal", "Stone"]
+LAYERS = {"published": "conv4_block4_out", "patient": network.POOL}
+
+
+def built(recipe):
+    net = network.build(
+        recipe=recipe,
+        backbone="resnet50",
+        weights="none",
+        image_size=64,
+        classes=CLASSES,
+        head_units=8,
+        dropout=0.3,
+        seed=1,
+    )
+    kernel, bias = net.get_layer(network.PROBABILITIES).get_weights()
+    drawn = np.random.default_rng(0).normal(0, 0.5, kernel.shape).astype(np.float32)
+    net.get_layer(network.PROBABILITIES).set_weights([drawn, bias])
+    return net
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def parts(request):
+    net, layer = built(request.param), LAYERS[request.param]
+    width = net.get_layer(layer).output.shape[-1]
+    rng = np.random.default_rng(2)
+    training = rng.normal(size=(40, 6)) @ rng.normal(size=(6, width)) / 10
+    distance = ood_detection.principal_distance(training, axes=5)
+    whole = inference_graph.build(net, layer=layer, temperature=1.7, distance=distance)
+    return net, layer, distance, whole
+
+
+def test_it_answers_raw_pixels_of_any_size_as_the_library_does(parts):
+    net, layer, distance, whole = parts
+    rng = np.random.default_rng(3)
+    for shape in ((64, 64), (128, 128)):
+        pictures = rng.integers(0, 256, (2, *shape, 3)).astype(np.uint8)
+        squares = [image_io.resize(image_io.rgb_to_gray(picture), 64) for picture in pictures]
+        prepared = image_io.gray_to_rgb(np.stack(squares)).astype(np.float32)
+        found = whole.predict_on_batch(pictures)
+        probabilities, maps = grad_cam.with_class_maps(net).predict_on_batch(prepared)
+        expected = calibration.at_temperature(probabilities.astype(np.float64), 1.7)
+        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-4)
+        np.testing.assert_allclose(found["maps"], maps, atol=1e-4 * np.abs(maps).max())
+        features = network.part(net, None, layer).predict_on_batch(prepared)
+        means = features if features.ndim == 2 else features.mean(axis=(1, 2))
+        np.testing.assert_allclose(found["distance"], distance(means), rtol=1e-3)
+
+
+def test_it_is_the_same_after_saving(parts, tmp_path):
+    *_, whole = parts
+    whole.save(tmp_path / "whole.keras")
+    loaded = keras.models.load_model(tmp_path / "whole.keras")
+    pictures = np.random.default_rng(4).integers(0, 256, (1, 70, 90, 3)).astype(np.uint8)
+    a, b = whole.predict_on_batch(pictures), loaded.predict_on_batch(pictures)
+    assert set(a) == set(b) == set(inference_graph.OUTPUTS)
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=1e-5)

@@ -1,0 +1,86 @@
+"""Exported files against the Keras model, and the stopwatch."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_graph import write_graph
+
+from kidneyct_lib import plots
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.deployment import latency, parity
+from kidneyct_lib.study import run_diff
+
+
+def answers(probabilities, maps):
+    return {"probabilities": np.array(probabilities), "maps": np.array(maps, float)}
+
+
+def test_answers_are_compared_picture_by_picture():
+    expected = answers([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]], [2, -4, 1, 0])
+    found = answers([[0.9, 0.1], [0.6, 0.4], [0.25, 0.75], [0.7, 0.3]], [2, -3, 1, 0])
+    true, test = np.array([0, 1, 0, 1]), np.array([True, True, True, False])
+    told = parity.compare(expected, found, true, test)
+    assert told["n"] == 4
+    assert told["n_test"] == 3
+    assert told["probability_off"] == pytest.approx(0.2)
+    assert told["map_off"] == 0.25
+    assert told["other_label"] == 0.25
+    assert told["accuracy"] == pytest.approx(1 / 3)
+    assert told["accuracy_lost"] == pytest.approx(1 / 3)
+
+
+def test_test_slices_come_first_and_each_slice_once():
+    split = pd.DataFrame(
+        {
+            "path": [f"{number}.png" for number in range(10)] * 2,
+            "label": "Stone",
+            "fold": np.repeat([0, 1], 10),
+            "patient": ["test"] * 3 + ["train"] * 7 + ["train"] * 7 + ["test"] * 3,
+        }
+    )
+    chosen = parity.choose(split, "patient", most=6, seed=1)
+    assert list(chosen["test"]) == [True] * 3 + [False] * 3
+    assert set(chosen["path"][:3]) == {"0.png", "1.png", "2.png"}
+    assert chosen["path"].is_unique
+    assert len(parity.choose(split, "patient", most=50, seed=1)) == 10
+    assert not chosen.equals(parity.choose(split, "patient", most=6, seed=2))
+
+
+def test_a_file_is_timed_in_a_process_of_its_own(tmp_path):
+    write_graph(tmp_path / "red.onnx")
+    told = latency.clock("onnx", tmp_path / "red.onnx", threads=1, size=32, batches=[1, 4])
+    assert set(told["milliseconds"]) == {"1", "4"}
+    assert all(value > 0 for value in told["milliseconds"].values())
+    assert 20 < told["memory_mb"] < 500
+
+
+def test_a_file_that_cannot_be_timed_is_named(tmp_path):
+    (tmp_path / "no.onnx").write_text("no graph")
+    with pytest.raises(StudyError, match=r"no\.onnx could not be timed as onnx"):
+        latency.clock("onnx", tmp_path / "no.onnx", threads=1, size=32, batches=[1])
+
+
+def test_times_are_no_results(tmp_path):
+    for name, milliseconds in (("a", 1), ("b", 2)):
+        (tmp_path / name / "metrics").mkdir(parents=True)
+        text = f'{{"latency": [{{"milliseconds": {milliseconds}}}], "n": 3}}'
+        (tmp_path / name / "metrics/deployment.json").write_text(text)
+    assert run_diff.compare_runs(tmp_path / "a", tmp_path / "b").empty
+
+
+def test_figures_show_each_file_and_each_way():
+    expected = np.array([[0.2, 0.8], [0.6, 0.4]])
+    figure = plots.parity(expected, {"a": expected, "b": expected})
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b"]
+    rows = [
+        {"way": way, "precision": "int8", "threads": threads, "batch": batch, "milliseconds": 3.0}
+        for way in ("onnx", "litert")
+        for threads in (1, 2)
+        for batch in (1, 32)
+    ]
+    figure = plots.latency(pd.DataFrame(rows))
+    assert [axes.get_title() for axes in figure.axes] == [
+        "1 picture at a time",
+        "32 pictures at a time",
+    ]
+    assert len(figure.axes[0].patches) == 4

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from kidneyct_lib.evaluation.bootstrap import (
+    drawn_times,
+    flat_row,
+    percentile_interval,
+    ratio_interval,
+)
+
+SAMPLING = {"bounds": (0, 1), "bootstrap": 300, "seed": 4}
+
+
+def literal_interval(numerator, denominator, group, bootstrap, seed):
+    """Draw groups, then slices, one resample after the other."""
+    names = np.unique(group)
+    rng = np.random.default_rng(seed)
+    ratios = []
+    for times in rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=bootstrap):
+        rows = np.concatenate([np.flatnonzero(group == g) for g in np.repeat(names, times)])
+        if denominator[rows].sum() > 0:
+            ratios.append(numerator[rows].sum() / denominator[rows].sum())
+    return np.quantile(ratios, [0.025, 0.975])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_interval_is_that_of_drawing_groups_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    group = rng.integers(5, 30, 200)  # codes with gaps: groups that are not there are not drawn
+    found, among = rng.random(200), rng.random(200) < 0.4
+    expected = literal_interval(found * among, among, group, 300, 4)
+    np.testing.assert_allclose(
+        ratio_interval(found * among, among, group, **SAMPLING), expected, rtol=1e-12
+    )
+
+
+def test_resamples_without_a_group_that_counts_are_left_out():
+    group = np.arange(40)
+    among = group < 2  # two of 40 groups: most resamples miss one or both
+    interval = ratio_interval(group == 0, among, group, **SAMPLING)
+    assert interval == [0.0, 1.0]
+    assert np.isfinite(ratio_interval(among, among, group, **SAMPLING)).all()
+
+
+def test_one_group_says_nothing_of_others():
+    asked = SAMPLING | {"bounds": (0, 2)}
+    assert ratio_interval(np.ones(9), np.ones(9), np.full(9, 3), **asked) == [0.0, 2.0]
+    among = np.arange(9) < 3
+    assert ratio_interval(among, among, np.repeat([0, 1, 2], 3), **SAMPLING) == [0.0, 1.0]
+
+
+def test_as_many_groups_are_drawn_as_there_are():
+    times = drawn_times(7, 50, 0)
+    assert times.shape == (50, 7)
+    assert (times.sum(axis=1) == 7).all()
+    assert (times != drawn_times(7, 50, 1)).any()
+
+
+def test_percentiles_cut_both_sides():
+    assert percentile_interval(np.arange(1001)) == pytest.approx([25, 975])
+
+
+def test_a_result_becomes_a_row():
+    result = {
+        "n": 3,
+        "a": 0.5,
+        "a_ci95": [0.1, 0.9],
+        "a_wilson95": [0.4, 0.6],
+        "thresholds": [1, 2],
+        "in": {"x": 1},
+        "p": None,
+    }
+    expected = {"n": 3, "a": 0.5, "a_low": 0.1, "a_high": 0.9, "p": None}
+    expected |= {"a_wilson_low": 0.4, "a_wilson_high": 0.6}
+    assert flat_row(result) == expected

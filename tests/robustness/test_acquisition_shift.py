@@ -1,0 +1,117 @@
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.robustness import acquisition_shift
+
+CLASSES = ["Normal", "Stone"]
+
+
+class BrightnessModel:
+    """Says Stone where the red channel is brighter than the middle."""
+
+    image_size = 8
+
+    def batch(self, pixels):
+        assert pixels.shape[1:] == (8, 8, 3)
+        stone = pixels[..., 0].mean(axis=(1, 2)) > 127
+        return np.stack([~stone, stone], axis=1).astype(float)
+
+
+@pytest.fixture
+def images():
+    levels = np.array([40, 210, 60, 190], np.uint8)
+    return np.broadcast_to(levels[:, None, None], (4, 8, 8)).copy()
+
+
+@pytest.fixture
+def rows():
+    labels = ["Normal", "Stone", "Normal", "Stone"]
+    return pd.DataFrame({"path": list("abcd"), "label": labels, "group": [0, 1, 2, 3]})
+
+
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
+
+
+def opened(name):
+    return Image.open(io.BytesIO(acquisition_shift.VARIANTS[name](picture())))
+
+
+def test_files_are_what_their_names_say():
+    assert opened("RGB, as published").mode == "RGB"
+    assert opened("one channel").mode == "L"
+    assert opened("16 bit").mode.startswith("I;16")
+    red, _, blue = (np.asarray(opened("colour cast"))[..., k].astype(int) for k in range(3))
+    assert (red >= blue).all()
+    assert (red > blue).any()
+
+
+@pytest.mark.parametrize("name", ["RGB, as published", "one channel", "16 bit"])
+def test_the_step_brings_back_the_same_pixels(name):
+    stepped = acquisition_shift.with_gray_step(acquisition_shift.VARIANTS[name](picture()))
+    for channel in range(3):
+        np.testing.assert_array_equal(stepped[..., channel], picture())
+
+
+def test_the_step_takes_a_colour_cast_away_and_no_window():
+    cast = acquisition_shift.with_gray_step(acquisition_shift.VARIANTS["colour cast"](picture()))
+    assert np.ptp(cast, axis=2).max() == 0
+    for name in ("narrow window", "wide window", "shifted window"):
+        file = acquisition_shift.VARIANTS[name](picture())
+        np.testing.assert_array_equal(
+            acquisition_shift.with_gray_step(file), acquisition_shift.without_gray_step(file)
+        )
+        assert not np.array_equal(acquisition_shift.with_gray_step(file)[..., 0], picture())
+
+
+def test_files_of_one_channel_cannot_be_fed_without_the_step():
+    for name in ("one channel", "16 bit"):
+        assert (
+            acquisition_shift.without_gray_step(acquisition_shift.VARIANTS[name](picture())) is None
+        )
+    assert acquisition_shift.unchanged_by_gray_step(picture())
+
+
+def test_every_variant_is_scored_with_and_without(images, rows):
+    results = acquisition_shift.evaluate(
+        BrightnessModel(), images, rows, CLASSES, bootstrap=100, seed=0
+    )
+    assert set(results) == set(acquisition_shift.VARIANTS)
+    assert results["one channel"]["without"] is None
+    assert results["RGB, as published"]["with"]["accuracy"] == 1
+    table = acquisition_shift.comparison_table({"slice": results})
+    assert len(table) == 2 * len(results)
+    unfed = table[(table["condition"] == "16 bit") & (table["gray_step"] == "without")]
+    assert unfed["accuracy"].isna().all()
+
+
+def test_rows_point_into_the_images(images, rows):
+    chosen = rows.loc[[1, 3]]
+    results = acquisition_shift.evaluate(
+        BrightnessModel(), images, chosen, CLASSES, bootstrap=100, seed=0
+    )
+    metrics = results["RGB, as published"]["with"]
+    assert metrics["n"] == 2
+    assert metrics["per_class"]["Stone"]["recall"] == 1
+
+
+def test_external_files_are_read_and_resized(tmp_path, rows):
+    for path, level in zip(rows["path"], (10, 250, 250, 250), strict=True):
+        Image.fromarray(np.full((20, 30), level, np.uint8)).save(tmp_path / path, format="PNG")
+    scores = acquisition_shift.evaluate_external(
+        BrightnessModel(), tmp_path, rows, CLASSES, bootstrap=100, seed=0
+    )
+    assert scores["with"]["accuracy"] == 0.75
+    assert scores["without"] is None
+
+
+def test_no_images_are_refused(images, rows):
+    with pytest.raises(StudyError, match="no images"):
+        acquisition_shift.evaluate(
+            BrightnessModel(), images, rows[:0], CLASSES, bootstrap=100, seed=0
+        )

@@ -1,0 +1,113 @@
+"""The shared path against each network asked on its own."""
+
+import numpy as np
+import pytest
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.data.image_io import gray_to_rgb
+from kidneyct_lib.robustness import corruptions, inference
+from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES
+from kidneyct_lib.robustness.inference import StageAnswers
+
+SIZE, N = 64, 2
+KEYS = ["aa", "bb"]
+NAMES = list(CORRUPTIONS)[:2]
+
+
+@pytest.fixture(scope="module")
+def first(build_network):
+    return build_network()
+
+
+@pytest.fixture(scope="module")
+def second(build_network):
+    """As after a stage 2: other weights in the last layers, the same before them."""
+    net = build_network()
+    layer = net.get_layer("conv5_block3_3_conv")
+    layer.set_weights([500 * value for value in layer.get_weights()])
+    return net
+
+
+@pytest.fixture(scope="module")
+def answer(first, second):
+    return StageAnswers(first, second, unfreeze_layers=50)
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (N, SIZE, SIZE)).astype(np.uint8)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(inference, "CORRUPTIONS", {n: CORRUPTIONS[n] for n in NAMES})
+
+
+def test_each_stage_answers_as_its_own_network(first, second, answer, images):
+    found = answer(images)
+    pixels = gray_to_rgb(images)
+    assert found.shape == (N, 2, 4)
+    np.testing.assert_allclose(found[:, 0], first.predict_on_batch(pixels), atol=1e-5)
+    np.testing.assert_allclose(found[:, 1], second.predict_on_batch(pixels), atol=1e-5)
+    assert np.abs(found[:, 0] - found[:, 1]).max() > 1e-3
+
+
+def test_stages_that_differ_before_the_cut_are_refused(build_network, first):
+    other = build_network(seed=9)
+    layer = other.get_layer("conv2_block1_1_conv")
+    layer.set_weights([1.5 * value for value in layer.get_weights()])
+    with pytest.raises(StudyError, match="both should have frozen"):
+        StageAnswers(first, other, unfreeze_layers=50)
+
+
+def asked(answer, images, folder, **changes):
+    options = {"cache": folder, "batch": 3, "seed": 5} | changes
+    return inference.of_corrupted(answer, images, KEYS, **options)
+
+
+def test_every_corruption_is_answered_in_its_place(answer, images, tmp_path, few):
+    found = asked(answer, images, tmp_path)
+    assert list(found) == NAMES
+    for name in NAMES:
+        assert found[name].shape == (len(SEVERITIES), N, 2, 4)
+        for i, severity in enumerate(SEVERITIES):
+            spoilt = corruptions.corrupt(images, KEYS, name, severity, seed=5)
+            np.testing.assert_allclose(found[name][i], answer(spoilt), atol=1e-5)
+
+
+class Counted(StageAnswers):
+    """Counts the slices that it is asked for; may be interrupted."""
+
+    def __init__(self, answer):
+        self.__dict__.update(answer.__dict__)
+        self.asked, self.most = 0, None
+
+    def __call__(self, images):
+        if self.most is not None and self.asked >= self.most:
+            raise KeyboardInterrupt
+        self.asked += len(images)
+        return super().__call__(images)
+
+
+def test_what_was_answered_is_not_asked_again(answer, images, tmp_path, few):
+    counted = Counted(answer)
+    counted.most = 9
+    with pytest.raises(KeyboardInterrupt):
+        asked(counted, images, tmp_path)
+    counted.most = None
+    found = asked(counted, images, tmp_path)
+    assert counted.asked == len(NAMES) * len(SEVERITIES) * N
+    again = asked(counted, images, tmp_path)
+    assert counted.asked == len(NAMES) * len(SEVERITIES) * N
+    for name in NAMES:
+        np.testing.assert_array_equal(found[name], again[name])
+
+
+def test_another_seed_or_model_is_answered_anew(answer, first, images, tmp_path, few):
+    counted = Counted(answer)
+    asked(counted, images, tmp_path)
+    asked(counted, images, tmp_path, seed=6)
+    assert counted.asked == 2 * len(NAMES) * len(SEVERITIES) * N
+    other = Counted(StageAnswers(first, first, unfreeze_layers=50))
+    asked(other, images, tmp_path)
+    assert other.asked == len(NAMES) * len(SEVERITIES) * N

@@ -1,0 +1,211 @@
+"""Against a slow, literal reading of what the numbers mean."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.evaluation.bootstrap import drawn_times
+from kidneyct_lib.robustness import metrics
+from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+
+CLASSES = ["Cyst", "Normal", "Stone"]
+NAMES = list(CORRUPTIONS)[:2]
+SAMPLING = {"bootstrap": 200, "seed": 3}
+
+
+@pytest.fixture
+def rows():
+    groups = np.repeat(np.arange(7), [3, 5, 1, 4, 2, 6, 2])
+    labels = np.array(CLASSES)[np.array([0, 1, 2, 0, 1, 2, 0])[groups]]
+    return pd.DataFrame({"label": labels, "group": groups})
+
+
+def answers(rows, seed, n=None):
+    rng = np.random.default_rng(seed)
+    drawn = rng.dirichlet([1, 1, 1], len(rows) if n is None else n)
+    return drawn
+
+
+@pytest.fixture
+def corrupted(rows):
+    return {
+        name: [answers(rows, 10 * i + severity) for severity in SEVERITIES]
+        for i, name in enumerate(NAMES, 1)
+    }
+
+
+@pytest.fixture
+def tallies(rows, corrupted):
+    return metrics.tally(rows, answers(rows, 0), corrupted, CLASSES)
+
+
+def balanced_error(rows, probabilities):
+    right = np.array(CLASSES)[probabilities.argmax(axis=1)] == rows["label"].to_numpy()
+    return 1 - np.mean([right[rows["label"] == name].mean() for name in set(rows["label"])])
+
+
+def test_tallies_count_right_slices(rows, corrupted, tallies):
+    assert len(tallies) == len(NAMES) * 7
+    row = tallies.query("corruption == @NAMES[1] and group == 5").iloc[0]
+    mine = (rows["group"] == 5).to_numpy()
+    chosen = np.array(CLASSES)[corrupted[NAMES[1]][3].argmax(axis=1)]
+    assert (row["label"], row["n"]) == ("Stone", 6)
+    assert row["right_4"] == (chosen[mine] == "Stone").sum()
+    assert (tallies.groupby("group")["right_0"].nunique() == 1).all(), "clean is the same for all"
+
+
+def test_errors_are_those_of_the_answers(rows, corrupted, tallies):
+    found = metrics.summarise(tallies, **SAMPLING)
+    clean = balanced_error(rows, answers(rows, 0))
+    expected = {n: [balanced_error(rows, a) for a in corrupted[n]] for n in NAMES}
+    assert (found["n"], found["groups"]) == (23, 7)
+    assert found["clean"] == pytest.approx(clean)
+    assert found["corrupted"] == pytest.approx(np.mean(list(expected.values())))
+    assert found["rise"] == pytest.approx(np.mean(list(expected.values())) - clean)
+    for name in NAMES:
+        one = found["by_corruption"][name]
+        assert one["balanced_error"] == pytest.approx(expected[name])
+        assert one["mean"] == pytest.approx(np.mean(expected[name]))
+        assert one["rise"] == pytest.approx(np.mean(expected[name]) - clean)
+
+
+def test_intervals_are_of_whole_groups(rows, corrupted, tallies):
+    found = metrics.summarise(tallies, **SAMPLING)
+    series = [answers(rows, 0), *corrupted[NAMES[0]], *corrupted[NAMES[1]]]
+    drawn = []
+    for times in drawn_times(7, SAMPLING["bootstrap"], SAMPLING["seed"]):
+        index = np.concatenate(
+            [np.flatnonzero(rows["group"] == g) for g in range(7) for _ in range(times[g])]
+        )
+        resample = rows.iloc[index]
+        drawn.append([balanced_error(resample, a[index]) for a in series])
+    drawn = np.array(drawn)
+
+    def interval(values):
+        return pytest.approx(np.quantile(values, [0.025, 0.975]).tolist())
+
+    mean = drawn[:, 1:].mean(axis=1)
+    assert found["clean_ci95"] == interval(drawn[:, 0])
+    assert found["corrupted_ci95"] == interval(mean)
+    assert found["rise_ci95"] == interval(mean - drawn[:, 0])
+    second = found["by_corruption"][NAMES[1]]
+    assert second["balanced_error_ci95"][2] == interval(drawn[:, 6 + 2])
+    assert second["rise_ci95"] == interval(drawn[:, 6:].mean(axis=1) - drawn[:, 0])
+
+
+def test_of_one_group_nothing_is_known(rows, corrupted):
+    one = (rows["group"] == 1).to_numpy()
+    spoilt = {name: [a[one] for a in series] for name, series in corrupted.items()}
+    tallies = metrics.tally(rows[one], answers(rows, 0)[one], spoilt, CLASSES)
+    found = metrics.summarise(tallies, **SAMPLING)
+    assert found["clean_ci95"] == found["corrupted_ci95"] == [0, 1]
+    assert found["rise_ci95"] == [-1, 1]
+
+
+def test_a_model_does_not_differ_from_itself(tallies):
+    found = metrics.compare(tallies, tallies.sample(frac=1, random_state=0), **SAMPLING)
+    for name in ("clean", "corrupted", "rise"):
+        assert found[name] == 0
+        assert found[f"{name}_ci95"] == [0, 0]
+
+
+def test_the_difference_is_compared_minus_baseline(rows, corrupted, tallies):
+    truth = np.eye(3)[rows["label"].map(CLASSES.index)]
+    perfect = metrics.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
+    found = metrics.compare(tallies, perfect, **SAMPLING)
+    mine = metrics.summarise(tallies, **SAMPLING)
+    for name in ("clean", "corrupted", "rise"):
+        assert found[name] == pytest.approx(-mine[name])
+    low, high = mine["corrupted_ci95"]
+    assert found["corrupted_ci95"] == pytest.approx([-high, -low])
+
+
+def test_other_slices_are_not_compared(rows, corrupted, tallies):
+    fewer = tallies[tallies["group"] != 2]
+    with pytest.raises(StudyError, match="same spoilt slices"):
+        metrics.compare(tallies, fewer, **SAMPLING)
+
+
+def test_the_table_has_a_row_a_severity_and_clean(tallies):
+    found = metrics.summarise(tallies, **SAMPLING)
+    table = metrics.error_table({("slice", 1): found, ("patient", 2): found})
+    assert len(table) == 2 * len(NAMES) * 6
+    assert (table.query("severity == 0")["balanced_error"] == found["clean"]).all()
+    row = table.query("scheme == 'patient' and severity == 4 and corruption == @NAMES[1]").iloc[0]
+    of_it = found["by_corruption"][NAMES[1]]
+    assert row["balanced_error"] == of_it["balanced_error"][3]
+    assert [row["low"], row["high"]] == of_it["balanced_error_ci95"][3]
+
+
+def test_the_table_has_a_row_a_model_with_its_errors(rows, tallies):
+    found = metrics.summarise(tallies, **SAMPLING)
+    truth = np.eye(3)[rows["label"].map(CLASSES.index)]
+    perfect = metrics.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
+    table = metrics.table(
+        {("slice", 1): found, ("patient", 2): metrics.summarise(perfect, **SAMPLING)}
+    )
+    assert table[["scheme", "stage", "n", "groups"]].to_numpy().tolist() == [
+        ["slice", 1, 23, 7],
+        ["patient", 2, 23, 7],
+    ]
+    for name in ("clean", "corrupted", "rise"):
+        assert table[name].tolist() == [found[name], 0]
+        assert [*table.loc[0, [f"{name}_low", f"{name}_high"]]] == found[f"{name}_ci95"]
+    assert len(table.columns) == 4 + 3 * 3
+
+
+@pytest.mark.parametrize("answered", [22, 24])
+def test_an_answer_short_is_told(rows, corrupted, answered):
+    corrupted[NAMES[1]][2] = answers(rows, 1, answered)
+    with pytest.raises(StudyError, match=NAMES[1]):
+        metrics.tally(rows, answers(rows, 0), corrupted, CLASSES)
+
+
+def test_no_slices_are_told(rows):
+    with pytest.raises(StudyError, match="no slices"):
+        metrics.tally(rows[:0], np.empty((0, 3)), {}, CLASSES)
+
+
+def test_the_draw_is_even_as_far_as_it_can_be(rows):
+    drawn = metrics.draw(rows, 12, seed=1)
+    counts = drawn["label"].value_counts()
+    assert counts.to_dict() == {"Cyst": 4, "Normal": 4, "Stone": 4}
+    assert drawn.index.is_monotonic_increasing
+    assert metrics.draw(rows, 12, seed=1).equals(drawn)
+    assert not metrics.draw(rows, 12, seed=2).equals(drawn)
+    assert metrics.draw(rows, 100, seed=1).equals(rows)
+    scarce = pd.DataFrame({"label": ["Cyst"] * 9 + ["Stone"]})
+    assert metrics.draw(scarce, 4, seed=0)["label"].value_counts().to_dict() == {
+        "Cyst": 3,
+        "Stone": 1,
+    }
+
+
+def test_examples_are_the_slice_and_its_corruptions():
+    image = np.random.default_rng(0).integers(0, 256, (32, 32)).astype(np.uint8)
+    found = metrics.examples(image, "aa", seed=4)
+    assert list(found) == list(CORRUPTIONS)
+    for name, pictures in found.items():
+        np.testing.assert_array_equal(pictures[0], image)
+        for severity, picture in zip(SEVERITIES, pictures[1:], strict=True):
+            expected = corrupt(image[None], ["aa"], name, severity, seed=4)[0]
+            np.testing.assert_array_equal(picture, expected)
+
+
+def test_the_table_of_tallies_gives_each_model_its_own_back(tallies):
+    other = tallies.assign(right_3=0)
+    table = metrics.tally_table({("slice", 1): tallies, ("patient", 2): other})
+    parts = dict(tuple(table.groupby(["scheme", "stage"])))
+    back = parts["patient", 2].drop(columns=["scheme", "stage"]).reset_index(drop=True)
+    assert back.equals(other)
+    assert len(table) == 2 * len(tallies)
+
+
+def test_the_plain_run_stands_beside_the_augmented_one(tmp_path):
+    plain, augmented = tmp_path / "folder-seed3", tmp_path / "folder-augmented4-seed3"
+    assert metrics.without_augmentation(augmented) is None
+    (plain / "tables").mkdir(parents=True)
+    (plain / "tables/robustness_tallies.csv").write_text("")
+    assert metrics.without_augmentation(augmented) == plain
+    assert metrics.without_augmentation(plain) is None

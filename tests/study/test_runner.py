@@ -1,0 +1,167 @@
+"""The runner, on notebooks of a few lines: what runs, what is skipped, what a failure tells."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.study import parameters as study_parameters
+from kidneyct_lib.study import runner
+from kidneyct_lib.study.run_folder import Run
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+BEGIN = """
+from kidneyct_lib import params, runs
+run = runs.open_run(run_folder, "{name}", params.checked(globals()))
+"""
+FIRST = BEGIN.format(name="01_first") + "run.write_metrics('first', {'seed': seed})\nrun.finish()"
+SECOND = BEGIN.format(name="02_second") + (
+    "run.write_metrics('second', {'twice': 2 * run.read_metrics('first')['seed'], 'b': bootstrap})"
+    "\nrun.finish()"
+)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of two small notebooks and the phantom study's parameters."""
+    (tmp_path / "params").mkdir()
+    content = yaml.safe_load((ROOT / "params/phantom.yaml").read_text())
+    (tmp_path / "params/phantom.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "01_first", "seed = 1", FIRST)
+    write(tmp_path, "02_second", "bootstrap = 1", SECOND)
+    return tmp_path
+
+
+def write(project, name, parameters, code):
+    parameters = f'run_folder = "outputs/phantom"\n{parameters}'
+    cells = [nbformat.v4.new_code_cell(parameters), nbformat.v4.new_code_cell(code)]
+    cells[0].metadata["tags"] = ["parameters"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
+    (project / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(notebook, project / "notebooks" / f"{name}.ipynb")
+
+
+def reproduce(**changes):
+    return runner.reproduce(study_parameters.load(Path("params/phantom.yaml"), **changes))
+
+
+def test_a_study_runs_once_and_only_what_changed_runs_again(project, capsys):
+    assert reproduce() == 2
+    first_line = capsys.readouterr().out.splitlines()[0]
+    assert "Study phantom" in first_line
+    assert "minutes" in first_line
+    assert "STUDY=kaggle" in first_line
+    run = Run("outputs/phantom")
+    seed = run.read_metrics("first")["seed"]
+    assert run.read_metrics("second")["twice"] == 2 * seed
+
+    assert reproduce() == 0
+    assert "up to date" in capsys.readouterr().out
+    assert reproduce(bootstrap=500) == 1  # only the second notebook uses it
+    assert run.read_metrics("second")["b"] == 500
+    assert reproduce(bootstrap=500, seed=8) == 2
+    assert run.read_metrics("second")["twice"] == 16
+
+    (project / "outputs/phantom/metrics/first.json").unlink()
+    assert reproduce(bootstrap=500, seed=8) == 1
+    assert run.read_metrics("first")["seed"] == 8
+
+
+def test_a_failure_tells_the_cell_and_the_next_call_goes_on(project):
+    write(project, "02_second", "bootstrap = 1", "raise ValueError('broken here')")
+    with pytest.raises(StudyError, match=r"02_second stopped in cell .*broken here"):
+        reproduce()
+    assert "broken here" in (project / "outputs/phantom/notebooks/02_second.ipynb").read_text()
+    write(project, "02_second", "bootstrap = 1", SECOND)
+    assert reproduce() == 1
+
+
+def test_a_killed_kernel_is_told_and_the_next_call_goes_on(project):
+    write(project, "02_second", "bootstrap = 1", "import os\nos.kill(os.getpid(), 9)")
+    with pytest.raises(StudyError, match="02_second did not finish"):
+        reproduce()
+    write(project, "02_second", "bootstrap = 1", SECOND)
+    assert reproduce() == 1
+
+
+def test_a_changed_file_of_the_data_runs_the_study_again(project, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "image").write_text("1")
+    write(project, "01_first", "seed = 1\ndata = None", FIRST)
+    assert reproduce(data=str(data)) == 2
+    assert reproduce(data=str(data)) == 0
+    (data / "image").write_text("22")
+    assert reproduce(data=str(data)) == 2
+
+
+def test_two_runs_of_one_study_at_once_are_refused(project):
+    from filelock import FileLock
+
+    folder = project / "outputs/phantom"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"), pytest.raises(StudyError, match="Another process"):
+        reproduce()
+
+
+def test_another_seed_has_its_own_folder():
+    values = study_parameters.load(ROOT / "params/phantom.yaml")
+    assert runner.run_folder(values) == "outputs/phantom"
+    assert runner.run_folder(values, seed=values.seed) == "outputs/phantom"
+    assert runner.run_folder(values, seed=5) == "outputs/phantom-seed5"
+
+
+def test_another_image_size_has_its_own_folder_and_its_own_seeds():
+    values = study_parameters.load(ROOT / "params/phantom.yaml")
+    assert runner.run_folder(values, image_size=values.image_size) == "outputs/phantom"
+    assert runner.run_folder(values, image_size=448) == "outputs/phantom-448px"
+    assert runner.run_folder(values, seed=5, image_size=448) == "outputs/phantom-448px-seed5"
+
+
+def test_another_recipe_has_its_own_folder():
+    values = study_parameters.load(ROOT / "params/phantom.yaml")
+    assert runner.run_folder(values, recipe="published") == "outputs/phantom"
+    assert runner.run_folder(values, recipe="patient", seed=5) == "outputs/phantom-patient-seed5"
+
+
+def test_another_number_of_folds_has_its_own_folder():
+    values = study_parameters.load(ROOT / "params/phantom.yaml")
+    assert runner.run_folder(values, folds=values.folds) == "outputs/phantom"
+    assert runner.run_folder(values, folds=1, augment_views=2) == "outputs/phantom-1fold-augmented2"
+
+
+def test_minutes_go_with_the_pixels_and_mostly_with_the_folds():
+    values = study_parameters.load(ROOT / "params/folder.yaml")
+    assert runner.scaled_minutes(values) == values.expected_minutes == 120
+    assert runner.scaled_minutes(values, image_size=224) == 120
+    assert runner.scaled_minutes(values, image_size=112) == 30
+    assert runner.scaled_minutes(values, image_size=448, folds=5) == 480
+    assert runner.scaled_minutes(values, folds=1) == 66
+    assert runner.scaled_minutes(values, recipe="published", folds=1) == 66
+    assert runner.scaled_minutes(values, recipe="patient", folds=1) == 84
+
+
+def test_another_number_of_views_has_its_own_folder():
+    values = study_parameters.load(ROOT / "params/phantom.yaml")
+    assert runner.run_folder(values, augment_views=0) == "outputs/phantom"
+    assert runner.run_folder(values, augment_views=4) == "outputs/phantom-augmented4"
+    assert runner.run_folder(values, seed=5, augment_views=4) == "outputs/phantom-augmented4-seed5"
+    own = study_parameters.load(ROOT / "params/phantom.yaml", augment_views=4, weights="none")
+    assert runner.run_folder(own) == "outputs/phantom-untrained"
+    assert runner.run_folder(own, augment_views=4) == "outputs/phantom-untrained"
+    assert runner.run_folder(own, augment_views=0) == "outputs/phantom-untrained-augmented0"
+
+
+def test_an_untrained_backbone_marks_the_folder_of_all_its_results():
+    values = study_parameters.load(ROOT / "params/phantom.yaml", weights="none")
+    assert runner.run_folder(values) == "outputs/phantom-untrained"
+    assert runner.run_folder(values, seed=5) == "outputs/phantom-untrained-seed5"
+    assert (
+        runner.run_folder(values, seed=5, image_size=320) == "outputs/phantom-untrained-320px-seed5"
+    )

@@ -1,0 +1,338 @@
+"""The stored path against the plain one: the whole network, image by image."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from kidneyct_lib.data import augmentation
+from kidneyct_lib.data.augmentation import Augmentation, AugmentedImages
+from kidneyct_lib.data.image_io import gray_to_rgb
+from kidneyct_lib.models import network
+from kidneyct_lib.training import feature_cache, recipes
+from kidneyct_lib.training.stage import StageSettings, predict, train_stage
+
+SIZE, N = 64, 24
+CUT = "conv4_block4_out"
+TARGETS = np.arange(N) % 2
+SPLIT = np.array(["train"] * 12 + ["validation"] * 6 + ["test"] * 6)
+SETTINGS = StageSettings("head", 3, 3, 1e-3, 4, 1)
+
+
+@pytest.fixture(scope="module")
+def build(build_network):
+    return partial(build_network, classes=["Normal", "Stone"])
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (N, SIZE, SIZE)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def net(build):
+    return build()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def body(net, images, cache):
+    return recipes.frozen_body(net, images, unfreeze_layers=50, cache=cache, batch=5)
+
+
+@pytest.fixture(scope="module")
+def shown(images):
+    """The images and two views of each."""
+    return AugmentedImages(images, 2, Augmentation(1, 1, 1), seed=9)
+
+
+@pytest.fixture(scope="module")
+def viewed(net, shown, cache, body):
+    """The body of the images and their views, in the store that holds the images' own."""
+    return recipes.frozen_body(net, shown, unfreeze_layers=50, cache=cache, batch=5)
+
+
+def relative_error(found, expected):
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def test_stored_activations_are_the_networks_own(net, images, body):
+    assert body.prefix.layer == CUT
+    rows = np.array([7, 0, 23])
+    pixels = gray_to_rgb(images[rows])
+    assert (
+        relative_error(body.prefix[rows], network.part(net, None, CUT).predict_on_batch(pixels))
+        < 1e-3
+    )
+    assert (
+        relative_error(body.pooled[rows], network.part(net, None, "pool").predict_on_batch(pixels))
+        < 2e-3
+    )
+
+
+def test_single_precision_agrees_to_float_tolerance(net, images, tmp_path):
+    stored = feature_cache.of_images(net, "pool", images, cache=tmp_path, dtype="float32", batch=5)
+    direct = network.part(net, None, "pool").predict_on_batch(gray_to_rgb(images))
+    assert relative_error(stored[np.arange(N)], direct) < 1e-5
+
+
+def test_channel_means_are_the_stored_rows_averaged(body):
+    rows = body.prefix[np.arange(len(body.prefix))]
+    means = feature_cache.channel_means(body.prefix, batch=5)
+    assert means.shape == (len(rows), rows.shape[-1])
+    np.testing.assert_allclose(means, rows.mean(axis=(1, 2)), rtol=1e-6)
+
+
+def test_nothing_is_computed_twice(build, images, cache, body, monkeypatch):
+    monkeypatch.setattr(feature_cache.RowStore, "_append", None)
+    shuffled = np.random.default_rng(1).permutation(N)
+    again = recipes.frozen_body(build(), images[shuffled], unfreeze_layers=50, cache=cache, batch=5)
+    np.testing.assert_array_equal(again.pooled[np.arange(N)], body.pooled[shuffled])
+
+
+def test_a_body_with_views_begins_with_the_images_own(net, shown, body, viewed):
+    assert len(viewed.prefix) == len(viewed.pooled) == 3 * N
+    for name in ("prefix", "pooled"):
+        own = getattr(body, name)[np.arange(N)]
+        np.testing.assert_array_equal(getattr(viewed, name)[np.arange(N)], own)
+    rows = np.array([N + 7, 3 * N - 1, 4])
+    direct = network.part(net, None, CUT).predict_on_batch(gray_to_rgb(shown[rows]))
+    assert relative_error(viewed.prefix[rows], direct) < 1e-3
+    direct = network.part(net, None, "pool").predict_on_batch(gray_to_rgb(shown[rows]))
+    assert relative_error(viewed.pooled[rows], direct) < 2e-3
+
+
+def test_each_view_is_computed_once(net, images, shown, tmp_path, monkeypatch):
+    computed, made = [], []
+    append, view = feature_cache.RowStore._append, augmentation.view
+
+    def noted(store, keys, rows):
+        computed.extend((store.folder.name, key) for key in keys)
+        append(store, keys, rows)
+
+    monkeypatch.setattr(feature_cache.RowStore, "_append", noted)
+    monkeypatch.setattr(
+        augmentation, "view", lambda *given, **more: made.extend(given[1]) or view(*given, **more)
+    )
+    asked = {"unfreeze_layers": 50, "cache": tmp_path, "batch": 7}
+    for pictures, rows in ((images, N), (shown, 3 * N), (shown, 3 * N), (images, 3 * N)):
+        recipes.frozen_body(net, pictures, **asked)
+        assert len(computed) == len(set(computed)) == 2 * rows  # of the prefix and pooled
+    assert len(made) == 2 * N
+
+
+def test_what_is_not_stored_is_computed_in_batches(net, images, tmp_path, monkeypatch):
+    shown = []
+    convert = feature_cache.gray_to_rgb
+    monkeypatch.setattr(feature_cache, "gray_to_rgb", lambda g: shown.append(len(g)) or convert(g))
+    options = {"cache": tmp_path, "dtype": "float32", "batch": 5, "most_gb": 0}
+    order = np.random.default_rng(2).permutation(N)
+    found = feature_cache.of_images(net, "pool", images, **options)[order]
+    direct = network.part(net, None, "pool").predict_on_batch(gray_to_rgb(images[order]))
+    assert relative_error(found, direct) < 1e-5
+    assert max(shown) == 5 and sum(shown) == N
+
+
+@pytest.mark.parametrize("share", [0, 0.4])
+def test_a_capped_store_gives_the_same_activations(net, images, body, tmp_path, share):
+    row_bytes = body.prefix.store.row_bytes
+    most = share * N * row_bytes / 1e9
+    capped = recipes.frozen_body(
+        net, images, unfreeze_layers=50, cache=tmp_path, batch=5, most_gb=most
+    )
+    file = capped.prefix.store.folder / "rows.bin"
+    assert file.exists() == bool(share)
+    if share:
+        assert file.stat().st_size == int(share * N) * row_bytes
+    rows = np.array([23, 0, 11, 1])
+    assert relative_error(capped.prefix[rows], body.prefix[rows]) < 2e-3
+    assert relative_error(capped.pooled[rows], body.pooled[rows]) < 2e-3
+
+
+def test_other_weights_have_another_store(build, images, cache, body):
+    other = build()
+    kernel = other.get_layer("conv1_conv").kernel
+    kernel.assign(np.array(kernel) * 1.01)
+    network.unfreeze_last(other, 50)
+    stored = feature_cache.of_images(other, CUT, images[:2], cache=cache, dtype="float16", batch=2)
+    assert stored.store.folder != body.prefix.store.folder
+
+
+def test_stage_one_from_the_store_equals_stage_one_through_the_whole_network(
+    build, images, tmp_path
+):
+    """Without dropout, whose random numbers depend on how the graph is cut."""
+    ends = []
+    for whole in (False, True):
+        net = build()
+        net.get_layer("head_dropout").rate = 0.0
+        network.unfreeze_last(net, 0)
+        pooled = feature_cache.of_images(
+            net, "pool", images, cache=tmp_path, dtype="float32", batch=5
+        )
+        model = net if whole else network.part(net, "pool", None)
+        inputs = gray_to_rgb(images).astype(np.float32) if whole else pooled
+        history = train_stage(
+            model,
+            inputs,
+            TARGETS,
+            np.ones(N),
+            train=np.flatnonzero(SPLIT == "train"),
+            validation=np.flatnonzero(SPLIT == "validation"),
+            settings=SETTINGS,
+            checkpoint=tmp_path / f"{whole}.npz",
+        )
+        answers = predict(net, gray_to_rgb(images).astype(np.float32), np.arange(N))
+        ends.append((history["val_loss"].to_numpy(), answers))
+    np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-3)
+
+
+@pytest.fixture
+def both(build, body):
+    return recipes.TwoStageTraining(
+        build(), body, unfreeze_layers=50, settings={1: SETTINGS, 2: SETTINGS}
+    )
+
+
+def test_views_are_for_training_alone(build, images, viewed, tmp_path, monkeypatch):
+    asked = []
+    rows_of = feature_cache.Activations.__getitem__
+    monkeypatch.setattr(
+        feature_cache.Activations,
+        "__getitem__",
+        lambda stored, rows: asked.append(np.array(rows)) or rows_of(stored, rows),
+    )
+    settings = {1: SETTINGS, 2: SETTINGS}
+    both = recipes.TwoStageTraining(build(), viewed, unfreeze_layers=50, settings=settings)
+    outcome = dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "viewed"))[2]
+    beyond = np.concatenate([rows[rows >= N] for rows in asked])
+    assert set(SPLIT[beyond % N]) == {"train"}
+    assert set(beyond // N) == {1, 2}
+    assert outcome.probabilities.shape == (N, 2)
+    whole = predict(both.net, gray_to_rgb(images).astype(np.float32), np.arange(N))
+    np.testing.assert_allclose(outcome.probabilities, whole, atol=1e-3)
+
+
+def test_a_stage_predicts_every_image_and_changes_only_what_it_may(both, tmp_path):
+    before = {variable.path: np.array(variable) for variable in both.net.variables}
+    for stage in (1, 2):
+        outcome = both.run_stage(stage, TARGETS, np.ones(N), SPLIT, tmp_path / f"{stage}.npz")
+        assert outcome.probabilities.shape == (N, 2)
+        moved = {
+            variable.path
+            for variable in both.net.variables
+            if not np.array_equal(before[variable.path], np.array(variable))
+        }
+        body_moved = {path for path in moved if path.startswith("conv")}
+        assert not any("moving" in path for path in moved)
+        assert any("head_dense" in path for path in moved)
+        if stage == 1:
+            assert body_moved == set()
+        else:
+            assert {path[:5] for path in body_moved} == {"conv4", "conv5"}
+            assert not any("block5_1_conv" in path and "conv4" in path for path in body_moved)
+
+
+def test_a_training_owes_nothing_to_the_one_before_it(both, build, body, tmp_path):
+    """One network trained on two splits in turn, against a new network for each."""
+    other = np.roll(SPLIT, 6)
+    dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "first"))
+    again = dict(both.train(TARGETS, np.ones(N), other, tmp_path / "second"))
+    settings = {1: SETTINGS, 2: SETTINGS}
+    alone = recipes.TwoStageTraining(build(), body, unfreeze_layers=50, settings=settings)
+    new = dict(alone.train(TARGETS, np.ones(N), other, tmp_path / "alone"))
+    for stage in (1, 2):
+        np.testing.assert_array_equal(again[stage].probabilities, new[stage].probabilities)
+        assert again[stage].history.equals(new[stage].history)
+    pairs = zip(both.net.get_weights(), alone.net.get_weights(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+# --- the patient recipe -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def patient_net(build):
+    return build(recipe="patient")
+
+
+@pytest.fixture(scope="module")
+def patient_body(patient_net, shown, cache):
+    return recipes.frozen_body(patient_net, shown, unfreeze_layers=0, cache=cache, batch=5)
+
+
+def test_all_of_the_patient_body_is_frozen_and_stored_once(patient_net, patient_body, shown):
+    assert patient_body.prefix is patient_body.pooled
+    assert patient_body.pooled.layer == network.POOL
+    features = network.part(patient_net, None, network.POOL)
+    expected = features.predict_on_batch(gray_to_rgb(shown[np.arange(4)]))
+    found = patient_body.pooled[np.arange(4)]
+    assert relative_error(found, expected) < 1e-4
+
+
+@pytest.fixture
+def linear(patient_net, patient_body):
+    own = {"unfreeze_layers": 0, "settings": {}, "classes": ["Normal", "Stone"], "c": 0.1}
+    return recipes.training("patient", patient_net, patient_body, **own)
+
+
+def test_each_recipe_has_its_training(both, linear, build, body):
+    assert isinstance(linear, recipes.LinearTraining)
+    own = {"unfreeze_layers": 50, "settings": {1: SETTINGS}, "classes": [], "c": 1}
+    assert isinstance(recipes.training("published", build(), body, **own), recipes.TwoStageTraining)
+
+
+def test_stages_of_the_patient_recipe_move_the_last_layer_alone(linear, tmp_path):
+    before = {variable.path: np.array(variable) for variable in linear.net.variables}
+    for stage, _ in linear.train(TARGETS, np.ones(N), SPLIT, tmp_path / "none"):
+        moved = {v.path for v in linear.net.variables if not (before[v.path] == np.array(v)).all()}
+        assert moved == {"probabilities/kernel", "probabilities/bias"}, stage
+        before = {variable.path: np.array(variable) for variable in linear.net.variables}
+
+
+def test_the_network_answers_as_the_stage_does_but_for_what_it_was_refitted_on(
+    linear, images, tmp_path
+):
+    outcomes, whole = {}, {}
+    pixels = gray_to_rgb(images).astype(np.float32)
+    for stage, outcome in linear.train(TARGETS, np.ones(N), SPLIT, tmp_path / "none"):
+        outcomes[stage] = outcome
+        whole[stage] = linear.net.predict_on_batch(pixels)
+    held = SPLIT == "validation"
+    np.testing.assert_allclose(outcomes[1].probabilities, whole[1], atol=1e-3)
+    np.testing.assert_allclose(outcomes[2].probabilities[~held], whole[2][~held], atol=1e-3)
+    refitted = outcomes[2].probabilities[held]
+    np.testing.assert_array_equal(refitted, outcomes[1].probabilities[held])
+    assert np.abs(whole[2][held] - refitted).max() > 0.01
+    (row,) = outcomes[2].history.to_dict("records")
+    assert row["best"]
+    right = outcomes[1].probabilities[held].argmax(axis=1) == TARGETS[held]
+    assert row["val_accuracy"] == right.mean()
+
+
+def test_the_tested_slices_have_no_say(linear, tmp_path):
+    flipped = np.where(SPLIT == "test", 1 - TARGETS, TARGETS)
+    one, other = (
+        [stage.probabilities for _, stage in linear.train(t, np.ones(N), SPLIT, tmp_path / "none")]
+        for t in (TARGETS, flipped)
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_views_train_the_patient_recipe_too(patient_net, patient_body, shown, cache, tmp_path):
+    plain = recipes.frozen_body(
+        patient_net, shown[np.arange(N)], unfreeze_layers=0, cache=cache, batch=5
+    )
+    ends = []
+    for body in (plain, patient_body):
+        training = recipes.LinearTraining(patient_net, body, classes=["a", "b"], c=0.1)
+        stages = dict(training.train(TARGETS, np.ones(N), SPLIT, tmp_path / "none"))
+        ends.append(stages[2].probabilities)
+        assert ends[-1].shape == (N, 2)
+    assert np.abs(ends[0] - ends[1]).max() > 0.01

@@ -1,0 +1,215 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_curve
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test
+from kidneyct_lib.uncertainty import selective_prediction
+
+SAMPLING = {"bootstrap": 100, "seed": 0}
+
+
+def two_class(confidence, right, group=None):
+    """Answer class A with this confidence; the truth is A where it is right."""
+    confidence = np.asarray(confidence, float)
+    true = np.where(right, 0, 1)
+    group = np.arange(len(true)) if group is None else np.asarray(group)
+    return Answers(true, np.column_stack([confidence, 1 - confidence]), group)
+
+
+def random_answers(n, seed, groups=20, k=3):
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet([0.7] * k, n)
+    true = (probabilities.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, k - 1)
+    return Answers(true, probabilities, rng.integers(0, groups, n))
+
+
+def literal_aurc(answers):
+    """Mean over slices of the error among those at least as sure."""
+    confidence = answers.probabilities.max(axis=1)
+    wrong = answers.probabilities.argmax(axis=1) != answers.true
+    return np.mean([wrong[confidence >= c].mean() for c in confidence])
+
+
+# --- silence ----------------------------------------------------------------------------------
+
+
+def test_the_curve_and_its_area_by_hand():
+    answers = two_class([0.6, 0.9, 0.8, 0.7], [False, True, False, True])
+    curve = selective_prediction.risk_coverage(answers)
+    assert curve["confidence"].tolist() == [0.9, 0.8, 0.7, 0.6]
+    assert curve["coverage"].tolist() == [0.25, 0.5, 0.75, 1]
+    assert curve["risk"].tolist() == [0, 1 / 2, 1 / 3, 2 / 4]
+    result = selective_prediction.summarise_silence(answers, [0.25, 0.5], **SAMPLING)
+    assert result["aurc"] == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+    assert result["aurc_best"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4) / 4)
+    assert result["error"] == 0.5
+    assert result["silent"] == {
+        "0.25": {"answered": 0.75, "accuracy": pytest.approx(2 / 3)},
+        "0.5": {"answered": 0.5, "accuracy": 0.5},
+    }
+
+
+def test_slices_of_equal_confidence_are_answered_together():
+    answers = two_class([0.9, 0.9, 0.9, 0.6], [True, False, True, True])
+    curve = selective_prediction.risk_coverage(answers)
+    assert curve["coverage"].tolist() == [0.75, 1]
+    assert curve["risk"].tolist() == [1 / 3, 1 / 4]
+    result = selective_prediction.summarise_silence(answers, [0.5], **SAMPLING)
+    assert result["silent"]["0.5"] == {"answered": 0.75, "accuracy": pytest.approx(2 / 3)}
+    shuffled = Answers(*(values[[2, 0, 3, 1]] for values in answers))
+    assert (
+        selective_prediction.summarise_silence(shuffled, [], **SAMPLING)["aurc"] == result["aurc"]
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_area_equals_its_definition(seed):
+    answers = random_answers(300, seed)
+    rounded = answers._replace(probabilities=answers.probabilities.round(1))  # many ties
+    for given_answers in (answers, rounded):
+        result = selective_prediction.summarise_silence(given_answers, [0.1], **SAMPLING)
+        assert result["aurc"] == pytest.approx(literal_aurc(given_answers))
+
+
+def test_the_interval_of_the_area_is_that_of_resampled_slices():
+    answers = random_answers(120, 1, groups=9)
+    drawn = []
+    for times in np.random.default_rng(5).multinomial(9, np.full(9, 1 / 9), size=100):
+        rows = np.concatenate(
+            [np.flatnonzero(answers.group == g) for g in np.repeat(range(9), times)]
+        )
+        drawn.append(literal_aurc(Answers(*(values[rows] for values in answers))))
+    result = selective_prediction.summarise_silence(answers, [], bootstrap=100, seed=5)
+    np.testing.assert_allclose(result["aurc_ci95"], np.quantile(drawn, [0.025, 0.975]))
+
+
+def test_a_model_that_knows_its_errors_gains_by_silence():
+    answers = random_answers(2000, 3)
+    result = selective_prediction.summarise_silence(answers, [0.1, 0.5], **SAMPLING)
+    assert result["aurc_best"] < result["aurc"] < result["error"]
+    assert 1 - result["error"] < result["silent"]["0.1"]["accuracy"]
+    assert result["silent"]["0.1"]["accuracy"] < result["silent"]["0.5"]["accuracy"]
+
+
+def test_one_group_and_certain_answers_give_finite_numbers():
+    answers = two_class([1.0, 1.0, 1.0], [True, True, False], group=[0, 0, 0])
+    result = selective_prediction.summarise_silence(answers, [0.1, 1.0], **SAMPLING)
+    json.dumps(result, allow_nan=False)
+    assert result["aurc_ci95"] == [0.0, 1.0]
+    assert result["silent"]["1"]["answered"] == 1
+
+
+def test_the_silence_table():
+    results = {
+        ("slice", 2): selective_prediction.summarise_silence(
+            random_answers(50, 0), [0.2], **SAMPLING
+        )
+    }
+    (row,) = selective_prediction.silence_table(results).to_dict("records")
+    assert row["scheme"] == "slice"
+    assert row["aurc_low"] <= row["aurc_high"]
+    assert row["accuracy_without_0.2"] == results["slice", 2]["silent"]["0.2"]["accuracy"]
+
+
+# --- operating points -------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.9, 1.0])), min_size=1),
+    st.sampled_from([0.5, 0.9, 0.99, 1.0]),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_threshold_is_the_highest_that_reaches_the_recall(slices, recall):
+    positive, probability = (np.array(values) for values in zip(*slices, strict=True))
+    found = selective_prediction.recall_threshold(positive, probability, recall)
+    if not positive.any():
+        assert found == 0
+        return
+    reaching = [
+        t for t in np.unique(probability) if (probability[positive] >= t).mean() >= recall - 1e-9
+    ]
+    assert found == max(reaching)
+
+
+def test_the_operating_point_by_brute_force():
+    folds = [Fold(random_answers(200, k), random_answers(150, 10 + k)) for k in range(3)]
+    point = selective_prediction.operating_point(folds, 1, recall=0.9, **SAMPLING)
+    counts = np.zeros((2, 2), int)
+    for (validation, test), threshold in zip(folds, point["thresholds"], strict=True):
+        found = validation.probabilities[validation.true == 1, 1] >= threshold
+        assert 0.9 <= found.mean() < 0.93
+        for true, row in zip(test.true, test.probabilities, strict=True):
+            counts[int(true == 1), int(row[1] >= threshold)] += 1
+    (rejected, false), (missed, right) = counts
+    assert point["recall"] == pytest.approx(right / (right + missed))
+    assert point["specificity"] == pytest.approx(rejected / (rejected + false))
+    assert point["false_alarms_per_100"] == pytest.approx(100 * false / (rejected + false))
+    assert point["ppv"] == pytest.approx(right / (right + false))
+    assert point["prevalence"] == pytest.approx((right + missed) / 450)
+    low, high = point["recall_ci95"]
+    assert low < point["recall"] < high
+
+
+def test_the_cost_on_the_test_roc_is_scikit_learns():
+    folds = [Fold(random_answers(200, 1), random_answers(300, 2))]
+    read = selective_prediction.operating_point(folds, 0, recall=0.95, **SAMPLING)["on_test_roc"]
+    test = pooled_test(folds)
+    fpr, tpr, _ = roc_curve(test.true == 0, test.probabilities[:, 0], drop_intermediate=False)
+    assert read["recall"] == tpr[tpr >= 0.95][0]
+    assert read["specificity"] == pytest.approx(1 - fpr[tpr >= 0.95].min())
+    assert read["false_alarms_per_100"] == pytest.approx(100 * fpr[tpr >= 0.95].min())
+
+
+def test_a_group_is_missed_where_no_slice_of_it_alarms():
+    validation = two_class([0.5, 0.1], [True, False])
+    test = two_class([0.9, 0.2, 0.3, 0.1, 0.8], [True, True, True, True, False], [0, 0, 1, 1, 2])
+    point = selective_prediction.operating_point(
+        [Fold(validation, test)], 0, recall=1.0, **SAMPLING
+    )
+    assert point["thresholds"] == [0.5]
+    assert point["recall"] == 0.25
+    assert (point["groups"], point["groups_missed"]) == (2, 1)
+    assert point["false_alarms_per_100"] == 100
+
+
+def test_a_class_absent_from_validation_alarms_always():
+    validation = two_class([0.5, 0.6], [False, False])
+    test = two_class([0.9, 0.0], [True, False])
+    point = selective_prediction.operating_point(
+        [Fold(validation, test)], 0, recall=0.99, **SAMPLING
+    )
+    assert (point["recall"], point["specificity"]) == (1, 0)
+    json.dumps(point, allow_nan=False)
+
+
+def test_without_alarms_there_is_no_predictive_value():
+    validation = two_class([1.0], [True])
+    test = two_class([0.9, 0.3], [True, False])
+    point = selective_prediction.operating_point(
+        [Fold(validation, test)], 0, recall=0.99, **SAMPLING
+    )
+    assert point["ppv"] is None
+    assert point["recall"] == 0
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_test_part_of_one_kind_is_refused(right):
+    fold = Fold(two_class([0.9], [True]), two_class([0.9, 0.8], [right, right]))
+    with pytest.raises(StudyError, match="another one"):
+        selective_prediction.operating_point([fold], 0, recall=0.99, **SAMPLING)
+
+
+def test_the_point_table_has_a_row_a_class():
+    folds = [Fold(random_answers(100, 1), random_answers(100, 2))]
+    found = selective_prediction.operating_points(folds, "ABC", ["C", "A"], recall=0.9, **SAMPLING)
+    assert list(found) == ["C", "A"]
+    assert found["C"] == selective_prediction.operating_point(folds, 2, recall=0.9, **SAMPLING)
+    table = selective_prediction.point_table({("patient", 1): found})
+    assert table["label"].tolist() == ["C", "A"]
+    assert table["roc_recall"].tolist() == [p["on_test_roc"]["recall"] for p in found.values()]
+    assert "thresholds" not in table
