@@ -8,6 +8,7 @@ import yaml
 from kidneyct_lib import plots
 from kidneyct_lib.evaluation import binary_metrics, fold_predictions, paired_bootstrap, subgroups
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import predictions_table
 from kidneyct_lib.splitting import cross_validation
 from kidneyct_lib.study import sibling_runs
@@ -108,7 +109,7 @@ def _predictions(table, split, classes):
 def _train(run, predictions, classes):
     tested = predictions[predictions["split"] == "test"]
     scores = {
-        key: evaluation_metrics.summarise(rows, classes, bootstrap=100, seed=0)
+        key: evaluation_metrics.summarise(rows, classes, bootstrap=Bootstrap(100, 0))
         for key, rows in tested.groupby(["scheme", "stage"])
     }
     metrics = {s: scores[s, 2] | {"stage1": scores[s, 1]} for s in ("slice", "patient")}
@@ -123,7 +124,7 @@ def _train(run, predictions, classes):
 
 def _analyse(run, table, predictions, metrics, classes):
     tested = predictions[predictions["split"] == "test"]
-    resampling = {"bootstrap": 100, "seed": 0}
+    resampling = Bootstrap(100, 0)
     _begin(run, "05_error_analysis", {})
     frames = {
         scheme: pd.DataFrame.from_dict(metrics[scheme]["per_class"], orient="index")
@@ -134,10 +135,13 @@ def _analyse(run, table, predictions, metrics, classes):
     finals = dict(tuple(tested[tested["stage"] == 2].groupby("scheme", sort=False)))
     run.write_table("errors", evaluation_metrics.worst_errors(finals["patient"], classes, 9))
     levels = subgroups.levels(table, np.arange(len(table)))
-    found = {s: subgroups.by_subgroup(r, levels, classes, **resampling) for s, r in finals.items()}
+    found = {
+        s: subgroups.by_subgroup(r, levels, classes, bootstrap=resampling)
+        for s, r in finals.items()
+    }
     found = pd.concat(found, names=["scheme"]).reset_index("scheme")
     run.write_table("subgroups", found)
-    run.write_table("paired", paired_bootstrap.compare_all(tested, classes, **resampling))
+    run.write_table("paired", paired_bootstrap.compare_all(tested, classes, bootstrap=resampling))
     if len(classes) == 2:
         _compare_two(run, predictions, classes, resampling)
     run.write_metrics("explanation", {"lesions_known": True, "randomisation": _randomisation()})
@@ -166,11 +170,11 @@ def _randomisation():
 def _compare_two(run, predictions, classes, resampling):
     tested = predictions[predictions["split"] == "test"]
     scores = {
-        key: binary_metrics.summarise(rows, classes, classes[-1], **resampling)
+        key: binary_metrics.summarise(rows, classes, classes[-1], bootstrap=resampling)
         for key, rows in tested.groupby(["scheme", "stage"], sort=False)
     }
     for key, folds in fold_predictions.study_folds(predictions, classes).items():
-        scores[key]["youden"] = binary_metrics.youden_point(folds, 1, **resampling)
+        scores[key]["youden"] = binary_metrics.youden_point(folds, 1, bootstrap=resampling)
     table = binary_metrics.table(scores)
     run.write_table("binary", table)
     run.write_metrics("binary", {scheme: scores[scheme, 2] for scheme in ("slice", "patient")})

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from kidneyct_lib.audit.probes import Probe
 from kidneyct_lib.evaluation.bootstrap import (
-    drawn_times,
+    Bootstrap,
     flat_row,
     group_confusions,
     percentile_interval,
@@ -138,17 +138,17 @@ class Scores:
         ``label`` and ``group`` of the N images.
     classes
         The study's classes, K.
-    bootstrap, seed
-        Number of resamples of groups, and their seed; the same resamples serve all answers.
+    bootstrap
+        Resamples of the groups.
     """
 
     def __init__(
-        self, table: pd.DataFrame, classes: Sequence[str], *, bootstrap: int, seed: int
+        self, table: pd.DataFrame, classes: Sequence[str], *, bootstrap: Bootstrap
     ) -> None:
         self._true = table["label"].map(list(classes).index).to_numpy()
         groups, self._group = np.unique(table["group"].to_numpy(), return_inverse=True)
         self._classes = list(classes)
-        self._times = drawn_times(len(groups), bootstrap, seed)
+        self._times = bootstrap.times(len(groups))
         self._once = np.ones((1, len(groups)), int)
         both = np.stack([self._group, self._true], axis=1)
         votes, self._vote = np.unique(both, axis=0, return_inverse=True)

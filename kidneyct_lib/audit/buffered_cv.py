@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 
 
 def distance_to_block(group: Sequence, *, most: int, seed: int) -> np.ndarray:
@@ -75,8 +76,7 @@ def gap_curve(
     gaps: Sequence[int],
     *,
     block: int,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> list[dict]:
     """Test the same slices with wider and wider gaps between them and their own series.
 
@@ -90,7 +90,7 @@ def gap_curve(
         Slices left out on either side, rising; ends where no series has a slice beyond the gap.
     block
         Most slices held out of a series.
-    bootstrap, seed
+    bootstrap
         As in `evaluation.summarise`; the seed is the blocks' too.
 
     Returns
@@ -100,7 +100,7 @@ def gap_curve(
     ``accuracy``, ``accuracy_ci95``, ``macro_f1``, ``macro_f1_ci95``. Empty where every series is a
     single slice.
     """
-    distance = distance_to_block(probe.table["group"], most=block, seed=seed)
+    distance = distance_to_block(probe.table["group"], most=block, seed=bootstrap.seed)
     if distance.max() < 0:
         return []
     reached = [gap for gap in gaps if gap < distance.max()]
@@ -111,7 +111,7 @@ def gap_curve(
             train, test = gap_parts(tested, distance, fold, gap)
             answers[test] = probe.answers(_without_copies(probe, train, test), test)
         chosen = distance == 0
-        scores = probe.score(answers[chosen], chosen, bootstrap=bootstrap, seed=seed)
+        scores = probe.score(answers[chosen], chosen, bootstrap=bootstrap)
         left = probe.table["group"][distance > gap].nunique() if gap is not None else 0
         kept = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
         found.append({"gap": gap, "series_left": left} | {key: scores[key] for key in kept})

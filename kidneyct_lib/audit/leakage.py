@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from kidneyct_lib.audit.probes import Nearest, Probe
 from kidneyct_lib.evaluation import metrics
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.splitting import cross_validation, holdout
 from kidneyct_lib.splitting.holdout import SplitError
 
@@ -107,7 +108,7 @@ def stage_rows(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_all(
-    predictions: pd.DataFrame, classes: Sequence[str], *, bootstrap: int, seed: int
+    predictions: pd.DataFrame, classes: Sequence[str], *, bootstrap: Bootstrap
 ) -> dict[str, dict[str, dict]]:
     """Score each model under each scheme.
 
@@ -117,7 +118,7 @@ def score_all(
     """
     scores: dict[str, dict[str, dict]] = {}
     for (model, scheme), rows in predictions.groupby(["model", "scheme"], sort=False):
-        found = metrics.summarise(rows, classes, bootstrap=bootstrap, seed=seed)
+        found = metrics.summarise(rows, classes, bootstrap=bootstrap)
         scores.setdefault(model, {})[scheme] = found
     return scores
 
@@ -135,8 +136,7 @@ def nearest_error(
     classes: Sequence[str],
     edges: Sequence[float],
     *,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> list[dict]:
     """Bin the slices by how like their most similar training slice they are.
 
@@ -150,7 +150,7 @@ def nearest_error(
         The study's classes.
     edges
         Correlations, rising; a bin holds what is above its lower and not above its upper edge.
-    bootstrap, seed
+    bootstrap
         As in `evaluation.summarise`.
 
     Returns
@@ -165,7 +165,7 @@ def nearest_error(
             chosen = (alike > above) & (alike <= up_to)
             if not chosen.any():
                 continue
-            scores = metrics.summarise(rows[chosen], classes, bootstrap=bootstrap, seed=seed)
+            scores = metrics.summarise(rows[chosen], classes, bootstrap=bootstrap)
             low, high = scores["accuracy_ci95"]
             found.append(
                 {

@@ -8,6 +8,7 @@ from scipy.optimize import curve_fit
 from tqdm import tqdm
 
 from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.evaluation.bootstrap import NO_INTERVAL
 
 MEASURES = ("accuracy", "macro_f1")
 
@@ -84,7 +85,7 @@ def patient_curve(
             answers[tested == fold] = probe.answers(train, tested == fold)
             trained.append(len(np.unique(group[train])))
         everything = np.ones(len(tested), bool)
-        scores = probe.score(answers, everything, bootstrap=1, seed=seed)  # no interval is wanted
+        scores = probe.score(answers, everything, bootstrap=NO_INTERVAL)
         measured = {measure: scores[measure] for measure in MEASURES}
         rows.append({"fraction": fraction, "groups": np.mean(trained)} | measured)
     found = []

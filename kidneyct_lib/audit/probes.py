@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from kidneyct_lib.evaluation import metrics
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.fold_predictions import slice_weights
 from kidneyct_lib.evaluation.predictions import probability_columns
 
@@ -103,7 +104,7 @@ class Probe:
             answers[tested == fold] = self.answers(tested != fold, tested == fold)
         return answers
 
-    def score(self, answers: np.ndarray, images: np.ndarray, *, bootstrap: int, seed: int) -> dict:
+    def score(self, answers: np.ndarray, images: np.ndarray, *, bootstrap: Bootstrap) -> dict:
         """Score the answers for some images as `evaluation.summarise` does.
 
         Parameters
@@ -112,11 +113,11 @@ class Probe:
             float (number of images, K): class probabilities.
         images
             bool (N,): which they are for.
-        bootstrap, seed
+        bootstrap
             Of the intervals.
         """
         rows = _with_answers(self.table.loc[images, ["label", "group"]], answers, self.classes)
-        return metrics.summarise(rows, self.classes, bootstrap=bootstrap, seed=seed)
+        return metrics.summarise(rows, self.classes, bootstrap=bootstrap)
 
     def rows(
         self, answers: np.ndarray, tested: np.ndarray, *, scheme: str, model: str

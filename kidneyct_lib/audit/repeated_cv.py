@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.evaluation.bootstrap import NO_INTERVAL, Bootstrap
 from kidneyct_lib.splitting import cross_validation, near_duplicates
 from kidneyct_lib.splitting.holdout import SplitError
 from kidneyct_lib.splitting.near_duplicates import Edges
@@ -23,8 +24,7 @@ def threshold_sweep(
     thresholds: Sequence[float],
     *,
     folds: int,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> list[dict]:
     """Group anew at other thresholds, deal anew, and test by patient.
 
@@ -40,7 +40,7 @@ def threshold_sweep(
         Correlations above which two slices are one patient's.
     folds
         To deal.
-    bootstrap, seed
+    bootstrap
         As in `evaluation.summarise`; the seed is the deals' too.
 
     Returns
@@ -56,12 +56,14 @@ def threshold_sweep(
         row = {"threshold": float(threshold), "groups": int(group.max()) + 1, "skipped": ""}
         found.append(row)
         try:
-            tested = cross_validation.deal_folds(regrouped.table, "patient", folds=folds, seed=seed)
+            tested = cross_validation.deal_folds(
+                regrouped.table, "patient", folds=folds, seed=bootstrap.seed
+            )
         except SplitError as error:
             row["skipped"] = str(error)
             continue
         answers = regrouped.out_of_fold(tested)
-        scores = regrouped.score(answers, everything, bootstrap=bootstrap, seed=seed)
+        scores = regrouped.score(answers, everything, bootstrap=bootstrap)
         row |= {key: scores[key] for m in _MEASURES for key in (m, f"{m}_ci95")}
     return found
 
@@ -97,7 +99,7 @@ def repeat_deals(
         except SplitError:  # a small study, which not every seed can deal
             continue
         answers = probe.out_of_fold(tested)  # one resample: no interval is wanted here
-        scores[scheme].append(probe.score(answers, everything, bootstrap=1, seed=seed))
+        scores[scheme].append(probe.score(answers, everything, bootstrap=NO_INTERVAL))
     return {
         scheme: {"deals": len(found)} | {m: _spread([deal[m] for deal in found]) for m in _MEASURES}
         for scheme, found in scores.items()

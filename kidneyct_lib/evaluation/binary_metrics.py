@@ -15,10 +15,9 @@ from sklearn.metrics import roc_curve
 
 from kidneyct_lib.evaluation.bootstrap import (
     FEW_GROUPS,
-    drawn_times,
+    Bootstrap,
     flat_row,
     percentile_interval,
-    ratio_interval,
     wilson_interval,
 )
 from kidneyct_lib.evaluation.fold_predictions import Fold, pooled_test
@@ -48,8 +47,7 @@ def summarise(
     classes: Sequence[str],
     positive: str,
     *,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> dict:
     """Compute what a study of two classes reports of one scheme, stage and part.
 
@@ -72,8 +70,8 @@ def summarise(
         the answer.
     positive
         The class that must not be missed.
-    bootstrap, seed
-        Number of resamples of the groups, and their seed.
+    bootstrap
+        Resamples of the groups.
 
     Returns
     -------
@@ -103,7 +101,6 @@ def summarise(
     code = list(classes).index(positive)
     of_class, alarm = true == code, probabilities.argmax(axis=1) == code
     group, _ = pd.factorize(predictions["group"])
-    sampling = {"bootstrap": bootstrap, "seed": seed}
     return {
         "positive_class": positive,
         "n": len(true),
@@ -112,8 +109,8 @@ def summarise(
         "positive_groups": _count(group[of_class]),
         "negative_groups": _count(group[~of_class]),
         "prevalence": float(of_class.mean()),
-        **_rates(of_class, alarm, group, wilson=True, **sampling),
-        **_both_classes(of_class, alarm, probabilities[:, code], group, **sampling),
+        **_rates(of_class, alarm, group, wilson=True, bootstrap=bootstrap),
+        **_both_classes(of_class, alarm, probabilities[:, code], group, bootstrap=bootstrap),
     }
 
 
@@ -139,7 +136,7 @@ def youden_threshold(positive: np.ndarray, probability: np.ndarray) -> float:
     return float(thresholds[1:][np.argmax(gain >= gain.max() - _ROUNDING)])
 
 
-def youden_point(folds: Sequence[Fold], code: int, *, bootstrap: int, seed: int) -> dict:
+def youden_point(folds: Sequence[Fold], code: int, *, bootstrap: Bootstrap) -> dict:
     """Choose Youden's threshold on validation slices and read what it does on test slices.
 
     It weighs a lost point of sensitivity and one of specificity alike; for a class that must not
@@ -151,8 +148,8 @@ def youden_point(folds: Sequence[Fold], code: int, *, bootstrap: int, seed: int)
         From `answers.study_folds`; each has its own threshold.
     code
         Index of the positive class.
-    bootstrap, seed
-        Number of resamples of the groups, and their seed; thresholds are held fixed.
+    bootstrap
+        Resamples of the groups.
 
     Returns
     -------
@@ -173,7 +170,7 @@ def youden_point(folds: Sequence[Fold], code: int, *, bootstrap: int, seed: int)
         for fold, threshold in zip(folds, thresholds, strict=True)
     ]
     true, _, group = pooled_test(folds)
-    rates = _rates(true == code, np.concatenate(alarms), group, bootstrap=bootstrap, seed=seed)
+    rates = _rates(true == code, np.concatenate(alarms), group, bootstrap=bootstrap)
     return {"thresholds": thresholds, **rates}
 
 
@@ -211,8 +208,7 @@ def _rates(
     alarm: np.ndarray,
     group: np.ndarray,
     *,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
     wilson: bool = False,
 ) -> dict:
     """Give sensitivity and specificity with their intervals."""
@@ -224,9 +220,7 @@ def _rates(
         ("specificity", ~alarm & ~positive, ~positive),
     ):
         rates[name] = float(right.sum() / among.sum())
-        rates[f"{name}_ci95"] = ratio_interval(
-            right, among, group, bounds=(0, 1), bootstrap=bootstrap, seed=seed
-        )
+        rates[f"{name}_ci95"] = bootstrap.ratio_interval(right, among, group, bounds=(0, 1))
         if wilson:
             rates[f"{name}_wilson95"] = wilson_interval(int(right.sum()), int(among.sum()))
     return rates
@@ -238,14 +232,13 @@ def _both_classes(
     score: np.ndarray,
     group: np.ndarray,
     *,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> dict:
     """Give the measures that depend on both classes, with their intervals."""
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
     slices = _Slices(positive[order], alarm[order], group[order], ends)
-    times = drawn_times(int(group.max()) + 1, bootstrap, seed)
+    times = bootstrap.times(int(group.max()) + 1)
     drawn = np.array([_measures(slices, row) for row in times])
     once = _measures(slices, np.ones(times.shape[1], int))
     of_both = [positive, ~positive]

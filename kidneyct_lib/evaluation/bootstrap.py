@@ -1,6 +1,7 @@
 """How sure a number is: the cluster bootstrap over groups, and Wilson's interval beside it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,80 @@ from kidneyct_lib.evaluation.predictions import EvaluationError
 
 FEW_GROUPS = 10
 """With fewer groups than this, a number says little about the next patient, and is marked."""
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Cluster bootstrap: groups are resampled whole, since slices of one patient are dependent.
+
+    Equal objects draw equal resamples, so two results with as many groups are compared on the same
+    resamples (Davison and Hinkley 1997, section 3.8).
+
+    Attributes
+    ----------
+    resamples
+        Number of resamples behind each interval.
+    seed
+        Of the random draws.
+    """
+
+    resamples: int
+    seed: int
+
+    def times(self, groups: int) -> np.ndarray:
+        """Draw as many groups as there are, with replacement: times each is drawn, int (B, G)."""
+        rng = np.random.default_rng(self.seed)
+        return rng.multinomial(groups, np.full(groups, 1 / groups), size=self.resamples)
+
+    def ratio_interval(
+        self,
+        numerator: np.ndarray,
+        denominator: np.ndarray,
+        group: np.ndarray,
+        *,
+        bounds: tuple[float, float],
+    ) -> list[float]:
+        """Give the 95 % interval of sum(numerator) / sum(denominator) over resampled groups.
+
+        A resample's sums are those of its groups, so one product replaces drawing slices. Resamples
+        that happen to miss every group with a denominator are left out.
+
+        Parameters
+        ----------
+        numerator, denominator
+            One value per slice, (N,); for a mean the denominator is 1, for a recall it says
+            whether the slice is of the class.
+        group
+            Group of each slice, (N,).
+        bounds
+            Smallest and largest possible ratio: the interval where fewer than two groups have a
+            denominator, for one group says nothing of other ones.
+
+        Returns
+        -------
+        [low, high]
+        """
+        _, code = np.unique(group, return_inverse=True)
+        above, below = np.bincount(code, numerator), np.bincount(code, denominator)
+        if np.count_nonzero(below) < 2:
+            return [float(bound) for bound in bounds]
+        times = self.times(len(below))
+        totals = times @ below
+        return percentile_interval((times @ above)[totals > 0] / totals[totals > 0])
+
+    def score_intervals(self, confusions: np.ndarray) -> tuple[list[float], list[float]]:
+        """Give the 95 % intervals of accuracy and macro-F1 of group confusions, int (G, K, K).
+
+        With fewer than two groups nothing is known of other ones: [0, 1] for both.
+        """
+        if len(confusions) < 2:
+            return [0.0, 1.0], [0.0, 1.0]
+        accuracy, macro_f1 = resampled_scores(confusions, self.times(len(confusions)))
+        return percentile_interval(accuracy), percentile_interval(macro_f1)
+
+
+NO_INTERVAL = Bootstrap(resamples=1, seed=0)
+"""Where scores are wanted without intervals: the cheapest one."""
 
 
 def wilson_interval(successes: int, n: int) -> list[float]:
@@ -46,12 +121,6 @@ def group_confusions(
     return counts
 
 
-def drawn_times(groups: int, bootstrap: int, seed: int) -> np.ndarray:
-    """Draw as many groups as there are, with replacement: times each is drawn, int (B, G)."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(groups, np.full(groups, 1 / groups), size=bootstrap)
-
-
 def resampled_scores(confusions: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Score every resample of the groups: accuracy and macro-F1, float (B,) each.
 
@@ -66,63 +135,9 @@ def resampled_scores(confusions: np.ndarray, times: np.ndarray) -> tuple[np.ndar
     return accuracy, f1.mean(axis=1)
 
 
-def cluster_intervals(
-    confusions: np.ndarray, bootstrap: int, seed: int
-) -> tuple[list[float], list[float]]:
-    """Bootstrap groups: 95 % percentile intervals of accuracy and macro-F1.
-
-    With fewer than two groups nothing is known of other ones: [0, 1] for both.
-    """
-    if len(confusions) < 2:
-        return [0.0, 1.0], [0.0, 1.0]
-    times = drawn_times(len(confusions), bootstrap, seed)
-    accuracy, macro_f1 = resampled_scores(confusions, times)
-    return percentile_interval(accuracy), percentile_interval(macro_f1)
-
-
 def percentile_interval(values: np.ndarray) -> list[float]:
-    """Cut 2.5 % off each side."""
+    """Cut 2.5 % off each side: the 95 % percentile interval of resampled values."""
     return np.quantile(values, [0.025, 0.975]).tolist()
-
-
-def ratio_interval(
-    numerator: np.ndarray,
-    denominator: np.ndarray,
-    group: np.ndarray,
-    *,
-    bounds: tuple[float, float],
-    bootstrap: int,
-    seed: int,
-) -> list[float]:
-    """Give the 95 % interval of sum(numerator) / sum(denominator) over resampled groups.
-
-    A resample's sums are those of its groups, so one product replaces drawing slices. Resamples
-    that happen to miss every group with a denominator are left out.
-
-    Parameters
-    ----------
-    numerator, denominator
-        One value a slice, (N,); for a mean the denominator is 1, for a recall it says whether
-        the slice is of the class.
-    group
-        Group of each slice, (N,).
-    bounds
-        What the ratio can be at all: the answer where fewer than two groups have a denominator,
-        for one group says nothing of other ones.
-    bootstrap, seed
-        Number of resamples, and their seed.
-
-    Returns
-    -------
-    [low, high]
-    """
-    _, code = np.unique(group, return_inverse=True)
-    above, below = np.bincount(code, numerator), np.bincount(code, denominator)
-    if np.count_nonzero(below) < 2:
-        return [float(bound) for bound in bounds]
-    times = drawn_times(len(below), bootstrap, seed)
-    totals = times @ below
-    return percentile_interval((times @ above)[totals > 0] / totals[totals > 0])
 
 
 def flat_row(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from kidneyct_lib.evaluation.bootstrap import cluster_intervals, group_confusions, wilson_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, group_confusions, wilson_interval
 from kidneyct_lib.evaluation.predictions import (
     EvaluationError,
     check_predictions,
@@ -40,9 +40,7 @@ __all__ = [
 _SMALLEST_PROBABILITY = 1e-7
 
 
-def summarise(
-    predictions: pd.DataFrame, classes: Sequence[str], *, bootstrap: int, seed: int
-) -> dict:
+def summarise(predictions: pd.DataFrame, classes: Sequence[str], *, bootstrap: Bootstrap) -> dict:
     """Compute the headline metrics of one scheme, stage and part.
 
     The 95 % intervals are percentile intervals of a cluster bootstrap: whole groups are drawn
@@ -84,8 +82,8 @@ def summarise(
     predicted = probabilities.argmax(axis=1)
     group, _ = pd.factorize(predictions["group"])
     right = true == predicted
-    accuracy_ci95, macro_f1_ci95 = cluster_intervals(
-        group_confusions(true, predicted, group, len(classes)), bootstrap, seed
+    accuracy_ci95, macro_f1_ci95 = bootstrap.score_intervals(
+        group_confusions(true, predicted, group, len(classes))
     )
     of_truth = probabilities[np.arange(len(true)), true]
     return {

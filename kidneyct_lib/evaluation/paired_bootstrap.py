@@ -12,7 +12,7 @@ import pandas as pd
 
 from kidneyct_lib.evaluation.bootstrap import (
     FEW_GROUPS,
-    drawn_times,
+    Bootstrap,
     group_confusions,
     percentile_interval,
     resampled_scores,
@@ -25,8 +25,7 @@ def compare(
     compared: pd.DataFrame,
     classes: Sequence[str],
     *,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> dict[str, float | int | bool]:
     """Compare two predictions of the same images, group by group.
 
@@ -75,7 +74,7 @@ def compare(
         "share_better": float((gained > 0).mean()),
         "share_worse": float((gained < 0).mean()),
     }
-    return facts | _differences(*confusions, bootstrap, seed) | shares
+    return facts | _differences(*confusions, bootstrap) | shares
 
 
 def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
@@ -84,7 +83,7 @@ def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
 
 
 def compare_all(
-    tests: pd.DataFrame, classes: Sequence[str], *, bootstrap: int, seed: int
+    tests: pd.DataFrame, classes: Sequence[str], *, bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """Compare the schemes of each stage, and the stages of each scheme, where they can be paired.
 
@@ -94,7 +93,7 @@ def compare_all(
     ----------
     tests
         The test rows of a predictions table, with ``scheme`` and ``stage``.
-    classes, bootstrap, seed
+    classes, bootstrap
         As in `compare`.
 
     Returns
@@ -106,7 +105,7 @@ def compare_all(
     for kind, (baseline, one), (compared, other) in _pairs(tests):
         if same_images(one, other):
             named = {"kind": kind, "baseline": baseline, "compared": compared}
-            rows.append(named | compare(one, other, classes, bootstrap=bootstrap, seed=seed))
+            rows.append(named | compare(one, other, classes, bootstrap=bootstrap))
     return pd.DataFrame(rows)
 
 
@@ -123,11 +122,11 @@ def _pairs(tests: pd.DataFrame) -> Iterator[tuple[str, tuple, tuple]]:
 
 
 def _differences(
-    baseline: np.ndarray, compared: np.ndarray, bootstrap: int, seed: int
+    baseline: np.ndarray, compared: np.ndarray, bootstrap: Bootstrap
 ) -> dict[str, float]:
     """Differences of accuracy and macro-F1 of two (G, K, K) counts, with their intervals."""
     once = np.ones((1, len(baseline)), int)
-    times = drawn_times(len(baseline), bootstrap, seed)
+    times = bootstrap.times(len(baseline))
     estimates, resamples = (
         np.subtract(resampled_scores(compared, drawn), resampled_scores(baseline, drawn))
         for drawn in (once, times)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from kidneyct_lib.evaluation.bootstrap import FEW_GROUPS
+from kidneyct_lib.evaluation.bootstrap import FEW_GROUPS, Bootstrap
 from kidneyct_lib.evaluation.metrics import summarise
 
 # What is brighter than the darkest 1 % of an image by more than this is tissue, not air.
@@ -70,8 +70,7 @@ def by_subgroup(
     levels: pd.DataFrame,
     classes: Sequence[str],
     *,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> pd.DataFrame:
     """Summarise the predictions of each level of each subgroup.
 
@@ -81,7 +80,7 @@ def by_subgroup(
         Of one scheme, stage and part: ``path``, ``label``, ``group``, the probability columns.
     levels
         As from `levels`: ``path``, and one column a subgroup.
-    classes, bootstrap, seed
+    classes, bootstrap
         As in `evaluation.summarise`.
 
     Returns
@@ -95,7 +94,7 @@ def by_subgroup(
     known = predictions.merge(levels, on="path", validate="one_to_one")
     for subgroup in levels.columns.drop("path"):
         for level, members in known.groupby(subgroup, observed=True):
-            found = summarise(members, classes, bootstrap=bootstrap, seed=seed)
+            found = summarise(members, classes, bootstrap=bootstrap)
             f1 = [values["f1"] for values in found["per_class"].values() if values["support"]]
             rows.append(
                 {"subgroup": subgroup, "level": level}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import flat_row, ratio_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
 
 MEASURES = {
     "pointing": (0.0, 1.0),
@@ -72,7 +72,7 @@ def locate(maps: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: int, seed: int) -> dict:
+def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: Bootstrap) -> dict:
     """Average over slices, with intervals over groups.
 
     Parameters
@@ -81,8 +81,8 @@ def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: int, seed:
         From `locate`.
     group
         (N,): each slice's group.
-    bootstrap, seed
-        As in `intervals.ratio_interval`.
+    bootstrap
+        Resamples of the groups.
 
     Returns
     -------
@@ -92,9 +92,8 @@ def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: int, seed:
     once = np.ones(len(located))
     for name, bounds in MEASURES.items():
         values = located[name].to_numpy()
-        drawing = dict(bounds=bounds, bootstrap=bootstrap, seed=seed)
         found[name] = float(values.mean())
-        found[f"{name}_ci95"] = ratio_interval(values, once, group, **drawing)
+        found[f"{name}_ci95"] = bootstrap.ratio_interval(values, once, group, bounds=bounds)
     return found
 
 

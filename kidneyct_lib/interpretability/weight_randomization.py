@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from kidneyct_lib.data.image_io import gray_to_rgb
-from kidneyct_lib.evaluation.bootstrap import ratio_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.interpretability import grad_cam
 from kidneyct_lib.models import network
 from kidneyct_lib.models.keras_setup import keras
@@ -111,7 +111,7 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def summarise(
-    maps: Mapping[str, np.ndarray], group: np.ndarray, *, bootstrap: int, seed: int
+    maps: Mapping[str, np.ndarray], group: np.ndarray, *, bootstrap: Bootstrap
 ) -> list[dict]:
     """Tell how like the trained network's maps are at each step.
 
@@ -121,8 +121,8 @@ def summarise(
         From `cascade`.
     group
         (N,): each slice's group.
-    bootstrap, seed
-        As in `intervals.ratio_interval`.
+    bootstrap
+        Resamples of the groups.
 
     Returns
     -------
@@ -131,14 +131,13 @@ def summarise(
     ``unsigned`` (mean of its size: far above 0 beside a correlation about 0 where maps stay, but
     turn over in some draws).
     """
-    drawing = dict(bounds=(-1.0, 1.0), bootstrap=bootstrap, seed=seed)
     rows = []
     for step, drawn in maps.items():
         pairs = zip(maps[TRAINED], drawn, strict=True)
         alike = np.array([[*map(likeness, *pair)] for pair in pairs])
         mean = alike.mean(axis=0)
         told = {"step": step, "correlation": float(mean.mean())}
-        told["ci95"] = ratio_interval(mean, np.ones(len(mean)), group, **drawing)
+        told["ci95"] = bootstrap.ratio_interval(mean, np.ones(len(mean)), group, bounds=(-1, 1))
         rows.append(told | {"unsigned": float(np.abs(alike).mean())})
     return rows
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data.image_io import gray_to_rgb, read_gray, resize
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.metrics import summarise
 from kidneyct_lib.evaluation.predictions import predictions_table
 
@@ -74,8 +75,7 @@ def evaluate(
     rows: pd.DataFrame,
     classes: Sequence[str],
     *,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> dict[str, dict[str, dict | None]]:
     """Score a model on every variant of some images, with and without the gray step.
 
@@ -89,7 +89,7 @@ def evaluate(
         The wanted rows of the catalog; their index points into `images`.
     classes : sequence of str
         The study's classes.
-    bootstrap, seed : int
+    bootstrap
         As in `evaluation.summarise`.
 
     Returns
@@ -100,7 +100,7 @@ def evaluate(
     results: dict[str, dict[str, dict | None]] = {}
     for name, encode in VARIANTS.items():
         files = [encode(images[row]) for row in rows.index]
-        results[name] = _with_and_without(model, files, rows, classes, bootstrap, seed)
+        results[name] = _with_and_without(model, files, rows, classes, bootstrap)
     return results
 
 
@@ -110,8 +110,7 @@ def evaluate_external(
     rows: pd.DataFrame,
     classes: Sequence[str],
     *,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> dict[str, dict | None]:
     """Score a model on external image files, with and without the gray step.
 
@@ -121,11 +120,11 @@ def evaluate_external(
         A saved model.
     folder : Path
         The folder that `rows` (a catalog with groups) was indexed from.
-    rows, classes, bootstrap, seed
+    rows, classes, bootstrap
         As in `evaluate`.
     """
     files = [(folder / path).read_bytes() for path in rows["path"]]
-    return _with_and_without(model, files, rows, classes, bootstrap, seed)
+    return _with_and_without(model, files, rows, classes, bootstrap)
 
 
 def comparison_table(results: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
@@ -151,15 +150,14 @@ def _with_and_without(
     files: list[bytes],
     rows: pd.DataFrame,
     classes: Sequence[str],
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> dict[str, dict | None]:
     def score(pixels: list[np.ndarray]) -> dict:
         squares = np.stack([resize(image, model.image_size) for image in pixels])
         answers = predictions_table(
             rows, ["test"] * len(rows), model.batch(squares), classes, scheme="", stage=2, fold=0
         )
-        return summarise(answers, classes, bootstrap=bootstrap, seed=seed)
+        return summarise(answers, classes, bootstrap=bootstrap)
 
     stepped = [with_gray_step(file) for file in files]
     plain = [without_gray_step(file) for file in files]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import drawn_times, flat_row, percentile_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
 _RIGHT = ["right_0", *(f"right_{severity}" for severity in SEVERITIES)]
@@ -109,7 +109,7 @@ def tally(
     return pd.concat(tables, ignore_index=True)
 
 
-def summarise(tallies: pd.DataFrame, *, bootstrap: int, seed: int) -> dict:
+def summarise(tallies: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
     """Balanced errors of one model, clean and spoilt, with intervals over groups.
 
     The balanced error is 1 minus the mean recall of the classes. As in MedMNIST-C
@@ -122,8 +122,8 @@ def summarise(tallies: pd.DataFrame, *, bootstrap: int, seed: int) -> dict:
     ----------
     tallies
         Of one model, from `tally`.
-    bootstrap, seed
-        Number of resamples of groups, and their seed.
+    bootstrap
+        Resamples of the groups.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def summarise(tallies: pd.DataFrame, *, bootstrap: int, seed: int) -> dict:
     ``balanced_error_ci95`` (the same), ``mean``, ``mean_ci95``, ``rise``, ``rise_ci95``}}.
     """
     counts = _Counts(tallies)
-    errors, resampled = counts.errors(bootstrap, seed)
+    errors, resampled = counts.errors(bootstrap)
     found: dict = {"n": counts.slices, "groups": counts.groups}
     for name, measure in _OVERALL.items():
         found |= _with_interval(name, measure(errors)[0], measure(resampled), counts)
@@ -152,7 +152,7 @@ def summarise(tallies: pd.DataFrame, *, bootstrap: int, seed: int) -> dict:
 
 
 def compare(
-    baseline: pd.DataFrame, compared: pd.DataFrame, *, bootstrap: int, seed: int
+    baseline: pd.DataFrame, compared: pd.DataFrame, *, bootstrap: Bootstrap
 ) -> dict[str, float | int | list[float]]:
     """Compare two models on the same spoilt slices, resampled by group together.
 
@@ -160,7 +160,7 @@ def compare(
     ----------
     baseline, compared
         Tallies of the two, of the same slices.
-    bootstrap, seed
+    bootstrap
         As in `summarise`.
 
     Returns
@@ -179,7 +179,7 @@ def compare(
             "The two were not tried on the same spoilt slices; they can't be compared."
         )
     one, other = map(_Counts, tables)
-    (errors, draws), (errors2, draws2) = one.errors(bootstrap, seed), other.errors(bootstrap, seed)
+    (errors, draws), (errors2, draws2) = one.errors(bootstrap), other.errors(bootstrap)
     found: dict = {"n": one.slices, "groups": one.groups}
     for name, measure in _OVERALL.items():
         difference, drawn = measure(errors2) - measure(errors), measure(draws2) - measure(draws)
@@ -264,10 +264,10 @@ class _Counts:
         self.n, self._right = values[0, ..., 0], values[..., 1:]
         self.groups, self.slices = len(self.n), int(self.n.sum())
 
-    def errors(self, bootstrap: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def errors(self, bootstrap: Bootstrap) -> tuple[np.ndarray, np.ndarray]:
         """Balanced errors (1, C, severities) as they are, and (B, C, severities) resampled."""
         once = np.ones((1, self.groups), int)
-        return self._errors(once), self._errors(drawn_times(self.groups, bootstrap, seed))
+        return self._errors(once), self._errors(bootstrap.times(self.groups))
 
     def _errors(self, times: np.ndarray) -> np.ndarray:
         held = np.einsum("bg,gk->bk", times, self.n)[:, None, :, None]

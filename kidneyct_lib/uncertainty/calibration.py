@@ -7,12 +7,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from kidneyct_lib.evaluation.bootstrap import (
-    drawn_times,
-    flat_row,
-    percentile_interval,
-    ratio_interval,
-)
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test, slice_weights
 
 CLIP = 1e-7
@@ -37,7 +32,7 @@ def brier(answers: Answers) -> np.ndarray:
     return ((answers.probabilities - truth) ** 2).sum(axis=1)
 
 
-def scores(answers: Answers, *, bins: int, bootstrap: int, seed: int) -> dict:
+def scores(answers: Answers, *, bins: int, bootstrap: Bootstrap) -> dict:
     """Score the probabilities, with 95 % intervals by bootstrap over groups.
 
     NLL and Brier score are proper: they are lowest for the true probabilities. The expected
@@ -51,8 +46,8 @@ def scores(answers: Answers, *, bins: int, bootstrap: int, seed: int) -> dict:
         Of any number of slices from 1.
     bins
         Bins of the calibration errors.
-    bootstrap, seed
-        Number of resamples of the groups, and their seed.
+    bootstrap
+        Resamples of the groups.
 
     Returns
     -------
@@ -62,7 +57,6 @@ def scores(answers: Answers, *, bins: int, bootstrap: int, seed: int) -> dict:
     """
     confidence, right = _top(answers)
     _, group = np.unique(answers.group, return_inverse=True)
-    sampling = {"bootstrap": bootstrap, "seed": seed}
     result = {
         "n": len(right),
         "groups": int(group.max()) + 1,
@@ -75,14 +69,14 @@ def scores(answers: Answers, *, bins: int, bootstrap: int, seed: int) -> dict:
         ("brier", brier(answers), 2),
     ):
         result[name] = float(values.mean())
-        interval = ratio_interval(values, one, group, bounds=(0, most), **sampling)
+        interval = bootstrap.ratio_interval(values, one, group, bounds=(0, most))
         result[f"{name}_ci95"] = interval
     for name in ("width", "mass"):
         number = _bin_of(confidence, bin_edges(confidence, bins, equal=name))
         gaps = np.zeros((group.max() + 1, number.max() + 1))
         np.add.at(gaps, (group, number), confidence - right)
         result[f"ece_{name}"] = float(np.abs(gaps.sum(axis=0)).sum() / len(right))
-        result[f"ece_{name}_ci95"] = _ece_interval(gaps, np.bincount(group), **sampling)
+        result[f"ece_{name}_ci95"] = _ece_interval(gaps, np.bincount(group), bootstrap=bootstrap)
     return result
 
 
@@ -175,14 +169,14 @@ def rescaled(folds: Sequence[Fold], temperatures: Sequence[float]) -> list[Fold]
     ]
 
 
-def assess(folds: Sequence[Fold], *, bins: int, bootstrap: int, seed: int) -> dict:
+def assess(folds: Sequence[Fold], *, bins: int, bootstrap: Bootstrap) -> dict:
     """Score the pooled test slices before and after temperature scaling.
 
     Parameters
     ----------
     folds
         From `answers.study_folds`.
-    bins, bootstrap, seed
+    bins, bootstrap
         As in `scores`.
 
     Returns
@@ -191,13 +185,12 @@ def assess(folds: Sequence[Fold], *, bins: int, bootstrap: int, seed: int) -> di
     groups weighing alike), and, for comparison, ``after_by_slice`` and ``temperature_by_slice``
     with slices weighing alike.
     """
-    scoring = {"bins": bins, "bootstrap": bootstrap, "seed": seed}
-    result = {"before": scores(pooled_test(folds), **scoring)}
+    result = {"before": scores(pooled_test(folds), bins=bins, bootstrap=bootstrap)}
     for weigh, ending in (("groups", ""), ("slices", "_by_slice")):
         temperatures = [fit_temperature(fold.validation, weigh=weigh) for fold in folds]
         after = rescaled(folds, temperatures)
         result[f"temperature{ending}"] = temperatures
-        result[f"after{ending}"] = scores(pooled_test(after), **scoring)
+        result[f"after{ending}"] = scores(pooled_test(after), bins=bins, bootstrap=bootstrap)
     return result
 
 
@@ -260,12 +253,12 @@ def _bin_of(confidence: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.digitize(confidence, edges[1:-1], right=True)
 
 
-def _ece_interval(gaps: np.ndarray, sizes: np.ndarray, *, bootstrap: int, seed: int) -> list[float]:
+def _ece_interval(gaps: np.ndarray, sizes: np.ndarray, *, bootstrap: Bootstrap) -> list[float]:
     """Bootstrap groups with the bins held fixed.
 
     `gaps` (G, bins) sums confidence minus correctness of each group's slices in each bin.
     """
     if len(sizes) < 2:
         return [0.0, 1.0]
-    times = drawn_times(len(sizes), bootstrap, seed)
+    times = bootstrap.times(len(sizes))
     return percentile_interval(np.abs(times @ gaps).sum(axis=1) / (times @ sizes))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from kidneyct_lib.evaluation.bootstrap import flat_row, ratio_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test, slice_weights
 
 _ROUNDING = 1e-9  # of (n + 1) * coverage, which is often a whole number
@@ -175,7 +175,7 @@ def _limits(
     return [limit(np.ones(len(scores), bool))] * len(classes)
 
 
-def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: int, seed: int) -> dict:
+def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: Bootstrap) -> dict:
     """Say how often the sets hold the true class, and how large they are.
 
     Intervals are 95 %, by bootstrap over groups, thresholds held fixed.
@@ -192,19 +192,22 @@ def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: int, seed: 
     covered = sets.member[np.arange(len(true)), true].astype(float)
     size = sets.member.sum(axis=1)
     share = slice_weights(group)
-    sampling = {"bounds": (0, 1), "bootstrap": bootstrap, "seed": seed}
     per_class = {}
     for code, name in enumerate(classes):
         of_class = (true == code).astype(float)
         if of_class.any():
-            interval = ratio_interval(covered * of_class, of_class, group, **sampling)
+            interval = bootstrap.ratio_interval(covered * of_class, of_class, group, bounds=(0, 1))
             mean = float(covered[true == code].mean())
             per_class[name] = {"coverage": mean, "coverage_ci95": interval}
     return {
         "coverage": float(covered.mean()),
-        "coverage_ci95": ratio_interval(covered, np.ones(len(true)), group, **sampling),
+        "coverage_ci95": bootstrap.ratio_interval(
+            covered, np.ones(len(true)), group, bounds=(0, 1)
+        ),
         "group_coverage": float(np.average(covered, weights=share)),
-        "group_coverage_ci95": ratio_interval(covered * share, share, group, **sampling),
+        "group_coverage_ci95": bootstrap.ratio_interval(
+            covered * share, share, group, bounds=(0, 1)
+        ),
         "per_class": per_class,
         "size": float(size.mean()),
         "empty": float((size == 0).mean()),
@@ -215,7 +218,7 @@ def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: int, seed: 
 
 
 def assess(
-    folds: Sequence[Fold], classes: Sequence[str], *, coverage: float, bootstrap: int, seed: int
+    folds: Sequence[Fold], classes: Sequence[str], *, coverage: float, bootstrap: Bootstrap
 ) -> dict:
     """Summarise the sets of every method, kind of promise and unit of calibration.
 
@@ -226,8 +229,8 @@ def assess(
 
     def summary(method: str, unit: str, conditional: bool) -> dict:
         asked = {"method": method, "unit": unit, "conditional": conditional}
-        sets = conformal_sets(folds, **asked, coverage=coverage, seed=seed)
-        return summarise_sets(sets, classes, bootstrap=bootstrap, seed=seed)
+        sets = conformal_sets(folds, **asked, coverage=coverage, seed=bootstrap.seed)
+        return summarise_sets(sets, classes, bootstrap=bootstrap)
 
     promises = {"marginal": False, "class_conditional": True}
     return {

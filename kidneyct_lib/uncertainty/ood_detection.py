@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import flat_row, ratio_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
 
 SCHEMES = ("slice", "patient")
 _NEIGHBOURS = 10
@@ -190,8 +190,7 @@ def assess(
     *,
     fit: Callable[[np.ndarray], Score],
     kept: float,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> dict:
     """Say how many pictures of which kind are refused.
 
@@ -210,8 +209,8 @@ def assess(
         accepted.
     fit, kept
         As in `fit_gate`.
-    bootstrap, seed
-        Number of resamples of the groups, and their seed.
+    bootstrap
+        Resamples of the groups.
 
     Returns
     -------
@@ -231,7 +230,6 @@ def assess(
             gates[scheme],
             np.concatenate([rows.loc[rows[scheme] == "test", "group"] for rows in folds]),
             bootstrap,
-            seed,
         )
         for scheme in SCHEMES
     }
@@ -273,11 +271,10 @@ def table(results: Mapping[str, Mapping]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _refused(gates: Sequence[Gate], group: np.ndarray, bootstrap: int, seed: int) -> dict:
+def _refused(gates: Sequence[Gate], group: np.ndarray, bootstrap: Bootstrap) -> dict:
     """Count the refused test slices of all gates; `group` is that of each, gate after gate."""
     refused = np.concatenate([gate.test > gate.threshold for gate in gates])
-    sampling = {"bounds": (0, 1), "bootstrap": bootstrap, "seed": seed}
-    interval = ratio_interval(refused, np.ones(len(refused)), group, **sampling)
+    interval = bootstrap.ratio_interval(refused, np.ones(len(refused)), group, bounds=(0, 1))
     return {"n": len(refused), "refused": float(refused.mean()), "refused_ci95": interval}
 
 

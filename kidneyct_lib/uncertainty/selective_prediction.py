@@ -7,12 +7,7 @@ import pandas as pd
 from sklearn.metrics import roc_curve
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import (
-    drawn_times,
-    flat_row,
-    percentile_interval,
-    ratio_interval,
-)
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test
 
 _ROUNDING = 1e-9  # of count * recall, which is often a whole number
@@ -39,9 +34,7 @@ def risk_coverage(answers: Answers) -> pd.DataFrame:
     )
 
 
-def summarise_silence(
-    answers: Answers, silent: Sequence[float], *, bootstrap: int, seed: int
-) -> dict:
+def summarise_silence(answers: Answers, silent: Sequence[float], *, bootstrap: Bootstrap) -> dict:
     """Say what is gained by not answering the least sure slices.
 
     The area under the risk-coverage curve (AURC, Geifman et al. 2019) is the mean over slices of
@@ -55,8 +48,8 @@ def summarise_silence(
     silent
         Shares of slices to leave unanswered, each from 0 to 1. Where slices of equal confidence
         would be parted all of them are answered, so that fewer stay silent.
-    bootstrap, seed
-        Number of resamples of the groups, and their seed.
+    bootstrap
+        Resamples of the groups.
 
     Returns
     -------
@@ -76,7 +69,7 @@ def summarise_silence(
     return {
         "error": float(wrong.mean()),
         "aurc": _aurc(wrong, last, np.ones(n)),
-        "aurc_ci95": _aurc_interval(wrong, last, group, bootstrap, seed),
+        "aurc_ci95": _aurc_interval(wrong, last, group, bootstrap),
         "aurc_best": float(best.mean()),
         "silent": gains,
     }
@@ -107,7 +100,7 @@ def recall_threshold(positive: np.ndarray, probability: np.ndarray, recall: floa
 
 
 def operating_point(
-    folds: Sequence[Fold], code: int, *, recall: float, bootstrap: int, seed: int
+    folds: Sequence[Fold], code: int, *, recall: float, bootstrap: Bootstrap
 ) -> dict:
     """Fix a class's threshold on validation slices and read its cost on test slices.
 
@@ -119,8 +112,8 @@ def operating_point(
         Index of the class.
     recall
         Asked share of the class, 0 to 1.
-    bootstrap, seed
-        Number of resamples of the groups, and their seed; thresholds are held fixed.
+    bootstrap
+        Resamples of the groups.
 
     Returns
     -------
@@ -150,14 +143,13 @@ def operating_point(
     positive = true == code
     if positive.all() or not positive.any():
         raise StudyError("An operating point needs test slices of the class and of another one.")
-    sampling = {"bounds": (0, 1), "bootstrap": bootstrap, "seed": seed}
     point = {"asked": recall, "thresholds": thresholds}
     for name, right, among in (
         ("recall", alarm & positive, positive),
         ("specificity", ~alarm & ~positive, ~positive),
     ):
         point[name] = float(right.sum() / among.sum())
-        point[f"{name}_ci95"] = ratio_interval(right, among, group, **sampling)
+        point[f"{name}_ci95"] = bootstrap.ratio_interval(right, among, group, bounds=(0, 1))
     of_class, found = set(group[positive]), set(group[positive & alarm])
     fpr, tpr, _ = roc_curve(positive, probabilities[:, code], drop_intermediate=False)
     first = int(np.argmax(tpr >= recall - _ROUNDING))
@@ -181,12 +173,13 @@ def operating_points(
     chosen: Sequence[str],
     *,
     recall: float,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> dict[str, dict]:
     """Give the `operating_point` of each chosen class: {class: result}."""
-    asked = {"recall": recall, "bootstrap": bootstrap, "seed": seed}
-    return {name: operating_point(folds, list(classes).index(name), **asked) for name in chosen}
+    return {
+        name: operating_point(folds, list(classes).index(name), recall=recall, bootstrap=bootstrap)
+        for name in chosen
+    }
 
 
 def silence_table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
@@ -260,10 +253,10 @@ def _aurc(wrong: np.ndarray, last: np.ndarray, times: np.ndarray) -> float:
 
 
 def _aurc_interval(
-    wrong: np.ndarray, last: np.ndarray, group: np.ndarray, bootstrap: int, seed: int
+    wrong: np.ndarray, last: np.ndarray, group: np.ndarray, bootstrap: Bootstrap
 ) -> list[float]:
     groups = int(group.max()) + 1
     if groups < 2:
         return [0.0, 1.0]
-    times = drawn_times(groups, bootstrap, seed)
+    times = bootstrap.times(groups)
     return percentile_interval(np.array([_aurc(wrong, last, drawn[group]) for drawn in times]))

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from kidneyct_lib.audit import ablation
-from kidneyct_lib.evaluation.bootstrap import drawn_times
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.study.run_folder import Run
 
 CLASSES = ["Normal", "Stone"]
@@ -20,7 +20,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def scores(table):
-    return ablation.Scores(table, CLASSES, bootstrap=300, seed=4)
+    return ablation.Scores(table, CLASSES, bootstrap=Bootstrap(300, 4))
 
 
 def answers(table, seed, *, deals=2):
@@ -51,7 +51,7 @@ def test_intervals_are_of_whole_patients_drawn_alike_for_both(table, scores):
     below, above = answers(table, 1), answers(table, 2)
     found = scores.difference(below, above)["slice"]
     names, drawn = sorted(table["group"].unique()), []
-    for times in drawn_times(len(names), 300, 4):
+    for times in Bootstrap(300, 4).times(len(names)):
         rows = np.concatenate(
             [
                 np.flatnonzero(table["group"] == g)
@@ -79,9 +79,9 @@ def test_intervals_are_of_whole_patients_drawn_alike_for_both(table, scores):
 
 def test_a_group_of_two_classes_votes_once_in_each(table):
     mixed = table.assign(label=["Stone", *table["label"][1:]])
-    scores = ablation.Scores(mixed, CLASSES, bootstrap=100, seed=0)
+    scores = ablation.Scores(mixed, CLASSES, bootstrap=Bootstrap(100, 0))
     apart = mixed.assign(group=[99, *table["group"][1:]])  # the odd slice as a group of its own
-    expected = ablation.Scores(apart, CLASSES, bootstrap=100, seed=0)
+    expected = ablation.Scores(apart, CLASSES, bootstrap=Bootstrap(100, 0))
     given = answers(table, 3)
     found = scores.of(given)["series"]
     assert found["deals"] == pytest.approx(expected.of(given)["series"]["deals"])

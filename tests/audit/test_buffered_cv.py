@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kidneyct_lib.audit import buffered_cv
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.splitting import cross_validation
 
-SCORING = {"bootstrap": 100, "seed": 1}
+SCORING = Bootstrap(100, 1)
 
 
 @given(
@@ -62,9 +63,9 @@ def test_exactly_the_gap_is_dropped_from_training(gap):
 def test_the_widest_gap_is_the_split_by_patient(synthetic_probe):
     probe = synthetic_probe(informed=1.0, slices=9)
     tested = cross_validation.deal_folds(probe.table, "patient", folds=3, seed=1)
-    rows = buffered_cv.gap_curve(probe, tested, [0, 1], block=2, **SCORING)
+    rows = buffered_cv.gap_curve(probe, tested, [0, 1], block=2, bootstrap=SCORING)
     chosen = buffered_cv.distance_to_block(probe.table["group"], most=2, seed=1) == 0
-    expected = probe.score(probe.out_of_fold(tested)[chosen], chosen, **SCORING)
+    expected = probe.score(probe.out_of_fold(tested)[chosen], chosen, bootstrap=SCORING)
     assert rows[-1]["gap"] is None
     assert rows[-1]["accuracy"] == expected["accuracy"]
     assert rows[-1]["n"] == chosen.sum() == 48
@@ -74,7 +75,7 @@ def test_the_widest_gap_is_the_split_by_patient(synthetic_probe):
 def test_wider_gaps_leave_less_to_know(synthetic_probe):
     probe = synthetic_probe(classes=["Normal", "Stone"], groups=20, slices=30, step=0.6)
     tested = cross_validation.deal_folds(probe.table, "patient", folds=4, seed=1)
-    rows = buffered_cv.gap_curve(probe, tested, [0, 5, 20, 500], block=3, **SCORING)
+    rows = buffered_cv.gap_curve(probe, tested, [0, 5, 20, 500], block=3, bootstrap=SCORING)
     assert [row["gap"] for row in rows] == [0, 5, 20, None]  # no series is as long as 500
     left = [row["series_left"] for row in rows]
     assert left == sorted(left, reverse=True)
@@ -96,11 +97,11 @@ def test_a_copy_of_a_tested_file_is_never_trained_on(synthetic_probe):
 
     tested = cross_validation.deal_folds(table, "patient", folds=3, seed=1)
     watched = Watched(probe.estimator, probe.features, table, probe.classes)
-    buffered_cv.gap_curve(watched, tested, [0], block=2, **SCORING)
+    buffered_cv.gap_curve(watched, tested, [0], block=2, bootstrap=SCORING)
     assert sorted(trained[:3]) == [0, 9, 9]  # none in its own fold's fit, all in the others'
 
 
 def test_series_of_single_slices_have_no_gaps(synthetic_probe):
     probe = synthetic_probe(slices=1)
     tested = np.arange(len(probe.table)) % 3
-    assert buffered_cv.gap_curve(replace(probe), tested, [0, 1], block=2, **SCORING) == []
+    assert buffered_cv.gap_curve(replace(probe), tested, [0, 1], block=2, bootstrap=SCORING) == []

@@ -7,11 +7,12 @@ import pytest
 from kidneyct_lib.audit import leakage, probes
 from kidneyct_lib.audit.probes import Nearest
 from kidneyct_lib.evaluation import metrics
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.splitting import cross_validation
 from kidneyct_lib.splitting.holdout import SplitError
 
 FRACTIONS = {"test_fraction": 0.2, "validation_fraction": 0.2}
-SCORING = {"bootstrap": 100, "seed": 1}
+SCORING = Bootstrap(100, 1)
 
 
 def folds_of(table, most=5, seed=1):
@@ -84,12 +85,12 @@ def test_every_model_answers_every_image_once_a_scheme(audited):
 
 def test_seen_patients_are_known_and_new_ones_less(audited):
     _, _, _, answers = audited
-    scores = leakage.score_all(answers, ["Normal", "Stone"], **SCORING)
+    scores = leakage.score_all(answers, ["Normal", "Stone"], bootstrap=SCORING)
     assert list(scores) == ["pixel kNN", "mine"]
     for by_scheme in scores.values():
         assert by_scheme["slice"]["accuracy"] > 0.95 > by_scheme["patient"]["accuracy"] + 0.1
     rows = answers[(answers["model"] == "mine") & (answers["scheme"] == "patient")]
-    expected = metrics.summarise(rows, ["Normal", "Stone"], **SCORING)
+    expected = metrics.summarise(rows, ["Normal", "Stone"], bootstrap=SCORING)
     assert scores["mine"]["patient"] == expected
     json.dumps(scores, allow_nan=False)
 
@@ -100,14 +101,14 @@ def test_the_stages_join_from_the_predictions_table(audited):
     saved = pd.concat([mine.assign(stage=1, split="train"), mine.assign(stage=2)])
     rows = leakage.stage_rows(saved)
     assert set(rows["model"]) == {"stage 2"}
-    both = leakage.score_all(pd.concat([answers, rows]), ["Normal", "Stone"], **SCORING)
+    both = leakage.score_all(pd.concat([answers, rows]), ["Normal", "Stone"], bootstrap=SCORING)
     assert list(both) == ["pixel kNN", "mine", "stage 2"]
     assert both["stage 2"] == both["mine"]
 
 
 def test_the_table_has_one_row_a_model_and_scheme(audited):
     _, _, _, answers = audited
-    scores = leakage.score_all(answers, ["Normal", "Stone"], **SCORING)
+    scores = leakage.score_all(answers, ["Normal", "Stone"], bootstrap=SCORING)
     table = leakage.score_table(scores)
     assert list(table["model"]) == ["pixel kNN", "pixel kNN", "mine", "mine"]
     assert list(table["scheme"]) == ["slice", "patient"] * 2
@@ -134,7 +135,7 @@ def test_errors_are_binned_by_the_nearest_training_slice():
     correlation = np.array([0.95, 0.9, 0.9, 0.3, 0.99, 0.6], np.float32)
     nearest = {"slice": Nearest(np.zeros(6, int), correlation)}
     edges = [-1, 0.2, 0.5, 0.92, 1]
-    found = leakage.nearest_error(predictions, nearest, ["A", "B"], edges, **SCORING)
+    found = leakage.nearest_error(predictions, nearest, ["A", "B"], edges, bootstrap=SCORING)
     assert [(row["above"], row["up_to"], row["n"], row["groups"]) for row in found] == [
         (0.2, 0.5, 1, 1),
         (0.5, 0.92, 3, 3),
@@ -150,6 +151,6 @@ def test_bins_hold_every_slice(audited):
     _, _, nearest, answers = audited
     mine = answers[answers["model"] == "mine"]
     edges = [-1, 0, 0.5, 0.9, 1]
-    found = leakage.nearest_error(mine, nearest, ["Normal", "Stone"], edges, **SCORING)
+    found = leakage.nearest_error(mine, nearest, ["Normal", "Stone"], edges, bootstrap=SCORING)
     for scheme, rows in mine.groupby("scheme"):
         assert sum(row["n"] for row in found if row["scheme"] == scheme) == len(rows)

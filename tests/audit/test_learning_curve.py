@@ -6,6 +6,7 @@ import pytest
 
 from kidneyct_lib.audit import learning_curve
 from kidneyct_lib.audit.learning_curve import MEASURES, describe, draw_groups, extrapolate
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.splitting import cross_validation
 
 LABELS = np.repeat(["A", "B"], [80, 20])
@@ -35,7 +36,7 @@ def test_all_patients_give_the_number_by_patient_and_fewer_give_less(synthetic_p
     tested = cross_validation.deal_folds(probe.table, "patient", folds=3, seed=1)
     points = learning_curve.patient_curve(probe, tested, [0.1, 0.5, 1], repeats=4, seed=1)
     everything = np.ones(len(tested), bool)
-    expected = probe.score(probe.out_of_fold(tested), everything, bootstrap=10, seed=1)
+    expected = probe.score(probe.out_of_fold(tested), everything, bootstrap=Bootstrap(10, 1))
     few, _, most = points
     for measure in MEASURES:
         assert most[measure] == most[f"{measure}_low"] == most[f"{measure}_high"]

@@ -3,10 +3,11 @@ import pandas as pd
 import pytest
 
 from kidneyct_lib.audit import leakage, negative_controls
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.splitting import cross_validation
 
 FRACTIONS = {"test_fraction": 0.2, "validation_fraction": 0.2}
-SCORING = {"bootstrap": 100, "seed": 1}
+SCORING = Bootstrap(100, 1)
 
 
 @pytest.mark.parametrize("k", [2, 4])
@@ -16,7 +17,7 @@ def test_random_labels_are_known_on_seen_patients_and_guessed_on_new_ones(synthe
     split = cross_validation.study_splits(probe.table, folds=5, **FRACTIONS, seed=1)
     folds = leakage.audit_folds(probe.table, split, most=5, seed=1)
     rows = negative_controls.answer_controls(probe, folds, draws=4, seed=0)
-    scores = leakage.score_all(rows, classes, **SCORING)
+    scores = leakage.score_all(rows, classes, bootstrap=SCORING)
     accuracy = {c: {s: scores[c][s]["accuracy"] for s in scores[c]} for c in scores}
     assert accuracy["labels by group"]["slice"] > 0.9
     assert accuracy["labels by group"]["patient"] == pytest.approx(1 / k, abs=0.08)

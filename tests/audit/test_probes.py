@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from kidneyct_lib.audit import probes
 from kidneyct_lib.evaluation import metrics
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import check_predictions
 from kidneyct_lib.splitting import cross_validation
 
@@ -130,8 +131,8 @@ def test_scores_are_those_of_the_evaluation(probe, tested):
     answers = probe.out_of_fold(tested)
     rows = probe.rows(answers, tested, scheme="patient", model="mine")
     chosen = tested < 2
-    scores = probe.score(answers[chosen], chosen, bootstrap=100, seed=1)
-    assert scores == metrics.summarise(rows[chosen], CLASSES, bootstrap=100, seed=1)
+    scores = probe.score(answers[chosen], chosen, bootstrap=Bootstrap(100, 1))
+    assert scores == metrics.summarise(rows[chosen], CLASSES, bootstrap=Bootstrap(100, 1))
     assert scores["n"] == chosen.sum()
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from kidneyct_lib.audit import repeated_cv
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.splitting import cross_validation, near_duplicates
 
-SCORING = {"bootstrap": 100, "seed": 1}
+SCORING = Bootstrap(100, 1)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def edges(probe):
 
 
 def test_a_threshold_that_parts_patients_brings_the_leak_back(probe, edges):
-    found = repeated_cv.threshold_sweep(probe, edges, [0.95, 0.99999], folds=4, **SCORING)
+    found = repeated_cv.threshold_sweep(probe, edges, [0.95, 0.99999], folds=4, bootstrap=SCORING)
     together, apart = found
     assert together["groups"] == 20
     assert apart["groups"] > 100
@@ -31,16 +32,16 @@ def test_a_threshold_that_parts_patients_brings_the_leak_back(probe, edges):
 
 
 def test_the_studys_threshold_gives_the_studys_number(probe, edges):
-    (row,) = repeated_cv.threshold_sweep(probe, edges, [0.95], folds=4, **SCORING)
+    (row,) = repeated_cv.threshold_sweep(probe, edges, [0.95], folds=4, bootstrap=SCORING)
     tested = cross_validation.deal_folds(probe.table, "patient", folds=4, seed=1)
     everything = np.ones(len(tested), bool)
-    expected = probe.score(probe.out_of_fold(tested), everything, **SCORING)
+    expected = probe.score(probe.out_of_fold(tested), everything, bootstrap=SCORING)
     for key in ("accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95"):
         assert row[key] == expected[key]
 
 
 def test_a_threshold_that_leaves_too_few_groups_is_skipped_and_said(probe, edges):
-    low, high = repeated_cv.threshold_sweep(probe, edges, [0.3, 0.95], folds=4, **SCORING)
+    low, high = repeated_cv.threshold_sweep(probe, edges, [0.3, 0.95], folds=4, bootstrap=SCORING)
     assert low["groups"] < 8
     assert "4 folds by patient are impossible" in low["skipped"]
     assert "accuracy" not in low
@@ -65,7 +66,9 @@ def test_the_mean_is_over_all_deals(probe):
     values = []
     for seed in (1, 1001, 2001):
         tested = cross_validation.deal_folds(probe.table, "patient", folds=4, seed=seed)
-        values.append(probe.score(probe.out_of_fold(tested), everything, **SCORING)["accuracy"])
+        values.append(
+            probe.score(probe.out_of_fold(tested), everything, bootstrap=SCORING)["accuracy"]
+        )
     assert len(set(values)) > 1
     first = {"patient": {"accuracy": values[0], "macro_f1": 0.5}}
     found = repeated_cv.repeat_deals(probe, first, folds=4, deals=3, seed=1)["patient"]

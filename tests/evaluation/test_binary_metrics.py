@@ -14,12 +14,12 @@ from sklearn import metrics as sk
 from kidneyct_lib import plots
 from kidneyct_lib.evaluation import binary_metrics, fold_predictions
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
-from kidneyct_lib.evaluation.bootstrap import wilson_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, wilson_interval
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold
 from kidneyct_lib.evaluation.predictions import EvaluationError
 
 CLASSES = ["Normal", "Stone"]
-SAMPLING = {"bootstrap": 100, "seed": 0}
+SAMPLING = Bootstrap(100, 0)
 MEASURES = (
     "sensitivity",
     "specificity",
@@ -104,7 +104,7 @@ def drawn_table(rows):
 @pytest.mark.parametrize("seed", range(3))
 def test_measures_are_those_of_scikit_learn(seed, digits):
     table = random_table(seed=seed, digits=digits)
-    found = binary_metrics.summarise(table, CLASSES, "Stone", **SAMPLING)
+    found = binary_metrics.summarise(table, CLASSES, "Stone", bootstrap=SAMPLING)
     stone = table["label"] == "Stone"
     expected = measured(stone, table["p_Stone"].to_numpy())
     assert {name: found[name] for name in MEASURES} == pytest.approx(expected)
@@ -118,14 +118,14 @@ def test_measures_are_those_of_scikit_learn(seed, digits):
 
 def test_the_areas_are_those_of_the_curves():
     table = random_table(digits=2)
-    found = binary_metrics.summarise(table, CLASSES, "Stone", **SAMPLING)
+    found = binary_metrics.summarise(table, CLASSES, "Stone", bootstrap=SAMPLING)
     curves = evaluation_metrics.curves(table, CLASSES).query("label == 'Stone'").groupby("curve")
     areas = curves["area"].first()
     assert (found["roc_auc"], found["pr_auc"]) == pytest.approx((areas["roc"], areas["pr"]))
 
 
 def test_the_keys_are_plain_values_in_json():
-    found = binary_metrics.summarise(random_table(), CLASSES, "Stone", **SAMPLING)
+    found = binary_metrics.summarise(random_table(), CLASSES, "Stone", bootstrap=SAMPLING)
     keys = ["positive_class", "n", "groups", "positives", "positive_groups", "negative_groups"]
     keys += ["prevalence"]
     for name in MEASURES:
@@ -137,7 +137,7 @@ def test_the_keys_are_plain_values_in_json():
 
 def test_a_score_that_knows_nothing_reaches_chance():
     found = binary_metrics.summarise(
-        table_of([True] * 3 + [False] * 7, [0.4] * 10), CLASSES, "Stone", **SAMPLING
+        table_of([True] * 3 + [False] * 7, [0.4] * 10), CLASSES, "Stone", bootstrap=SAMPLING
     )
     assert found["roc_auc"] == 0.5
     assert found["pr_auc"] == found["prevalence"] == pytest.approx(0.3)
@@ -148,8 +148,10 @@ def test_a_score_that_knows_nothing_reaches_chance():
 
 def test_a_tie_is_answered_with_the_first_class():
     table = table_of([True, True, False], [0.5, 0.75, 0.25])
-    assert binary_metrics.summarise(table, CLASSES, "Stone", **SAMPLING)["sensitivity"] == 0.5
-    swapped = binary_metrics.summarise(table, CLASSES[::-1], "Stone", **SAMPLING)
+    assert (
+        binary_metrics.summarise(table, CLASSES, "Stone", bootstrap=SAMPLING)["sensitivity"] == 0.5
+    )
+    swapped = binary_metrics.summarise(table, CLASSES[::-1], "Stone", bootstrap=SAMPLING)
     assert swapped["sensitivity"] == 1
 
 
@@ -159,7 +161,7 @@ def test_the_areas_depend_on_the_order_of_the_scores_alone(rows):
     table = drawn_table(rows)
     squared = table.assign(p_Stone=table["p_Stone"] ** 2, p_Normal=1 - table["p_Stone"] ** 2)
     one, other = (
-        binary_metrics.summarise(t, CLASSES, "Stone", bootstrap=20, seed=0)
+        binary_metrics.summarise(t, CLASSES, "Stone", bootstrap=Bootstrap(20, 0))
         for t in (table, squared)
     )
     for name in ("roc_auc", "pr_auc", "roc_auc_ci95", "pr_auc_ci95"):
@@ -171,7 +173,7 @@ def test_the_areas_depend_on_the_order_of_the_scores_alone(rows):
 def test_the_other_class_as_the_positive_one_swaps_the_sides(rows):
     table = drawn_table(rows)
     stone, normal = (
-        binary_metrics.summarise(table, CLASSES, name, bootstrap=20, seed=0)
+        binary_metrics.summarise(table, CLASSES, name, bootstrap=Bootstrap(20, 0))
         for name in CLASSES[::-1]
     )
     for one, other in (
@@ -195,7 +197,7 @@ def test_the_other_class_as_the_positive_one_swaps_the_sides(rows):
 def test_intervals_are_those_of_resampled_slices(groups, digits):
     """With five groups, two of them of the class, many a resample lacks a class."""
     table = random_table(120, groups, seed=3, digits=digits)
-    found = binary_metrics.summarise(table, CLASSES, "Stone", bootstrap=100, seed=7)
+    found = binary_metrics.summarise(table, CLASSES, "Stone", bootstrap=Bootstrap(100, 7))
     for name, expected in slow_intervals(table, 100, 7).items():
         np.testing.assert_allclose(found[f"{name}_ci95"], expected, err_msg=name)
 
@@ -205,7 +207,7 @@ def test_resamples_without_an_alarm_have_no_predictive_value():
     score = np.full(12, 0.1)
     score[[0, 6]] = 0.9  # one resample in seven has neither
     table = table_of(stone, score)
-    found = binary_metrics.summarise(table, CLASSES, "Stone", bootstrap=100, seed=1)
+    found = binary_metrics.summarise(table, CLASSES, "Stone", bootstrap=Bootstrap(100, 1))
     expected = slow_intervals(table, 100, 1)["positive_predictive_value"]
     np.testing.assert_allclose(found["positive_predictive_value_ci95"], expected)
 
@@ -214,7 +216,7 @@ def test_one_group_of_a_class_says_nothing_of_others():
     stone = np.repeat([True, False], [4, 30])
     group = np.repeat([9, *range(6)], [4, *[5] * 6])
     found = binary_metrics.summarise(
-        table_of(stone, np.where(stone, 0.9, 0.2), group), CLASSES, "Stone", **SAMPLING
+        table_of(stone, np.where(stone, 0.9, 0.2), group), CLASSES, "Stone", bootstrap=SAMPLING
     )
     assert (found["positive_groups"], found["negative_groups"]) == (1, 6)
     assert found["specificity_ci95"] == [1, 1]
@@ -226,7 +228,7 @@ def test_one_group_of_a_class_says_nothing_of_others():
 def test_a_perfect_model_of_many_groups_has_intervals_of_no_width():
     stone = np.arange(40) < 20
     found = binary_metrics.summarise(
-        table_of(stone, np.where(stone, 0.9, 0.2)), CLASSES, "Stone", **SAMPLING
+        table_of(stone, np.where(stone, 0.9, 0.2)), CLASSES, "Stone", bootstrap=SAMPLING
     )
     assert [found[f"{name}_ci95"] for name in MEASURES] == [[1, 1]] * len(MEASURES)
 
@@ -234,7 +236,7 @@ def test_a_perfect_model_of_many_groups_has_intervals_of_no_width():
 def test_without_an_alarm_there_is_no_predictive_value():
     stone = np.arange(20) < 8
     found = binary_metrics.summarise(
-        table_of(stone, np.where(stone, 0.4, 0.2)), CLASSES, "Stone", **SAMPLING
+        table_of(stone, np.where(stone, 0.4, 0.2)), CLASSES, "Stone", bootstrap=SAMPLING
     )
     assert found["positive_predictive_value"] is None
     assert found["positive_predictive_value_ci95"] == [0, 1]
@@ -246,7 +248,7 @@ def test_without_an_alarm_there_is_no_predictive_value():
 def test_alarms_in_one_group_say_nothing_of_others():
     stone = np.arange(20) < 8
     table = table_of(stone, np.where(np.arange(20) == 0, 0.9, 0.2))
-    found = binary_metrics.summarise(table, CLASSES, "Stone", **SAMPLING)
+    found = binary_metrics.summarise(table, CLASSES, "Stone", bootstrap=SAMPLING)
     assert found["positive_predictive_value"] == 1
     assert found["positive_predictive_value_ci95"] == [0, 1]
 
@@ -268,7 +270,7 @@ def test_alarms_in_one_group_say_nothing_of_others():
 )
 def test_what_cannot_be_summarised_is_refused(spoil, classes, positive, message):
     with pytest.raises(EvaluationError, match=message):
-        binary_metrics.summarise(spoil(random_table()), classes, positive, **SAMPLING)
+        binary_metrics.summarise(spoil(random_table()), classes, positive, bootstrap=SAMPLING)
 
 
 # --- Youden's point ---------------------------------------------------------------------------
@@ -296,7 +298,7 @@ def answers_of(table):
 def test_youdens_point_is_chosen_on_validation_and_read_on_test():
     parts = [(random_table(80, seed=k), random_table(60, seed=10 + k)) for k in range(3)]
     folds = [Fold(*map(answers_of, pair)) for pair in parts]
-    point = binary_metrics.youden_point(folds, 1, **SAMPLING)
+    point = binary_metrics.youden_point(folds, 1, bootstrap=SAMPLING)
     true, alarm, thresholds = [], [], []
     for validation, test in parts:
         thresholds.append(
@@ -317,7 +319,7 @@ def test_youdens_point_is_chosen_on_validation_and_read_on_test():
 
 def test_a_model_that_is_wrong_throughout_still_has_a_finite_threshold():
     part = answers_of(table_of([True, False], [0.1, 0.9]))
-    point = binary_metrics.youden_point([Fold(part, part)], 1, **SAMPLING)
+    point = binary_metrics.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
     assert point["thresholds"] == [0.1]
     json.dumps(point, allow_nan=False)
 
@@ -325,16 +327,16 @@ def test_a_model_that_is_wrong_throughout_still_has_a_finite_threshold():
 def test_youdens_point_needs_test_slices_of_both_classes():
     part = answers_of(table_of([True, True], [0.1, 0.9]))
     with pytest.raises(EvaluationError, match="one class"):
-        binary_metrics.youden_point([Fold(part, part)], 1, **SAMPLING)
+        binary_metrics.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
 
 
 # --- the table, and the notebook's section ----------------------------------------------------
 
 
 def test_the_table_has_a_row_for_each_scheme_and_stage():
-    found = binary_metrics.summarise(random_table(), CLASSES, "Stone", **SAMPLING)
+    found = binary_metrics.summarise(random_table(), CLASSES, "Stone", bootstrap=SAMPLING)
     part = answers_of(random_table())
-    found["youden"] = binary_metrics.youden_point([Fold(part, part)], 1, **SAMPLING)
+    found["youden"] = binary_metrics.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
     many = found | {"positive_groups": 10, "negative_groups": 10}
     table = binary_metrics.table({("slice", 1): found, ("patient", 2): many})
     assert table[["scheme", "stage", "few_groups"]].to_numpy().tolist() == [
@@ -368,8 +370,8 @@ def test_the_notebook_tells_of_two_classes_where_there_are_two(classes, tmp_path
     predictions, shown = run.read_table("predictions"), []
     tested = predictions[predictions["split"] == "test"]
     names = {
-        "answers": fold_predictions,
-        "binary": binary_metrics,
+        "fold_predictions": fold_predictions,
+        "binary_metrics": binary_metrics,
         "plots": plots,
         "run": run,
         "classes": classes,
@@ -403,5 +405,5 @@ def test_the_notebook_tells_of_two_classes_where_there_are_two(classes, tmp_path
         assert result["roc_auc"] == pytest.approx(expected)
         assert row.roc_auc == pytest.approx(expected)
         folds = fold_predictions.study_folds(predictions, classes)[row.scheme, row.stage]
-        assert result["youden"] == binary_metrics.youden_point(folds, 1, **SAMPLING)
+        assert result["youden"] == binary_metrics.youden_point(folds, 1, bootstrap=SAMPLING)
     assert len(table) == 4

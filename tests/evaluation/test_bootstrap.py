@@ -1,14 +1,9 @@
 import numpy as np
 import pytest
 
-from kidneyct_lib.evaluation.bootstrap import (
-    drawn_times,
-    flat_row,
-    percentile_interval,
-    ratio_interval,
-)
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
 
-SAMPLING = {"bounds": (0, 1), "bootstrap": 300, "seed": 4}
+SAMPLING = Bootstrap(300, 4)
 
 
 def literal_interval(numerator, denominator, group, bootstrap, seed):
@@ -30,30 +25,33 @@ def test_the_interval_is_that_of_drawing_groups_one_by_one(seed):
     found, among = rng.random(200), rng.random(200) < 0.4
     expected = literal_interval(found * among, among, group, 300, 4)
     np.testing.assert_allclose(
-        ratio_interval(found * among, among, group, **SAMPLING), expected, rtol=1e-12
+        SAMPLING.ratio_interval(found * among, among, group, bounds=(0, 1)), expected, rtol=1e-12
     )
 
 
 def test_resamples_without_a_group_that_counts_are_left_out():
     group = np.arange(40)
     among = group < 2  # two of 40 groups: most resamples miss one or both
-    interval = ratio_interval(group == 0, among, group, **SAMPLING)
+    interval = SAMPLING.ratio_interval(group == 0, among, group, bounds=(0, 1))
     assert interval == [0.0, 1.0]
-    assert np.isfinite(ratio_interval(among, among, group, **SAMPLING)).all()
+    assert np.isfinite(SAMPLING.ratio_interval(among, among, group, bounds=(0, 1))).all()
 
 
 def test_one_group_says_nothing_of_others():
-    asked = SAMPLING | {"bounds": (0, 2)}
-    assert ratio_interval(np.ones(9), np.ones(9), np.full(9, 3), **asked) == [0.0, 2.0]
+    once, group = np.ones(9), np.full(9, 3)
+    assert SAMPLING.ratio_interval(once, once, group, bounds=(0, 2)) == [0.0, 2.0]
     among = np.arange(9) < 3
-    assert ratio_interval(among, among, np.repeat([0, 1, 2], 3), **SAMPLING) == [0.0, 1.0]
+    assert SAMPLING.ratio_interval(among, among, np.repeat([0, 1, 2], 3), bounds=(0, 1)) == [
+        0.0,
+        1.0,
+    ]
 
 
 def test_as_many_groups_are_drawn_as_there_are():
-    times = drawn_times(7, 50, 0)
+    times = Bootstrap(50, 0).times(7)
     assert times.shape == (50, 7)
     assert (times.sum(axis=1) == 7).all()
-    assert (times != drawn_times(7, 50, 1)).any()
+    assert (times != Bootstrap(50, 1).times(7)).any()
 
 
 def test_percentiles_cut_both_sides():

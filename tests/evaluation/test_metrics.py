@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import wilson_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, wilson_interval
 from kidneyct_lib.evaluation.metrics import (
     EvaluationError,
     by_group,
@@ -69,7 +69,7 @@ def slow_bootstrap(table, bootstrap, seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_metrics_are_those_of_scikit_learn(seed):
     table = random_table(seed=seed)
-    result = summarise(table, CLASSES, bootstrap=50, seed=0)
+    result = summarise(table, CLASSES, bootstrap=Bootstrap(50, 0))
     true = table["label"]
     probabilities = table[probability_columns(CLASSES)].to_numpy()
     predicted = np.array(CLASSES)[probabilities.argmax(axis=1)]
@@ -93,7 +93,7 @@ def test_metrics_are_those_of_scikit_learn(seed):
 
 
 def test_the_keys_are_the_contract_and_plain_numbers():
-    result = summarise(random_table(), CLASSES, bootstrap=20, seed=0)
+    result = summarise(random_table(), CLASSES, bootstrap=Bootstrap(20, 0))
     assert list(result) == [
         "n", "groups", "accuracy", "accuracy_ci95", "accuracy_wilson95", "loss",
         "macro_f1", "macro_f1_ci95", "per_class",
@@ -106,7 +106,7 @@ def test_the_keys_are_the_contract_and_plain_numbers():
 
 def test_an_absent_class_counts_zero_as_in_scikit_learn():
     table = certain(["Cyst", "Cyst", "Normal"], ["Cyst", "Normal", "Normal"])
-    result = summarise(table, CLASSES, bootstrap=20, seed=0)
+    result = summarise(table, CLASSES, bootstrap=Bootstrap(20, 0))
     assert result["per_class"]["Tumor"] == {
         "precision": 0, "recall": 0, "f1": 0, "support": 0, "groups": 0
     }  # fmt: skip
@@ -115,14 +115,14 @@ def test_an_absent_class_counts_zero_as_in_scikit_learn():
 
 def test_the_loss_is_the_mean_negative_log_likelihood_clipped():
     table = table_of(["Cyst", "Stone"], [[0.5, 0.5, 0, 0], [1, 0, 0, 0]])
-    loss = summarise(table, CLASSES, bootstrap=5, seed=0)["loss"]
+    loss = summarise(table, CLASSES, bootstrap=Bootstrap(5, 0))["loss"]
     assert loss == pytest.approx((np.log(2) - np.log(1e-7)) / 2)
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_intervals_are_those_of_resampling_slices_group_by_group(seed):
     table = random_table(120, 9, seed)
-    result = summarise(table, CLASSES, bootstrap=150, seed=seed)
+    result = summarise(table, CLASSES, bootstrap=Bootstrap(150, seed))
     accuracy, macro_f1 = slow_bootstrap(table, 150, seed)
     np.testing.assert_allclose(result["accuracy_ci95"], accuracy)
     np.testing.assert_allclose(result["macro_f1_ci95"], macro_f1)
@@ -134,7 +134,7 @@ def test_homogeneous_groups_make_the_interval_wider_than_wilson():
     labels = np.repeat("Cyst", 20 * 50)
     predicted = np.repeat(np.where(right, "Cyst", "Stone"), 50)
     groups = np.repeat(np.arange(20), 50)
-    clustered = summarise(certain(labels, predicted, groups), CLASSES, bootstrap=500, seed=0)
+    clustered = summarise(certain(labels, predicted, groups), CLASSES, bootstrap=Bootstrap(500, 0))
     low, high = wilson_interval(int(right.sum()) * 50, 1000)
     assert clustered["accuracy_wilson95"] == [low, high]
     width = np.ptp(clustered["accuracy_ci95"])
@@ -148,7 +148,7 @@ def test_independent_slices_make_the_interval_near_wilson():
     rng = np.random.default_rng(1)
     labels = ["Cyst"] * 600
     predicted = np.where(rng.random(600) < 0.8, "Cyst", "Stone")
-    result = summarise(certain(labels, predicted), CLASSES, bootstrap=1000, seed=0)
+    result = summarise(certain(labels, predicted), CLASSES, bootstrap=Bootstrap(1000, 0))
     wilson = wilson_interval(int((predicted == "Cyst").sum()), 600)
     np.testing.assert_allclose(result["accuracy_ci95"], wilson, atol=0.01)
 
@@ -156,20 +156,22 @@ def test_independent_slices_make_the_interval_near_wilson():
 def test_perfect_predictions_have_an_interval_of_no_width():
     labels = np.repeat(CLASSES, 60)
     table = certain(labels, labels, np.repeat(np.arange(80), 3))
-    result = summarise(table, CLASSES, bootstrap=200, seed=0)
+    result = summarise(table, CLASSES, bootstrap=Bootstrap(200, 0))
     assert result["accuracy_ci95"] == result["macro_f1_ci95"] == [1, 1]
 
 
 def test_one_group_says_nothing_about_other_patients():
     table = certain(["Cyst"] * 9, ["Cyst"] * 9, groups=[3] * 9)
-    result = summarise(table, CLASSES, bootstrap=20, seed=0)
+    result = summarise(table, CLASSES, bootstrap=Bootstrap(20, 0))
     assert result["accuracy"] == 1
     assert result["accuracy_ci95"] == result["macro_f1_ci95"] == [0, 1]
 
 
 def test_intervals_hold_the_estimate_and_follow_the_seed():
     table = random_table()
-    first, again, other = (summarise(table, CLASSES, bootstrap=200, seed=s) for s in (0, 0, 1))
+    first, again, other = (
+        summarise(table, CLASSES, bootstrap=Bootstrap(200, s)) for s in (0, 0, 1)
+    )
     assert first == again
     assert first["accuracy_ci95"] != other["accuracy_ci95"]
     low, high = first["accuracy_ci95"]
@@ -200,14 +202,14 @@ def test_intervals_hold_the_estimate_and_follow_the_seed():
 def test_a_bad_table_is_refused_with_its_reason(spoil, message):
     table = spoil(random_table(10))
     with pytest.raises(EvaluationError, match=message) as refusal:
-        summarise(table, CLASSES, bootstrap=5, seed=0)
+        summarise(table, CLASSES, bootstrap=Bootstrap(5, 0))
     assert isinstance(refusal.value, StudyError)
 
 
 def test_rounding_to_six_digits_and_extra_columns_are_accepted():
     table = random_table(50).round(6).astype({"p_Cyst": np.float32})
     table = table.assign(scheme="slice", stage=2, split="test", fold=0)
-    assert summarise(table, CLASSES, bootstrap=5, seed=0)["n"] == 50
+    assert summarise(table, CLASSES, bootstrap=Bootstrap(5, 0))["n"] == 50
 
 
 # --- tables -----------------------------------------------------------------------------------
@@ -296,7 +298,9 @@ def test_an_absent_class_has_no_curves():
 
 
 def test_headline_sets_schemes_and_stages_side_by_side():
-    first, final = (summarise(random_table(seed=s), CLASSES, bootstrap=20, seed=0) for s in (0, 1))
+    first, final = (
+        summarise(random_table(seed=s), CLASSES, bootstrap=Bootstrap(20, 0)) for s in (0, 1)
+    )
     table = headline({"slice": final | {"stage1": first}, "patient": final})
     assert table[["scheme", "stage"]].to_numpy().tolist() == [
         ["slice", 1], ["slice", 2], ["patient", 2]

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.paired_bootstrap import compare, compare_all, same_images
 from kidneyct_lib.evaluation.predictions import EvaluationError, probability_columns
 
@@ -48,7 +49,7 @@ def test_the_intervals_are_those_of_drawing_groups_for_both_at_once(seed):
     baseline, compared = random_table(seed=seed), random_table(seed=seed, answers=seed + 50)
     # The order of the slices may differ: they are matched by path.
     shuffled = compared.sample(frac=1, random_state=1)
-    found = compare(baseline.sort_values("path"), shuffled, CLASSES, bootstrap=60, seed=seed)
+    found = compare(baseline.sort_values("path"), shuffled, CLASSES, bootstrap=Bootstrap(60, seed))
     ordered = [table.sort_values("path") for table in (baseline, compared)]
     expected = slow_differences(*ordered, 60, seed)
     for name, interval in zip(("accuracy", "macro_f1"), expected, strict=True):
@@ -65,10 +66,10 @@ def test_the_intervals_are_those_of_drawing_groups_for_both_at_once(seed):
 
 def test_equal_predictions_differ_by_nothing_and_swapping_turns_the_sign():
     table, other = random_table(), random_table(answers=9)
-    same = compare(table, table, CLASSES, bootstrap=50, seed=0)
+    same = compare(table, table, CLASSES, bootstrap=Bootstrap(50, 0))
     assert {same[key] for key in same if "difference" in key or "share" in key} == {0}
-    there = compare(table, other, CLASSES, bootstrap=50, seed=0)
-    back = compare(other, table, CLASSES, bootstrap=50, seed=0)
+    there = compare(table, other, CLASSES, bootstrap=Bootstrap(50, 0))
+    back = compare(other, table, CLASSES, bootstrap=Bootstrap(50, 0))
     assert there["accuracy_difference"] == -back["accuracy_difference"] != 0
     assert there["accuracy_difference_low"] == pytest.approx(-back["accuracy_difference_high"])
     assert (there["share_better"], there["share_worse"]) == (
@@ -88,7 +89,7 @@ def test_pairing_is_surer_than_comparing_two_intervals():
         sure = rng.random(400) < np.clip(hard + gain, 0, 1)
         side = table.assign(p_A=np.where(sure, 0.8, 0.1), p_C=0.1)
         sides.append(side.assign(p_B=1 - side["p_A"] - side["p_C"]))
-    found = compare(*sides, CLASSES, bootstrap=400, seed=0)
+    found = compare(*sides, CLASSES, bootstrap=Bootstrap(400, 0))
     assert found["accuracy_difference_low"] > 0
     paired = found["accuracy_difference_high"] - found["accuracy_difference_low"]
     of_groups = [pd.Series(right(side)).groupby(group).mean().std() / np.sqrt(40) for side in sides]
@@ -97,7 +98,10 @@ def test_pairing_is_surer_than_comparing_two_intervals():
 
 def test_one_group_tells_nothing_and_is_marked():
     found = compare(
-        random_table(n_groups=1), random_table(n_groups=1, answers=3), CLASSES, bootstrap=9, seed=0
+        random_table(n_groups=1),
+        random_table(n_groups=1, answers=3),
+        CLASSES,
+        bootstrap=Bootstrap(9, 0),
     )
     assert found["few_groups"]
     assert [found["accuracy_difference_low"], found["macro_f1_difference_high"]] == [-1, 1]
@@ -115,7 +119,7 @@ def test_one_group_tells_nothing_and_is_marked():
 def test_what_cannot_be_paired_is_refused(spoil, told):
     table = random_table()
     with pytest.raises(EvaluationError, match=told):
-        compare(table, spoil(table), CLASSES, bootstrap=9, seed=0)
+        compare(table, spoil(table), CLASSES, bootstrap=Bootstrap(9, 0))
 
 
 def stacked(paths_of):
@@ -132,7 +136,7 @@ def stacked(paths_of):
 
 def test_all_pairs_of_a_run_whose_folds_test_every_image():
     tests = stacked(lambda table, scheme: table)
-    found = compare_all(tests, CLASSES, bootstrap=20, seed=0)
+    found = compare_all(tests, CLASSES, bootstrap=Bootstrap(20, 0))
     assert found[["kind", "baseline", "compared"]].to_numpy().tolist() == [
         ["schemes", "slice, stage 1", "patient, stage 1"],
         ["schemes", "slice, stage 2", "patient, stage 2"],
@@ -140,13 +144,13 @@ def test_all_pairs_of_a_run_whose_folds_test_every_image():
         ["stages", "patient, stage 1", "patient, stage 2"],
     ]
     sides = [tests.query("scheme == @s and stage == 2") for s in ("slice", "patient")]
-    expected = compare(*sides, CLASSES, bootstrap=20, seed=0)
+    expected = compare(*sides, CLASSES, bootstrap=Bootstrap(20, 0))
     assert found.loc[1, list(expected)].to_dict() == expected
 
 
 def test_schemes_that_test_different_images_are_not_paired():
     tests = stacked(lambda table, scheme: table[:60] if scheme == "slice" else table[50:])
-    found = compare_all(tests, CLASSES, bootstrap=20, seed=0)
+    found = compare_all(tests, CLASSES, bootstrap=Bootstrap(20, 0))
     assert list(found["kind"]) == ["stages", "stages"]
     assert list(found["n"]) == [60, 70]
     first, second = (tests[tests["scheme"] == s] for s in ("slice", "patient"))

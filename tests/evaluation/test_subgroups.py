@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kidneyct_lib import plots
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.metrics import summarise
 from kidneyct_lib.evaluation.predictions import probability_columns
 from kidneyct_lib.evaluation.subgroups import by_subgroup, levels, terciles, tissue_gray
@@ -72,11 +73,11 @@ def test_levels_tell_plane_series_size_and_brightness_of_each_image():
 def test_each_row_is_the_summary_of_its_slices():
     table, predictions, gray = study()
     found = levels(table, gray)
-    result = by_subgroup(predictions.iloc[::-1], found, CLASSES, bootstrap=80, seed=3)
+    result = by_subgroup(predictions.iloc[::-1], found, CLASSES, bootstrap=Bootstrap(80, 3))
     assert len(result) == 2 + 3 + 3
     for row in result.itertuples():
         members = predictions[(found[row.subgroup] == row.level).to_numpy()].iloc[::-1]
-        expected = summarise(members, CLASSES, bootstrap=80, seed=3)
+        expected = summarise(members, CLASSES, bootstrap=Bootstrap(80, 3))
         assert (row.n, row.groups) == (len(members), members["group"].nunique())
         assert row.accuracy == expected["accuracy"]
         assert [row.accuracy_low, row.accuracy_high] == expected["accuracy_ci95"]
@@ -91,7 +92,7 @@ def test_each_row_is_the_summary_of_its_slices():
 def test_a_class_that_a_level_lacks_does_not_count_in_its_macro_f1():
     table, predictions, gray = study()
     predictions["label"] = "A"
-    result = by_subgroup(predictions, levels(table, gray), CLASSES, bootstrap=20, seed=0)
+    result = by_subgroup(predictions, levels(table, gray), CLASSES, bootstrap=Bootstrap(20, 0))
     assert set(result["classes"]) == {1}
     recall = result["accuracy"]
     np.testing.assert_allclose(result["macro_f1"], 2 * recall / (1 + recall))  # precision is 1
@@ -99,7 +100,7 @@ def test_a_class_that_a_level_lacks_does_not_count_in_its_macro_f1():
 
 def test_the_figure_has_one_mark_a_row_and_hollow_ones_for_few_groups():
     table, predictions, gray = study()
-    found = by_subgroup(predictions, levels(table, gray), CLASSES, bootstrap=20, seed=0)
+    found = by_subgroup(predictions, levels(table, gray), CLASSES, bootstrap=Bootstrap(20, 0))
     frame = pd.concat([found.assign(scheme=s) for s in ("slice", "patient")])
     (axes,) = plots.subgroup_accuracy(frame).axes
     drawn = [points for points in axes.collections if len(points.get_offsets()) == len(found)]

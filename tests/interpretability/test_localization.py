@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.interpretability import localization
 
 
@@ -64,10 +65,10 @@ def test_a_slice_without_a_lesion_is_refused(lesion):
 def test_the_summary_averages_and_brackets(lesion):
     maps = np.concatenate([cells((3, 1)), cells((3, 5)), cells((3, 1)), cells((3, 1))])
     located = localization.locate(maps, np.repeat(lesion, 4, axis=0))
-    found = localization.summarise(located, np.array([0, 0, 1, 2]), bootstrap=200, seed=1)
+    found = localization.summarise(located, np.array([0, 0, 1, 2]), bootstrap=Bootstrap(200, 1))
     assert (found["n"], found["groups"], found["pointing"]) == (4, 3, 0.75)
     low, high = found["pointing_ci95"]
     assert low == 0.5
     assert high == 1
-    one = localization.summarise(located, np.zeros(4), bootstrap=200, seed=1)
+    one = localization.summarise(located, np.zeros(4), bootstrap=Bootstrap(200, 1))
     assert one["energy_gain_ci95"] == [-1, 1]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.interpretability import grad_cam, weight_randomization
 from kidneyct_lib.models import network
 from kidneyct_lib.models.keras_setup import keras
@@ -115,7 +116,7 @@ def test_maps_are_those_of_a_network_shuffled_by_hand(net, images, cascade):
 
 def test_maps_lose_their_likeness(cascade):
     maps, *_ = cascade
-    rows = weight_randomization.summarise(maps, np.array([0, 1, 1]), bootstrap=100, seed=1)
+    rows = weight_randomization.summarise(maps, np.array([0, 1, 1]), bootstrap=Bootstrap(100, 1))
     assert [row["step"] for row in rows] == STEPS
     assert rows[0] == {"step": "trained", "correlation": 1, "ci95": [1, 1], "unsigned": 1}
     assert rows[-1]["correlation"] < 0.4
@@ -169,7 +170,7 @@ def test_maps_that_turn_over_in_one_draw_are_told_by_their_size():
     slices = np.concatenate([one, one, one])
     turned = np.concatenate([-one, one, one])
     maps = {"trained": np.stack([slices, slices]), "head": np.stack([slices, turned])}
-    _, row = weight_randomization.summarise(maps, np.array([0, 1, 2]), bootstrap=2000, seed=1)
+    _, row = weight_randomization.summarise(maps, np.array([0, 1, 2]), bootstrap=Bootstrap(2000, 1))
     assert row["correlation"] == pytest.approx((0 + 1 + 1) / 3)
     assert row["unsigned"] == pytest.approx(1)
     assert row["ci95"] == pytest.approx([0, 1])

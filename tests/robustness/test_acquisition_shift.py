@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.robustness import acquisition_shift
 
 CLASSES = ["Normal", "Stone"]
@@ -79,7 +80,7 @@ def test_files_of_one_channel_cannot_be_fed_without_the_step():
 
 def test_every_variant_is_scored_with_and_without(images, rows):
     results = acquisition_shift.evaluate(
-        BrightnessModel(), images, rows, CLASSES, bootstrap=100, seed=0
+        BrightnessModel(), images, rows, CLASSES, bootstrap=Bootstrap(100, 0)
     )
     assert set(results) == set(acquisition_shift.VARIANTS)
     assert results["one channel"]["without"] is None
@@ -93,7 +94,7 @@ def test_every_variant_is_scored_with_and_without(images, rows):
 def test_rows_point_into_the_images(images, rows):
     chosen = rows.loc[[1, 3]]
     results = acquisition_shift.evaluate(
-        BrightnessModel(), images, chosen, CLASSES, bootstrap=100, seed=0
+        BrightnessModel(), images, chosen, CLASSES, bootstrap=Bootstrap(100, 0)
     )
     metrics = results["RGB, as published"]["with"]
     assert metrics["n"] == 2
@@ -104,7 +105,7 @@ def test_external_files_are_read_and_resized(tmp_path, rows):
     for path, level in zip(rows["path"], (10, 250, 250, 250), strict=True):
         Image.fromarray(np.full((20, 30), level, np.uint8)).save(tmp_path / path, format="PNG")
     scores = acquisition_shift.evaluate_external(
-        BrightnessModel(), tmp_path, rows, CLASSES, bootstrap=100, seed=0
+        BrightnessModel(), tmp_path, rows, CLASSES, bootstrap=Bootstrap(100, 0)
     )
     assert scores["with"]["accuracy"] == 0.75
     assert scores["without"] is None
@@ -113,5 +114,5 @@ def test_external_files_are_read_and_resized(tmp_path, rows):
 def test_no_images_are_refused(images, rows):
     with pytest.raises(StudyError, match="no images"):
         acquisition_shift.evaluate(
-            BrightnessModel(), images, rows[:0], CLASSES, bootstrap=100, seed=0
+            BrightnessModel(), images, rows[:0], CLASSES, bootstrap=Bootstrap(100, 0)
         )

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import drawn_times
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.robustness import metrics
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
 CLASSES = ["Cyst", "Normal", "Stone"]
 NAMES = list(CORRUPTIONS)[:2]
-SAMPLING = {"bootstrap": 200, "seed": 3}
+SAMPLING = Bootstrap(200, 3)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_tallies_count_right_slices(rows, corrupted, tallies):
 
 
 def test_errors_are_those_of_the_answers(rows, corrupted, tallies):
-    found = metrics.summarise(tallies, **SAMPLING)
+    found = metrics.summarise(tallies, bootstrap=SAMPLING)
     clean = balanced_error(rows, answers(rows, 0))
     expected = {n: [balanced_error(rows, a) for a in corrupted[n]] for n in NAMES}
     assert (found["n"], found["groups"]) == (23, 7)
@@ -71,10 +71,10 @@ def test_errors_are_those_of_the_answers(rows, corrupted, tallies):
 
 
 def test_intervals_are_of_whole_groups(rows, corrupted, tallies):
-    found = metrics.summarise(tallies, **SAMPLING)
+    found = metrics.summarise(tallies, bootstrap=SAMPLING)
     series = [answers(rows, 0), *corrupted[NAMES[0]], *corrupted[NAMES[1]]]
     drawn = []
-    for times in drawn_times(7, SAMPLING["bootstrap"], SAMPLING["seed"]):
+    for times in SAMPLING.times(7):
         index = np.concatenate(
             [np.flatnonzero(rows["group"] == g) for g in range(7) for _ in range(times[g])]
         )
@@ -98,13 +98,13 @@ def test_of_one_group_nothing_is_known(rows, corrupted):
     one = (rows["group"] == 1).to_numpy()
     spoilt = {name: [a[one] for a in series] for name, series in corrupted.items()}
     tallies = metrics.tally(rows[one], answers(rows, 0)[one], spoilt, CLASSES)
-    found = metrics.summarise(tallies, **SAMPLING)
+    found = metrics.summarise(tallies, bootstrap=SAMPLING)
     assert found["clean_ci95"] == found["corrupted_ci95"] == [0, 1]
     assert found["rise_ci95"] == [-1, 1]
 
 
 def test_a_model_does_not_differ_from_itself(tallies):
-    found = metrics.compare(tallies, tallies.sample(frac=1, random_state=0), **SAMPLING)
+    found = metrics.compare(tallies, tallies.sample(frac=1, random_state=0), bootstrap=SAMPLING)
     for name in ("clean", "corrupted", "rise"):
         assert found[name] == 0
         assert found[f"{name}_ci95"] == [0, 0]
@@ -113,8 +113,8 @@ def test_a_model_does_not_differ_from_itself(tallies):
 def test_the_difference_is_compared_minus_baseline(rows, corrupted, tallies):
     truth = np.eye(3)[rows["label"].map(CLASSES.index)]
     perfect = metrics.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
-    found = metrics.compare(tallies, perfect, **SAMPLING)
-    mine = metrics.summarise(tallies, **SAMPLING)
+    found = metrics.compare(tallies, perfect, bootstrap=SAMPLING)
+    mine = metrics.summarise(tallies, bootstrap=SAMPLING)
     for name in ("clean", "corrupted", "rise"):
         assert found[name] == pytest.approx(-mine[name])
     low, high = mine["corrupted_ci95"]
@@ -124,11 +124,11 @@ def test_the_difference_is_compared_minus_baseline(rows, corrupted, tallies):
 def test_other_slices_are_not_compared(rows, corrupted, tallies):
     fewer = tallies[tallies["group"] != 2]
     with pytest.raises(StudyError, match="same spoilt slices"):
-        metrics.compare(tallies, fewer, **SAMPLING)
+        metrics.compare(tallies, fewer, bootstrap=SAMPLING)
 
 
 def test_the_table_has_a_row_a_severity_and_clean(tallies):
-    found = metrics.summarise(tallies, **SAMPLING)
+    found = metrics.summarise(tallies, bootstrap=SAMPLING)
     table = metrics.error_table({("slice", 1): found, ("patient", 2): found})
     assert len(table) == 2 * len(NAMES) * 6
     assert (table.query("severity == 0")["balanced_error"] == found["clean"]).all()
@@ -139,11 +139,11 @@ def test_the_table_has_a_row_a_severity_and_clean(tallies):
 
 
 def test_the_table_has_a_row_a_model_with_its_errors(rows, tallies):
-    found = metrics.summarise(tallies, **SAMPLING)
+    found = metrics.summarise(tallies, bootstrap=SAMPLING)
     truth = np.eye(3)[rows["label"].map(CLASSES.index)]
     perfect = metrics.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
     table = metrics.table(
-        {("slice", 1): found, ("patient", 2): metrics.summarise(perfect, **SAMPLING)}
+        {("slice", 1): found, ("patient", 2): metrics.summarise(perfect, bootstrap=SAMPLING)}
     )
     assert table[["scheme", "stage", "n", "groups"]].to_numpy().tolist() == [
         ["slice", 1, 23, 7],

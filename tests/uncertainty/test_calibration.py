@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold
 from kidneyct_lib.evaluation.metrics import probability_columns, summarise
 from kidneyct_lib.uncertainty import calibration
 
 CLASSES = ["A", "B", "C"]
-SAMPLING = {"bootstrap": 100, "seed": 0}
+SAMPLING = Bootstrap(100, 0)
 
 
 def logits_and_truth(n, seed=0, scale=2.0):
@@ -54,7 +55,7 @@ def literal_ece(answers, edges):
 @pytest.mark.parametrize("seed", range(3))
 def test_scores_are_those_of_scikit_learn(seed):
     answers = answers_of(seed=seed)
-    result = calibration.scores(answers, bins=10, **SAMPLING)
+    result = calibration.scores(answers, bins=10, bootstrap=SAMPLING)
     assert result["nll"] == pytest.approx(log_loss(answers.true, answers.probabilities))
     assert result["brier"] == pytest.approx(
         brier_score_loss(answers.true, answers.probabilities, scale_by_half=False)
@@ -72,7 +73,7 @@ def test_the_brier_score_sums_over_the_classes():
 @pytest.mark.parametrize("bins", [2, 7, 15])
 def test_calibration_errors_equal_the_literal_loop(seed, bins):
     answers = answers_of(seed=seed, factor=2.0)
-    result = calibration.scores(answers, bins=bins, **SAMPLING)
+    result = calibration.scores(answers, bins=bins, bootstrap=SAMPLING)
     even = np.arange(bins + 1) / bins
     assert result["ece_width"] == pytest.approx(literal_ece(answers, even))
     full = np.quantile(answers.probabilities.max(axis=1), even)
@@ -99,7 +100,7 @@ def test_a_confidence_on_an_edge_belongs_below():
 
 def test_true_probabilities_have_a_small_error_and_sharpened_ones_a_large():
     errors = {
-        factor: calibration.scores(answers_of(20_000, factor=factor), bins=15, **SAMPLING)
+        factor: calibration.scores(answers_of(20_000, factor=factor), bins=15, bootstrap=SAMPLING)
         for factor in (1.0, 3.0)
     }
     for name in ("ece_width", "ece_mass"):
@@ -114,15 +115,15 @@ def test_the_loss_is_that_of_the_headline():
     answers.true[0] = 1  # a certain error: infinite without the clip
     table = pd.DataFrame({"label": np.array(CLASSES)[answers.true], "group": answers.group})
     table[probability_columns(CLASSES)] = answers.probabilities
-    headline = summarise(table, CLASSES, **SAMPLING)
-    result = calibration.scores(answers, bins=15, **SAMPLING)
+    headline = summarise(table, CLASSES, bootstrap=SAMPLING)
+    result = calibration.scores(answers, bins=15, bootstrap=SAMPLING)
     assert result["nll"] == pytest.approx(headline["loss"])
     assert result["accuracy"] == headline["accuracy"]
 
 
 def test_intervals_are_those_of_resampled_slices():
     answers = answers_of(factor=2.0, groups=12)
-    result = calibration.scores(answers, bins=5, bootstrap=200, seed=3)
+    result = calibration.scores(answers, bins=5, bootstrap=Bootstrap(200, 3))
     names = np.unique(answers.group)
     edges = np.arange(6) / 5
     drawn = {"nll": [], "brier": [], "ece_width": []}
@@ -199,7 +200,7 @@ def test_degenerate_answers_give_finite_numbers(row, true):
     answers = Answers(np.full(5, true), np.tile(row, (5, 1)), np.zeros(5, int))
     temperature = calibration.fit_temperature(answers, weigh="groups")
     assert 0.01 <= temperature <= 100
-    result = calibration.assess([Fold(answers, answers)], bins=15, **SAMPLING)
+    result = calibration.assess([Fold(answers, answers)], bins=15, bootstrap=SAMPLING)
     json.dumps(result, allow_nan=False)
     assert result["before"]["nll_ci95"] == [0.0, pytest.approx(-np.log(1e-7))]
     assert result["before"]["ece_width_ci95"] == [0.0, 1.0]
@@ -218,7 +219,7 @@ def test_each_fold_is_scaled_by_its_own_validation_slices():
         Fold(answers_of(4000, factor=factor, seed=seed), answers_of(4000, factor=factor, seed=9))
         for seed, factor in enumerate((1.0, 4.0))
     ]
-    result = calibration.assess(folds, bins=15, **SAMPLING)
+    result = calibration.assess(folds, bins=15, bootstrap=SAMPLING)
     one, four = result["temperature"]
     assert one == pytest.approx(1, rel=0.2)
     assert four == pytest.approx(4, rel=0.2)
@@ -232,7 +233,7 @@ def test_each_fold_is_scaled_by_its_own_validation_slices():
 
 def test_the_table_has_a_row_for_each_way():
     folds = [Fold(answers_of(factor=2.0), answers_of(factor=2.0, seed=5))]
-    results = {("slice", 1): calibration.assess(folds, bins=15, **SAMPLING)}
+    results = {("slice", 1): calibration.assess(folds, bins=15, bootstrap=SAMPLING)}
     table = calibration.table(results)
     assert table["probabilities"].tolist() == [
         "as they are",

@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold
 from kidneyct_lib.uncertainty import conformal
 
 CLASSES = ["A", "B", "C", "D"]
-SAMPLING = {"bootstrap": 100, "seed": 0}
+SAMPLING = Bootstrap(100, 0)
 MARGINAL = {"unit": "slices", "conditional": False, "coverage": 0.9, "seed": 0}
 
 
@@ -151,7 +152,7 @@ def test_over_many_calibrations_the_promise_is_kept_on_average():
                     [Fold(drawn(19, seed), drawn(50, 1000 + seed))], **MARGINAL | {"method": "lac"}
                 ),
                 CLASSES,
-                **SAMPLING,
+                bootstrap=SAMPLING,
             )["coverage"]
             for seed in range(300)
         ]
@@ -165,7 +166,9 @@ def test_new_groups_are_covered_only_where_groups_are_the_unit():
         fold = Fold(correlated(10, 12, seed), correlated(200, 3, 5000 + seed))
         for unit, found in coverage.items():
             sets = conformal.conformal_sets([fold], **MARGINAL | {"method": "lac", "unit": unit})
-            found.append(conformal.summarise_sets(sets, CLASSES, **SAMPLING)["group_coverage"])
+            found.append(
+                conformal.summarise_sets(sets, CLASSES, bootstrap=SAMPLING)["group_coverage"]
+            )
     assert np.mean(coverage["slices"]) < 0.89
     assert np.mean(coverage["one_a_group"]) > 0.895
     assert np.mean(coverage["groups"]) > 0.895
@@ -176,7 +179,7 @@ def test_aps_sets_are_never_empty_and_lac_sets_may_be():
     asked = MARGINAL | {"coverage": 0.5}
     empty = {
         method: conformal.summarise_sets(
-            conformal.conformal_sets([fold], method=method, **asked), CLASSES, **SAMPLING
+            conformal.conformal_sets([fold], method=method, **asked), CLASSES, bootstrap=SAMPLING
         )["empty"]
         for method in conformal.METHODS
     }
@@ -221,7 +224,7 @@ def test_a_summary_counts_slices_groups_and_sizes():
     answers = Answers(true, np.full((4, 2), 0.5), np.array([0, 0, 0, 1]))
     member = np.array([[1, 0], [1, 1], [0, 0], [1, 0]], bool)
     sets = conformal.Sets(member, answers, np.array([[0.5, 0.5]]))
-    result = conformal.summarise_sets(sets, ["A", "B"], **SAMPLING)
+    result = conformal.summarise_sets(sets, ["A", "B"], bootstrap=SAMPLING)
     assert result["coverage"] == 0.5
     assert result["group_coverage"] == pytest.approx((2 / 3 + 0) / 2)
     assert result["per_class"]["A"]["coverage"] == pytest.approx(2 / 3)
@@ -237,12 +240,12 @@ def test_a_class_without_test_slices_is_left_out():
         [Fold(drawn(50, 1), Answers(np.zeros(4, int), drawn(4, 2).probabilities, np.arange(4)))],
         **MARGINAL | {"method": "lac"},
     )
-    assert list(conformal.summarise_sets(sets, CLASSES, **SAMPLING)["per_class"]) == ["A"]
+    assert list(conformal.summarise_sets(sets, CLASSES, bootstrap=SAMPLING)["per_class"]) == ["A"]
 
 
 def test_everything_is_assessed_and_can_be_written():
     folds = [Fold(correlated(6, 4, 1), correlated(8, 4, 2))]
-    result = conformal.assess(folds, CLASSES, coverage=0.9, **SAMPLING)
+    result = conformal.assess(folds, CLASSES, coverage=0.9, bootstrap=SAMPLING)
     json.dumps(result, allow_nan=False)
     table = conformal.table({("slice", 1): result, ("patient", 2): result})
     assert len(table) == 2 * 2 * 2 * 3
@@ -258,6 +261,8 @@ def test_everything_is_assessed_and_can_be_written():
 
 def test_certain_probabilities_and_one_group_give_finite_numbers():
     certain = Answers(np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]), np.zeros(2, int))
-    result = conformal.assess([Fold(certain, certain)], ["A", "B"], coverage=0.9, **SAMPLING)
+    result = conformal.assess(
+        [Fold(certain, certain)], ["A", "B"], coverage=0.9, bootstrap=SAMPLING
+    )
     json.dumps(result, allow_nan=False)
     assert result["lac"]["marginal"]["slices"]["coverage_ci95"] == [0.0, 1.0]

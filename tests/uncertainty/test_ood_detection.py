@@ -8,9 +8,10 @@ from sklearn.covariance import LedoitWolf
 from sklearn.metrics import roc_auc_score
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.uncertainty import ood_detection
 
-SAMPLING = {"bootstrap": 100, "seed": 0}
+SAMPLING = Bootstrap(100, 0)
 KEPT = 0.9
 
 
@@ -141,7 +142,12 @@ def judged():
     features[:6] += 40  # one patient unlike all others
     pictures = {"odd": features_of(25, seed=1) - 30}, {"akin": features_of(10, seed=0)}
     return features, ood_detection.assess(
-        features, split_of(), *pictures, fit=ood_detection.mahalanobis, kept=KEPT, **SAMPLING
+        features,
+        split_of(),
+        *pictures,
+        fit=ood_detection.mahalanobis,
+        kept=KEPT,
+        bootstrap=SAMPLING,
     )
 
 

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test
 from kidneyct_lib.uncertainty import selective_prediction
 
-SAMPLING = {"bootstrap": 100, "seed": 0}
+SAMPLING = Bootstrap(100, 0)
 
 
 def two_class(confidence, right, group=None):
@@ -44,7 +45,7 @@ def test_the_curve_and_its_area_by_hand():
     assert curve["confidence"].tolist() == [0.9, 0.8, 0.7, 0.6]
     assert curve["coverage"].tolist() == [0.25, 0.5, 0.75, 1]
     assert curve["risk"].tolist() == [0, 1 / 2, 1 / 3, 2 / 4]
-    result = selective_prediction.summarise_silence(answers, [0.25, 0.5], **SAMPLING)
+    result = selective_prediction.summarise_silence(answers, [0.25, 0.5], bootstrap=SAMPLING)
     assert result["aurc"] == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
     assert result["aurc_best"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4) / 4)
     assert result["error"] == 0.5
@@ -59,11 +60,12 @@ def test_slices_of_equal_confidence_are_answered_together():
     curve = selective_prediction.risk_coverage(answers)
     assert curve["coverage"].tolist() == [0.75, 1]
     assert curve["risk"].tolist() == [1 / 3, 1 / 4]
-    result = selective_prediction.summarise_silence(answers, [0.5], **SAMPLING)
+    result = selective_prediction.summarise_silence(answers, [0.5], bootstrap=SAMPLING)
     assert result["silent"]["0.5"] == {"answered": 0.75, "accuracy": pytest.approx(2 / 3)}
     shuffled = Answers(*(values[[2, 0, 3, 1]] for values in answers))
     assert (
-        selective_prediction.summarise_silence(shuffled, [], **SAMPLING)["aurc"] == result["aurc"]
+        selective_prediction.summarise_silence(shuffled, [], bootstrap=SAMPLING)["aurc"]
+        == result["aurc"]
     )
 
 
@@ -72,7 +74,7 @@ def test_the_area_equals_its_definition(seed):
     answers = random_answers(300, seed)
     rounded = answers._replace(probabilities=answers.probabilities.round(1))  # many ties
     for given_answers in (answers, rounded):
-        result = selective_prediction.summarise_silence(given_answers, [0.1], **SAMPLING)
+        result = selective_prediction.summarise_silence(given_answers, [0.1], bootstrap=SAMPLING)
         assert result["aurc"] == pytest.approx(literal_aurc(given_answers))
 
 
@@ -84,13 +86,13 @@ def test_the_interval_of_the_area_is_that_of_resampled_slices():
             [np.flatnonzero(answers.group == g) for g in np.repeat(range(9), times)]
         )
         drawn.append(literal_aurc(Answers(*(values[rows] for values in answers))))
-    result = selective_prediction.summarise_silence(answers, [], bootstrap=100, seed=5)
+    result = selective_prediction.summarise_silence(answers, [], bootstrap=Bootstrap(100, 5))
     np.testing.assert_allclose(result["aurc_ci95"], np.quantile(drawn, [0.025, 0.975]))
 
 
 def test_a_model_that_knows_its_errors_gains_by_silence():
     answers = random_answers(2000, 3)
-    result = selective_prediction.summarise_silence(answers, [0.1, 0.5], **SAMPLING)
+    result = selective_prediction.summarise_silence(answers, [0.1, 0.5], bootstrap=SAMPLING)
     assert result["aurc_best"] < result["aurc"] < result["error"]
     assert 1 - result["error"] < result["silent"]["0.1"]["accuracy"]
     assert result["silent"]["0.1"]["accuracy"] < result["silent"]["0.5"]["accuracy"]
@@ -98,7 +100,7 @@ def test_a_model_that_knows_its_errors_gains_by_silence():
 
 def test_one_group_and_certain_answers_give_finite_numbers():
     answers = two_class([1.0, 1.0, 1.0], [True, True, False], group=[0, 0, 0])
-    result = selective_prediction.summarise_silence(answers, [0.1, 1.0], **SAMPLING)
+    result = selective_prediction.summarise_silence(answers, [0.1, 1.0], bootstrap=SAMPLING)
     json.dumps(result, allow_nan=False)
     assert result["aurc_ci95"] == [0.0, 1.0]
     assert result["silent"]["1"]["answered"] == 1
@@ -107,7 +109,7 @@ def test_one_group_and_certain_answers_give_finite_numbers():
 def test_the_silence_table():
     results = {
         ("slice", 2): selective_prediction.summarise_silence(
-            random_answers(50, 0), [0.2], **SAMPLING
+            random_answers(50, 0), [0.2], bootstrap=SAMPLING
         )
     }
     (row,) = selective_prediction.silence_table(results).to_dict("records")
@@ -138,7 +140,7 @@ def test_the_threshold_is_the_highest_that_reaches_the_recall(slices, recall):
 
 def test_the_operating_point_by_brute_force():
     folds = [Fold(random_answers(200, k), random_answers(150, 10 + k)) for k in range(3)]
-    point = selective_prediction.operating_point(folds, 1, recall=0.9, **SAMPLING)
+    point = selective_prediction.operating_point(folds, 1, recall=0.9, bootstrap=SAMPLING)
     counts = np.zeros((2, 2), int)
     for (validation, test), threshold in zip(folds, point["thresholds"], strict=True):
         found = validation.probabilities[validation.true == 1, 1] >= threshold
@@ -157,7 +159,9 @@ def test_the_operating_point_by_brute_force():
 
 def test_the_cost_on_the_test_roc_is_scikit_learns():
     folds = [Fold(random_answers(200, 1), random_answers(300, 2))]
-    read = selective_prediction.operating_point(folds, 0, recall=0.95, **SAMPLING)["on_test_roc"]
+    read = selective_prediction.operating_point(folds, 0, recall=0.95, bootstrap=SAMPLING)[
+        "on_test_roc"
+    ]
     test = pooled_test(folds)
     fpr, tpr, _ = roc_curve(test.true == 0, test.probabilities[:, 0], drop_intermediate=False)
     assert read["recall"] == tpr[tpr >= 0.95][0]
@@ -169,7 +173,7 @@ def test_a_group_is_missed_where_no_slice_of_it_alarms():
     validation = two_class([0.5, 0.1], [True, False])
     test = two_class([0.9, 0.2, 0.3, 0.1, 0.8], [True, True, True, True, False], [0, 0, 1, 1, 2])
     point = selective_prediction.operating_point(
-        [Fold(validation, test)], 0, recall=1.0, **SAMPLING
+        [Fold(validation, test)], 0, recall=1.0, bootstrap=SAMPLING
     )
     assert point["thresholds"] == [0.5]
     assert point["recall"] == 0.25
@@ -181,7 +185,7 @@ def test_a_class_absent_from_validation_alarms_always():
     validation = two_class([0.5, 0.6], [False, False])
     test = two_class([0.9, 0.0], [True, False])
     point = selective_prediction.operating_point(
-        [Fold(validation, test)], 0, recall=0.99, **SAMPLING
+        [Fold(validation, test)], 0, recall=0.99, bootstrap=SAMPLING
     )
     assert (point["recall"], point["specificity"]) == (1, 0)
     json.dumps(point, allow_nan=False)
@@ -191,7 +195,7 @@ def test_without_alarms_there_is_no_predictive_value():
     validation = two_class([1.0], [True])
     test = two_class([0.9, 0.3], [True, False])
     point = selective_prediction.operating_point(
-        [Fold(validation, test)], 0, recall=0.99, **SAMPLING
+        [Fold(validation, test)], 0, recall=0.99, bootstrap=SAMPLING
     )
     assert point["ppv"] is None
     assert point["recall"] == 0
@@ -201,14 +205,18 @@ def test_without_alarms_there_is_no_predictive_value():
 def test_a_test_part_of_one_kind_is_refused(right):
     fold = Fold(two_class([0.9], [True]), two_class([0.9, 0.8], [right, right]))
     with pytest.raises(StudyError, match="another one"):
-        selective_prediction.operating_point([fold], 0, recall=0.99, **SAMPLING)
+        selective_prediction.operating_point([fold], 0, recall=0.99, bootstrap=SAMPLING)
 
 
 def test_the_point_table_has_a_row_a_class():
     folds = [Fold(random_answers(100, 1), random_answers(100, 2))]
-    found = selective_prediction.operating_points(folds, "ABC", ["C", "A"], recall=0.9, **SAMPLING)
+    found = selective_prediction.operating_points(
+        folds, "ABC", ["C", "A"], recall=0.9, bootstrap=SAMPLING
+    )
     assert list(found) == ["C", "A"]
-    assert found["C"] == selective_prediction.operating_point(folds, 2, recall=0.9, **SAMPLING)
+    assert found["C"] == selective_prediction.operating_point(
+        folds, 2, recall=0.9, bootstrap=SAMPLING
+    )
     table = selective_prediction.point_table({("patient", 1): found})
     assert table["label"].tolist() == ["C", "A"]
     assert table["roc_recall"].tolist() == [p["on_test_roc"]["recall"] for p in found.values()]
