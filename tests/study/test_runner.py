@@ -15,8 +15,9 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 BEGIN = """
-from kidneyct_lib import params, runs
-run = runs.open_run(run_folder, "{name}", params.checked(globals()))
+from kidneyct_lib.study import parameters
+from kidneyct_lib.study.run_folder import open_run
+run = open_run(run_folder, "{name}", parameters.checked(globals()))
 """
 FIRST = BEGIN.format(name="01_first") + "run.write_metrics('first', {'seed': seed})\nrun.finish()"
 SECOND = BEGIN.format(name="02_second") + (
