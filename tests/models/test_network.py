@@ -178,3 +178,55 @@ def test_cached_weights_are_the_ones_loaded(net, build_network, monkeypatch):
     np.testing.assert_array_equal(
         loaded.get_layer("conv2_block1_1_conv").get_weights()[0], kept["conv2_block1_1_conv"][0]
     )
+
+
+@pytest.fixture
+def sources(monkeypatch):
+    """The three sources of ImageNet weights, all with equal weights; returns what chooses one."""
+    original = keras.applications.ResNet50
+    kept = original(include_top=False, weights=None)
+    layers = {layer.name: layer.get_weights() for layer in kept.layers if layer.weights}
+
+    def build(**options):
+        """A download, then another network that holds the weights, as Keras does it."""
+        if options["weights"] != "imagenet":
+            return original(**options)
+        if chosen != ["keras"]:
+            raise OSError("no address")
+        donor = original(**options | {"weights": None})
+        donor.set_weights(kept.get_weights())
+        return donor
+
+    def from_npm():
+        original(include_top=False, weights=None)  # uses up random state
+        return layers
+
+    chosen = []
+    monkeypatch.setattr(network.imagenet, "cached", lambda: layers if "cache" in chosen else None)
+    monkeypatch.setattr(network.imagenet, "fetch_from_npm", from_npm)
+    faked = network.BACKBONES["resnet50"]._replace(build=build)
+    monkeypatch.setitem(network.BACKBONES, "resnet50", faked)
+    return lambda source: chosen.__setitem__(slice(None), [source])
+
+
+@pytest.mark.parametrize("recipe", ["published", "patient"])
+def test_initial_values_do_not_depend_on_where_weights_come_from(recipe, sources):
+    options = {"backbone": "resnet50", "weights": "imagenet", "image_size": 64, "seed": 3}
+    options |= {"classes": ["A", "B"], "head_units": 8, "dropout": 0.3, "recipe": recipe}
+    found = {}
+    for source in ("cache", "keras", "npm", "cache"):  # the last one: whatever was built before
+        sources(source)
+        found.setdefault(source, []).append(network.digest(network.build(**options)))
+    assert len({digest for digests in found.values() for digest in digests}) == 1
+    other = network.digest(network.build(**options | {"seed": 4}))
+    assert other not in found["cache"]
+
+
+def test_features_of_crops_do_not_depend_on_where_weights_come_from(sources):
+    kept = {("conv5_block3_out", "mean"): ["slice", "flanks"]}
+    options = {"backbone": "resnet50", "weights": "imagenet", "image_size": 64, "seed": 3}
+    found = set()
+    for source in ("cache", "keras", "npm"):
+        sources(source)
+        found.add(network.digest(network.looks_features(kept, **options)))
+    assert len(found) == 1

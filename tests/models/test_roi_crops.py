@@ -81,7 +81,7 @@ def test_beyond_the_picture_its_edge_goes_on():
     picture = np.tile(np.arange(SIDE, dtype=np.float32), (SIDE, 1))
     share = np.array([[-0.5, 0.5, 0, 1]], np.float32)
     found = np.array(roi_crops.crop(picture[None], share, 8))[0]
-    # Averaged over the pixels that a new one covers; some processors round the last digit otherwise.
+    # Averaged over the pixels that a new one covers; processors round the last digit differently.
     np.testing.assert_allclose(found[:, :4], found[0, 0], rtol=1e-6)
     assert found[0, 0] < SIDE / 16
     assert (np.diff(found[0, 3:]) > 0).all()
