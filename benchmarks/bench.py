@@ -20,7 +20,8 @@ import pandas as pd
 from benchmarks import tables
 from benchmarks.job import ROOT, prepare
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.study import run_folder
+from kidneyct_lib.core.files import project_root
+from kidneyct_lib.study.run_folder import Run
 
 PUBLIC_SET = 12_446
 FIRST_FIGURES = (
@@ -42,6 +43,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--folds", type=int, default=5, help="of the cross-validation by both schemes; 0: none"
     )
     parser.add_argument("--data", type=Path, help="folder of class sub-folders, for the phantom")
+    parser.add_argument("--image-size", type=int, default=224, help="pixels of a side")
+    parser.add_argument(
+        "--weights", choices=("imagenet", "none"), default="imagenet", help="of the backbone"
+    )
     parser.add_argument("--skip-baseline", action="store_true", help="only this study's side")
     parser.add_argument(
         "--baseline-xla",
@@ -199,10 +204,10 @@ def _files_text(files: dict[str, Any]) -> str:
     )
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Measure, print, save; 1 if both sides disagree or something is wrong."""
-    options = parse()
-    folder = run_folder.project_root() / "outputs" / "bench"
+    options = parse(arguments)
+    folder = project_root() / "outputs" / "bench"
     scratch = folder / f".scratch-{os.getpid()}"
     scratch.mkdir(parents=True)
     try:
@@ -212,7 +217,7 @@ def main() -> int:
         return 1
     finally:
         shutil.rmtree(scratch)
-    run = run_folder.Run(folder)
+    run = Run(folder)
     run.write_text("bench.json", json.dumps(results, indent=1) + "\n")
     run.write_text("bench.md", f"# Benchmark\n\n{report}\n")
     print(f"\n{report}\n\nSaved in {folder}.")

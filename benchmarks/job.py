@@ -21,8 +21,14 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     In the job, `rows` names the table of one split by slice, `splits` those of every fold by both
     schemes: path, label, sha256, split, target (index of the class), weight.
     """
-    epochs = {"stage1_epochs": options.epochs1, "stage2_epochs": options.epochs2}
-    settings = parameters.load(ROOT / "params" / "phantom.yaml", folds=options.folds or 1, **epochs)
+    settings = parameters.load(
+        ROOT / "params" / "phantom.yaml",
+        folds=options.folds or 1,
+        stage1_epochs=options.epochs1,
+        stage2_epochs=options.epochs2,
+        image_size=options.image_size,
+        weights=options.weights,
+    )
     folder = options.data or datasets.obtain(
         "phantom",
         None,

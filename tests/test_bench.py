@@ -185,8 +185,8 @@ def test_markdown_rounds_and_leaves_missing_cells_blank():
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """The job on a small cohort with three folds."""
+def cohort(tmp_path_factory):
+    """A folder of 48 small slices of 16 patients."""
     folder = tmp_path_factory.mktemp("bench")
     phantom.write_cohort(
         folder / "cohort",
@@ -198,9 +198,14 @@ def prepared(tmp_path_factory):
         scanner="A",
         size=64,
     )
-    (folder / "scratch").mkdir()
-    given = ["--data", str(folder / "cohort"), "--images", "40", "--folds", "3", "--epochs2", "2"]
-    return job.prepare(bench.parse(given), folder / "scratch")
+    return folder / "cohort"
+
+
+@pytest.fixture(scope="module")
+def prepared(cohort, tmp_path_factory):
+    """The job on the small cohort with three folds."""
+    options = ["--data", str(cohort), "--images", "40", "--folds", "3", "--epochs2", "2"]
+    return job.prepare(bench.parse(options), tmp_path_factory.mktemp("scratch"))
 
 
 def test_rows_are_spread_over_classes_and_weighed_by_the_training_part(prepared):
@@ -221,3 +226,20 @@ def test_every_image_is_tested_once_in_the_folds_of_each_scheme(prepared):
         tested = pd.concat(parts)
         assert tested.is_unique
         assert set(tested) == set(pd.read_csv(prepared["rows"])["path"])
+
+
+@pytest.mark.long
+def test_the_whole_bench_runs_on_a_few_small_images(cohort, tmp_path, monkeypatch):
+    (tmp_path / "params").mkdir()  # what marks a project's root: its outputs are written there
+    monkeypatch.chdir(tmp_path)
+    options = ["--data", str(cohort), "--images", "24", "--image-size", "64", "--weights", "none"]
+    options += ["--epochs1", "1", "--epochs2", "1", "--folds", "2", "--synthetic-files", "16"]
+    assert bench.main(options) == 0
+    report = (tmp_path / "outputs/bench/bench.md").read_text()
+    for section in ("Study", "Folds", "Machine", "Imports", "Files"):
+        assert f"## {section}" in report
+    results = json.loads((tmp_path / "outputs/bench/bench.json").read_text())
+    sides = {"machine", "two_stage", "baseline", "folds", "folds_baseline", "files"}
+    assert sides <= set(results)
+    assert results["two_stage"]["seconds"]["stage 2"] > 0
+    assert not list((tmp_path / "outputs/bench").glob(".scratch*"))

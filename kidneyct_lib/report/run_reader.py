@@ -51,6 +51,10 @@ class Saved:
         """Whether the run saved this file."""
         return path in self.files
 
+    def timings(self, name: str) -> dict[str, Any]:
+        """`timings/<name>.json`; empty where the run has none."""
+        return self.run.read_timings(name) if self.has(f"timings/{name}.json") else {}
+
     def metrics(self, name: str) -> dict[str, Any]:
         """`metrics/<name>.json`; empty where the run has none."""
         return self.run.read_metrics(name) if self.has(f"metrics/{name}.json") else {}

@@ -9,9 +9,6 @@ import pandas as pd
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import read_json
 
-_TIMED = "latency"
-"""Key of what clocks say: it is of a moment, no result that could be had again."""
-
 COLUMNS = ["where", "what", "row", "a", "b", "difference", "cells"]
 
 
@@ -121,9 +118,9 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts and lists to one level; keys joined by dots; without what is `_TIMED`."""
+    """Nested dicts and lists to one level; keys joined by dots."""
     if isinstance(content, dict):
-        items = [(key, value) for key, value in content.items() if key != _TIMED]
+        items = content.items()
     elif isinstance(content, list):
         items = enumerate(content)
     else:

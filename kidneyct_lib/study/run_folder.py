@@ -59,6 +59,10 @@ class Run:
         """`metrics/<name>.json`."""
         return read_json(self._existing(f"metrics/{name}.json"), _ANEW)
 
+    def read_timings(self, name: str) -> dict[str, Any]:
+        """`timings/<name>.json`."""
+        return read_json(self._existing(f"timings/{name}.json"), _ANEW)
+
     def model_path(self, scheme: str) -> Path:
         """`models/<scheme>.keras`, which must exist."""
         return self._existing(f"models/{scheme}.keras")
@@ -111,6 +115,13 @@ class Run:
     def write_metrics(self, name: str, metrics: Mapping[str, Any]) -> Path:
         """Write `metrics/<name>.json`."""
         return self.write_json(f"metrics/{name}.json", metrics)
+
+    def write_timings(self, name: str, timings: Mapping[str, Any]) -> Path:
+        """Write `timings/<name>.json`: what clocks and memory say, which no other run repeats.
+
+        They stay out of `metrics/` and `tables/`, whose files equal parameters give again.
+        """
+        return self.write_json(f"timings/{name}.json", timings)
 
     def write_figure(self, name: str, figure: Figure) -> Path:
         """Write `figures/<notebook>__<name>.png` at 150 dots an inch."""

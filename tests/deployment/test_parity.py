@@ -8,7 +8,6 @@ from made_up_graph import write_graph
 from kidneyct_lib import plots
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.deployment import latency, parity
-from kidneyct_lib.study import run_diff
 
 
 def answers(probabilities, maps):
@@ -58,14 +57,6 @@ def test_a_file_that_cannot_be_timed_is_named(tmp_path):
     (tmp_path / "no.onnx").write_text("no graph")
     with pytest.raises(StudyError, match=r"no\.onnx could not be timed as onnx"):
         latency.clock("onnx", tmp_path / "no.onnx", threads=1, size=32, batches=[1])
-
-
-def test_times_are_no_results(tmp_path):
-    for name, milliseconds in (("a", 1), ("b", 2)):
-        (tmp_path / name / "metrics").mkdir(parents=True)
-        text = f'{{"latency": [{{"milliseconds": {milliseconds}}}], "n": 3}}'
-        (tmp_path / name / "metrics/deployment.json").write_text(text)
-    assert run_diff.compare_runs(tmp_path / "a", tmp_path / "b").empty
 
 
 def test_figures_show_each_file_and_each_way():

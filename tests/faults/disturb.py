@@ -12,6 +12,12 @@ import psutil
 CLI = "import sys; from kidneyct_lib import cli; sys.exit(cli.main())"
 
 
+def _heed_signals() -> None:
+    """A shell may ignore Ctrl-C in its background jobs, and nohup hang-ups: children inherit it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def start(project: Path, *arguments: str, main: str = CLI, env: dict | None = None):
     """The command line as a process of its own, its two streams in files beside the project."""
     with (project / "out.log").open("w") as out, (project / "err.log").open("w") as err:
@@ -21,8 +27,7 @@ def start(project: Path, *arguments: str, main: str = CLI, env: dict | None = No
             stdout=out,
             stderr=err,
             env=env,
-            # A shell may have told its background jobs to ignore Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=_heed_signals,
         )
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 
 FIRST = """
-cache = runs.project_root() / cache_folder
+cache = project_root() / cache_folder
 found = catalog.index_folder(data, classes)
 images = catalog.decode_all(data, found.table, image_size, cache)
 run.write_table("catalog", found.table)
@@ -21,7 +21,7 @@ run.write_metrics("pixels", {"mean": float(images.mean()), "seed": seed})
 run.finish()
 """
 SECOND = """
-cache = runs.project_root() / cache_folder
+cache = project_root() / cache_folder
 table = run.read_table("catalog")
 images = catalog.decode_all(run.data_folder, table, image_size, cache)
 keys = list(table["sha256"])
@@ -32,7 +32,7 @@ def compute(at):
     return images[at].mean(axis=2).astype("float64")
 
 
-rows = store.RowStore(cache / "rows", (image_size,), "float64")
+rows = RowStore(cache / "rows", (image_size,), "float64")
 rows.fill(keys, compute, batch=1, label="rows")
 table["group"] = [f"g{round(value)}" for value in rows.take(keys).sum(axis=1)]
 run.write_table("catalog", table)
@@ -56,8 +56,12 @@ def write_notebook(project: Path, name: str, parameters: str, code: str) -> None
     """A notebook of two cells that opens its run as the study's do."""
     begin = (
         "import os, time\nfrom pathlib import Path\n"
-        "from kidneyct_lib import catalog, params, runs, store\n"
-        f'run = runs.open_run(run_folder, "{name}", params.checked(globals()))\n'
+        "from kidneyct_lib.core.array_cache import RowStore\n"
+        "from kidneyct_lib.core.files import project_root\n"
+        "from kidneyct_lib.data import catalog\n"
+        "from kidneyct_lib.study import parameters\n"
+        "from kidneyct_lib.study.run_folder import open_run\n"
+        f'run = open_run(run_folder, "{name}", parameters.checked(globals()))\n'
     )
     sources = [f'run_folder = ""\n{parameters}', begin + code]
     cells = [nbformat.v4.new_code_cell(source, id=f"c{i}") for i, source in enumerate(sources)]

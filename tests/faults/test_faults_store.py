@@ -184,8 +184,8 @@ def test_a_damaged_phantom_is_drawn_again(tmp_path, damage):
 def test_a_phantom_killed_while_it_is_drawn_is_drawn_again(tmp_path):
     expected = contents(datasets.obtain("phantom", None, cache=tmp_path / "a", **COHORT))
     code = (
-        "import pathlib\nfrom kidneyct_lib import sources\n"
-        f"sources.obtain('phantom', None, cache=pathlib.Path({str(tmp_path / 'b')!r}), **{COHORT})"
+        "import pathlib\nfrom kidneyct_lib.data import datasets\n"
+        f"datasets.obtain('phantom', None, cache=pathlib.Path({str(tmp_path / 'b')!r}), **{COHORT})"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     wait_for(lambda: list((tmp_path / "b").glob(".*/Normal/*.png")))

@@ -211,7 +211,13 @@ def legend_texts(figure):
 def test_every_figure_of_the_library_is_tested_here():
     public = {
         name
-        for module in (plots.data, plots.splitting, plots.evaluation, plots.errors, plots.uncertainty)
+        for module in (
+            plots.data,
+            plots.splitting,
+            plots.evaluation,
+            plots.errors,
+            plots.uncertainty,
+        )
         for name, member in inspect.getmembers(module, inspect.isfunction)
         if member.__module__ == module.__name__ and not name.startswith("_")
     }

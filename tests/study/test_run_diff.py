@@ -5,6 +5,7 @@ import pytest
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.study.run_diff import compare_runs
+from kidneyct_lib.study.run_folder import Run
 
 
 @pytest.fixture
@@ -88,3 +89,14 @@ def test_a_folder_that_is_no_run_is_refused(make, tmp_path):
     for folder in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(StudyError, match="no run's folder"):
             compare_runs(make(f"run of {folder.name}"), folder)
+
+
+def test_timings_are_no_results(tmp_path):
+    for name, milliseconds in (("a", 1), ("b", 2)):
+        run = Run(tmp_path / name)
+        run.write_metrics("deployment", {"n": 3})
+        run.write_timings("deployment", {"latency": milliseconds})
+        assert run.read_timings("deployment") == {"latency": milliseconds}
+    assert compare_runs(tmp_path / "a", tmp_path / "b").empty
+    run.write_metrics("deployment", {"n": 3, "latency": 2})
+    assert len(compare_runs(tmp_path / "a", tmp_path / "b")) == 1
