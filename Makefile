@@ -34,7 +34,8 @@ export CHROMIUM
 PAGE_PACKAGES = web/node_modules/.package-lock.json
 PICTURES = .cache/web-e2e
 
-.PHONY: help setup lab reproduce verify test faults lint bench web web-test review review-web lock clean distclean
+.PHONY: help setup lab reproduce verify test faults lint typecheck coverage bench web web-test \
+	review review-web lock lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -63,10 +64,20 @@ test: .venv/.ready ## run the tests: [MARKS="not faults": also those that take m
 faults: .venv/.ready ## kill, damage and fill what a study uses, and see that nothing is lost
 	$(BIN)/python -m pytest -m faults tests/faults
 
-lint: .venv/.ready ## check code and notebooks, and that notebook sources are stripped of outputs
+lint: .venv/.ready ## check code, layers, notebooks, spelling and workflows; notebook sources hold no outputs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/nbstripout --keep-id --verify notebooks/*.ipynb
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/codespell
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+typecheck: .venv/.ready ## check the type hints of the library
+	$(BIN)/mypy
+
+coverage: .venv/.ready ## run the tests and show which lines and branches they miss (.cache/coverage)
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered \
+		--cov-report=html:.cache/coverage $${MARKS:+-m "$$MARKS"}
 
 bench: .venv/.ready ## time the study against the common recipe: [BENCH="--images 480"]
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
@@ -109,6 +120,15 @@ lock: ## pin the dependencies of pyproject.toml anew (needs uv)
 	uv lock
 	uv export --frozen --quiet --no-emit-project --no-annotate -o requirements.lock
 	uv run --no-project --python '>=3.11' tools/environment_yml.py > environment.yml
+
+lock-check: ## see that the lock and what is made of it fit pyproject.toml (needs uv)
+	@command -v uv > /dev/null || { echo "lock-check needs uv (https://docs.astral.sh/uv)." >&2; exit 1; }
+	uv lock --check
+	uv export --frozen --quiet --no-emit-project --no-annotate --no-header | \
+		diff -I '^#' requirements.lock - > /dev/null || \
+		{ echo "requirements.lock is not what uv.lock gives: run make lock." >&2; exit 1; }
+	uv run --quiet --no-project --python '>=3.11' tools/environment_yml.py | diff environment.yml - || \
+		{ echo "environment.yml is not what the lock gives: run make lock." >&2; exit 1; }
 
 clean: ## remove computed stores and tool caches; outputs and .venv stay
 	rm -rf .cache .pytest_cache .ruff_cache .hypothesis
