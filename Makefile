@@ -34,8 +34,7 @@ export CHROMIUM
 PAGE_PACKAGES = web/node_modules/.package-lock.json
 PICTURES = .cache/web-e2e
 
-.PHONY: help setup lab reproduce verify test faults lint typecheck coverage bench web web-test \
-	review review-web lock lock-check clean distclean
+.PHONY: help setup lab reproduce verify test faults lint typecheck coverage bench web web-test review review-web lock lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile

@@ -234,6 +234,7 @@ def test_the_whole_bench_runs_on_a_few_small_images(cohort, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     options = ["--data", str(cohort), "--images", "24", "--image-size", "64", "--weights", "none"]
     options += ["--epochs1", "1", "--epochs2", "1", "--folds", "2", "--synthetic-files", "16"]
+    options += ["--baseline-xla", "off"]  # compiling it takes longer than all else
     assert bench.main(options) == 0
     report = (tmp_path / "outputs/bench/bench.md").read_text()
     for section in ("Study", "Folds", "Machine", "Imports", "Files"):

@@ -1,0 +1,86 @@
+"""Every make target is run by some check: that of a fresh clone, the nightly one, or this file."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CHECKS = [ROOT / ".ci/run", *sorted((ROOT / ".github/workflows").glob("*.yml"))]
+RUN_HERE = {"help", "clean", "review"}
+INDIRECTLY = {"setup"}  # by every target that needs the environment
+BY_HAND = {
+    "lab": "opens a page that a person closes",
+    "review-web": "opens a page that a person closes",
+    "web": "serves the page that web-test tests until a person stops it",
+    "lock": "asks the registry for newer versions; lock-check compares what it wrote",
+    "typecheck": "type hints of some sub-packages are not yet clean",
+    "distclean": "removes the environment that the checks run in",
+}
+
+
+def targets():
+    return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def checked():
+    text = "\n".join(path.read_text() for path in CHECKS)
+    matrix = re.findall(r"target: \[(.*)\]", text)
+    return set(re.findall(r"make ([a-z-]+)", text)) | set(", ".join(matrix).split(", "))
+
+
+def test_every_target_is_run_by_some_check_or_says_why_not():
+    known = checked() | RUN_HERE | INDIRECTLY | set(BY_HAND)
+    assert targets() <= known, f"no check runs {sorted(targets() - known)}"
+    assert not set(BY_HAND) & checked(), "a target that a check runs needs no excuse"
+    assert set(BY_HAND) | RUN_HERE <= targets()
+
+
+def make(folder, *arguments):
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A git checkout of the Makefile and one notebook, with this environment."""
+    if not (ROOT / ".venv/.ready").exists():
+        pytest.skip("the environment is not .venv of this checkout")
+    for name in ("Makefile", "pyproject.toml", "uv.lock", "requirements.lock", "tools"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, tmp_path / name)
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks/02_explore.ipynb", tmp_path / "notebooks")
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    (tmp_path / ".gitignore").write_text(".venv\n.cache\n")
+    for command in ("init -q -b main", "add -A", "commit -q -m first", "switch -q -c branch"):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *identity, *command.split()], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_help_lists_every_target(project):
+    done = make(project, "help")
+    assert done.returncode == 0
+    assert {line.split()[1] for line in done.stdout.splitlines()} == targets()
+
+
+def test_clean_removes_stores_and_keeps_outputs(project):
+    for name in (".cache/store", "outputs/phantom/report.html"):
+        (project / name).parent.mkdir(parents=True)
+        (project / name).write_text("")
+    assert make(project, "clean").returncode == 0
+    assert not (project / ".cache").exists()
+    assert (project / "outputs/phantom/report.html").exists()
+
+
+def test_review_shows_what_a_branch_changes_in_notebooks(project):
+    done = make(project, "-o", ".venv/.ready", "review")
+    assert done.stdout.strip() == "No notebook differs from main.", done.stderr
+    notebook = project / "notebooks/02_explore.ipynb"
+    notebook.write_text(notebook.read_text().replace("# 02 Explore", "# 02 Look closely"))
+    done = make(project, "-o", ".venv/.ready", "review")
+    assert done.returncode == 0, done.stderr
+    assert "Look closely" in done.stdout
