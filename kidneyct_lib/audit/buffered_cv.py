@@ -91,7 +91,7 @@ def gap_curve(
     block
         Most slices held out of a series.
     bootstrap
-        As in `evaluation.summarise`; the seed is the blocks' too.
+        As in `metrics.summarise`; the seed is the blocks' too.
 
     Returns
     -------

@@ -114,7 +114,7 @@ def score_all(
 
     Returns
     -------
-    {model: {scheme: what `evaluation.summarise` gives}}, models in order of appearance.
+    {model: {scheme: what `metrics.summarise` gives}}, models in order of appearance.
     """
     scores: dict[str, dict[str, dict]] = {}
     for (model, scheme), rows in predictions.groupby(["model", "scheme"], sort=False):
@@ -124,7 +124,7 @@ def score_all(
 
 
 def score_table(scores: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
-    """Flatten scores to one row a model and scheme, in the columns of `evaluation.headline`."""
+    """Flatten scores to one row a model and scheme, in the columns of `metrics.headline`."""
     rows = {model: metrics.headline(by_scheme) for model, by_scheme in scores.items()}
     table = pd.concat(rows, names=["model", None]).reset_index("model")
     return table.drop(columns="stage").reset_index(drop=True)
@@ -151,7 +151,7 @@ def nearest_error(
     edges
         Correlations, rising; a bin holds what is above its lower and not above its upper edge.
     bootstrap
-        As in `evaluation.summarise`.
+        As in `metrics.summarise`.
 
     Returns
     -------

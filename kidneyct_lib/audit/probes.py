@@ -105,7 +105,7 @@ class Probe:
         return answers
 
     def score(self, answers: np.ndarray, images: np.ndarray, *, bootstrap: Bootstrap) -> dict:
-        """Score the answers for some images as `evaluation.summarise` does.
+        """Score the answers for some images as `metrics.summarise` does.
 
         Parameters
         ----------
@@ -201,7 +201,7 @@ def nearest_training(thumbs: np.ndarray, tested: np.ndarray, *, block: int) -> N
     Parameters
     ----------
     thumbs
-        float32 (N, D) from `groups.thumbnails`: a dot product is a correlation.
+        float32 (N, D) from `near_duplicates.thumbnails`: a dot product is a correlation.
     tested
         int (N,): number of the fold that tests each slice; two or more folds.
     block

@@ -35,13 +35,13 @@ def threshold_sweep(
     probe
         To fit.
     edges
-        From `groups.near_duplicates`, down to the lowest of `thresholds`.
+        From `near_duplicates.near_duplicates`, down to the lowest of `thresholds`.
     thresholds
         Correlations above which two slices are one patient's.
     folds
         To deal.
     bootstrap
-        As in `evaluation.summarise`; the seed is the deals' too.
+        As in `metrics.summarise`; the seed is the deals' too.
 
     Returns
     -------

@@ -28,7 +28,7 @@ class ExportedModel:
 
     Attributes
     ----------
-    judge : runners.Runner
+    judge : runtimes.Runner
         What the graph answers of pictures.
 
     Raises

@@ -35,7 +35,7 @@ class Temperature(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kidneyct")
 class Distance(keras.layers.Layer):
-    """The `scope.PrincipalDistance` (N,) of features (N, D).
+    """The `ood_detection.PrincipalDistance` (N,) of features (N, D).
 
     Parameters
     ----------

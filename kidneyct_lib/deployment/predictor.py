@@ -14,7 +14,7 @@ _BATCH = 32
 
 
 class Model(Protocol):
-    """What `answer` asks of a model: `Predictor` and `exported.ExportedModel` have it."""
+    """What `answer` asks of a model: `Predictor` and `exported_model.ExportedModel` have it."""
 
     name: str
     classes: list[str]

@@ -1,7 +1,7 @@
 """From a raw picture of any size to what the network was trained on, as a layer of the network.
 
-The same arithmetic as `images.rgb_to_gray` and `images.resize`, so that an exported model is given
-raw pixels and nothing is prepared a second time in another language.
+The same arithmetic as `image_io.rgb_to_gray` and `image_io.resize`, so that an exported model is
+given raw pixels and nothing is prepared a second time in another language.
 """
 
 from kidneyct_lib.models.keras_setup import keras

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""Pictures RGB uint8 (N, H, W, 3) to the graph's answers, named as in `deployable.OUTPUTS`."""
+"""Pictures RGB uint8 (N, H, W, 3) to the graph's answers, named as in `inference_graph.OUTPUTS`."""
 
 
 def onnx(path: Path, threads: int) -> Runner:

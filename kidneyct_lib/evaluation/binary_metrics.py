@@ -145,7 +145,7 @@ def youden_point(folds: Sequence[Fold], code: int, *, bootstrap: Bootstrap) -> d
     Parameters
     ----------
     folds
-        From `answers.study_folds`; each has its own threshold.
+        From `fold_predictions.study_folds`; each has its own threshold.
     code
         Index of the positive class.
     bootstrap

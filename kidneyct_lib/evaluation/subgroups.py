@@ -81,7 +81,7 @@ def by_subgroup(
     levels
         As from `levels`: ``path``, and one column a subgroup.
     classes, bootstrap
-        As in `evaluation.summarise`.
+        As in `metrics.summarise`.
 
     Returns
     -------

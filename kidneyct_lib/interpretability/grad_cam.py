@@ -89,7 +89,7 @@ class PasteLooks(keras.layers.Layer):
     Parameters
     ----------
     names
-        Of `looks.CROPS`: every crop that is made, in their order.
+        Of `roi_crops.CROPS`: every crop that is made, in their order.
     kept
         For each map, the number of the crop that it belongs to.
     size

@@ -22,7 +22,7 @@ def features(name: str, *, look: str, image_size: int, seed: int) -> keras.Model
     name
         Backbone and weights, as "densenet121-none": seeded random where they are none.
     look
-        Of `looks.LOOKS`.
+        Of `roi_crops.LOOKS`.
     image_size
         Side of a slice in pixels.
     seed
@@ -45,7 +45,7 @@ def features(name: str, *, look: str, image_size: int, seed: int) -> keras.Model
 
 
 def crops(images: np.ndarray, *, crop: str, size: int, batch: int) -> np.ndarray:
-    """Crop gray slices (N, H, W) in 0..255, as `looks.CROPS` says: uint8 (N, size, size)."""
+    """Crop gray slices (N, H, W) in 0..255, as `roi_crops.CROPS` says: uint8 (N, size, size)."""
     pixels = keras.Input((*images.shape[1:], 3))
     shown = keras.Model(pixels, Looks([crop], size)(pixels))
     starts = tqdm(range(0, len(images), batch), desc="crops", unit="batch", leave=False)

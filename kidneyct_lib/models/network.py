@@ -170,7 +170,7 @@ def looks_features(
     ----------
     kept : mapping of (str, str) to sequence of str
         Layers of the backbone with "mean" or "max" over the picture, and the looks (of
-        `looks.LOOKS`) of which that is kept.
+        `roi_crops.LOOKS`) of which that is kept.
     backbone, weights, image_size, seed
         As in `build`.
 

@@ -80,7 +80,7 @@ def gap_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
     Parameters
     ----------
     rows
-        From `gaps.gap_curve`; the last is of whole series. May be empty.
+        From `buffered_cv.gap_curve`; the last is of whole series. May be empty.
     chance
         Accuracy marked by a dotted line.
 
@@ -109,7 +109,7 @@ def grouping_sweep(
     Parameters
     ----------
     rows
-        From `redeals.threshold_sweep`; skipped thresholds get no point.
+        From `repeated_cv.threshold_sweep`; skipped thresholds get no point.
     chosen
         The study's threshold, marked by a line.
     by_slice
@@ -141,9 +141,9 @@ def patient_curve(
     Parameters
     ----------
     points
-        From `patient_curve.patient_curve`.
+        From `learning_curve.patient_curve`.
     fits
-        {measure: what `patient_curve.extrapolate` gives}.
+        {measure: what `learning_curve.extrapolate` gives}.
     chance
         Accuracy marked by a dotted line.
 

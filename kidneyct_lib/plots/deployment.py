@@ -39,7 +39,7 @@ def latency(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        From `deployment.latencies`.
+        From `parity.latencies`.
     """
     batches = sorted(table["batch"].unique())
     figure, axes = new_figure(FULL_WIDTH, 2.6, columns=len(batches))

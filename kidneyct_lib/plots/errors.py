@@ -31,7 +31,7 @@ def roc_curves(curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[s
     Parameters
     ----------
     curves_by_scheme
-        {scheme: points from `evaluation.curves`}.
+        {scheme: points from `metrics.curves`}.
     classes
         The study's classes.
 
@@ -53,7 +53,7 @@ def pr_curves(curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[st
     Parameters
     ----------
     curves_by_scheme
-        {scheme: points from `evaluation.curves`}.
+        {scheme: points from `metrics.curves`}.
     classes
         The study's classes.
 
@@ -113,7 +113,7 @@ def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: in
     images
         uint8, each (H, W) or (H, W, 3), one for each of `rows`.
     rows
-        From `evaluation.worst_errors`: ``group``, ``label``, ``predicted``, ``confidence``.
+        From `metrics.worst_errors`: ``group``, ``label``, ``predicted``, ``confidence``.
     columns
         Pictures in a row.
 
@@ -150,7 +150,7 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
     Parameters
     ----------
     frame
-        ``label``, ``n``, ``accuracy``, ``vote`` from `evaluation.by_group`.
+        ``label``, ``n``, ``accuracy``, ``vote`` from `metrics.by_group`.
     classes
         In the order to show them.
     seed

@@ -40,7 +40,7 @@ def series_structure(
     ----------
     correlations
         One row a pair, with ``label``, ``pair`` ("consecutive" or "random") and
-        ``correlation``, from `groups.series_correlations`.
+        ``correlation``, from `near_duplicates.series_correlations`.
     classes
         One panel each.
     threshold
@@ -192,7 +192,7 @@ def threshold_curve(frame: pd.DataFrame, chosen: float) -> Figure:
     ----------
     frame
         ``threshold``, ``groups``, ``largest``, ``cross_class_links`` from
-        `groups.threshold_curve`.
+        `near_duplicates.threshold_curve`.
     chosen
         The study's threshold, marked by a line.
 

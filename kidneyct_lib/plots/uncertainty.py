@@ -174,9 +174,9 @@ def risk_coverage(
     Parameters
     ----------
     curves_by_scheme
-        {scheme: curve from `selective.risk_coverage`}.
+        {scheme: curve from `selective_prediction.risk_coverage`}.
     silence_by_scheme
-        {scheme: what `selective.summarise_silence` gives}.
+        {scheme: what `selective_prediction.summarise_silence` gives}.
 
     Returns
     -------
@@ -232,9 +232,9 @@ def operating_points(
     Parameters
     ----------
     curves_by_scheme
-        {scheme: points from `evaluation.curves`}.
+        {scheme: points from `metrics.curves`}.
     points_by_scheme
-        {scheme: {class: what `selective.operating_point` gives}}.
+        {scheme: {class: what `selective_prediction.operating_point` gives}}.
 
     Returns
     -------

@@ -90,7 +90,7 @@ def evaluate(
     classes : sequence of str
         The study's classes.
     bootstrap
-        As in `evaluation.summarise`.
+        As in `metrics.summarise`.
 
     Returns
     -------

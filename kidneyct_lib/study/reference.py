@@ -15,7 +15,7 @@ from kidneyct_lib.study.run_folder import Run, project_root
 STUDY = "phantom"
 REFERENCE = f"outputs/{STUDY}/reference"
 TOLERANCE = 0.05
-"""Allowed on another kind of machine, as in `comparison.compare_runs`; chosen, not measured."""
+"""Allowed on another kind of machine, as in `run_diff.compare_runs`; chosen, not measured."""
 
 
 class Verdict(NamedTuple):
@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
     Attributes
     ----------
     moved : pandas.DataFrame
-        From `comparison.compare_runs`, the reference first; empty if nothing moved.
+        From `run_diff.compare_runs`, the reference first; empty if nothing moved.
     tolerance : float
         0 on the kind of machine and environment that the reference comes from.
     files : int

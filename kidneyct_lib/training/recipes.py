@@ -39,7 +39,7 @@ class Stage(NamedTuple):
     Attributes
     ----------
     history : pandas.DataFrame
-        One row an epoch, from `training.train_stage`.
+        One row an epoch, from `stage.train_stage`.
     probabilities : float array (N, K)
         Class probabilities of every image, in the catalog's order, at the best epoch.
     """
@@ -59,8 +59,8 @@ def frozen_body(
 ) -> FrozenBody:
     """Activations of both stages for gray images uint8 (N, S, S), computed where not yet stored.
 
-    A stage that trains on `AugmentedImages` sees their views, as `training.train_stage` tells.
-    `cache`, `batch` and `most_gb` (of each of both stores) as in `activations.of_images`.
+    A stage that trains on `AugmentedImages` sees their views, as `stage.train_stage` tells.
+    `cache`, `batch` and `most_gb` (of each of both stores) as in `feature_cache.of_images`.
     """
     network.unfreeze_last(net, unfreeze_layers)
     options = {"cache": cache, "batch": batch, "most_gb": most_gb}
@@ -214,7 +214,7 @@ def _history(
     train: np.ndarray,
     validation: np.ndarray,
 ) -> pd.DataFrame:
-    """One row in the form of `training.train_stage`'s history."""
+    """One row in the form of `stage.train_stage`'s history."""
     loss = -np.log(answers[np.arange(len(targets)), targets].clip(1e-12))
     right = answers.argmax(axis=1) == targets
     row = {"epoch": 1, "loss": np.average(loss[train], weights=weights[train])}

@@ -11,7 +11,7 @@ from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_in
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test, slice_weights
 
 CLIP = 1e-7
-"""Smallest probability in a logarithm, as in `evaluation.summarise`."""
+"""Smallest probability in a logarithm, as in `metrics.summarise`."""
 
 _SMALLEST_FLOAT = np.finfo(np.float32).tiny  # a softmax in single precision may reach 0
 _TEMPERATURES = (0.01, 100.0)
@@ -175,7 +175,7 @@ def assess(folds: Sequence[Fold], *, bins: int, bootstrap: Bootstrap) -> dict:
     Parameters
     ----------
     folds
-        From `answers.study_folds`.
+        From `fold_predictions.study_folds`.
     bins, bootstrap
         As in `scores`.
 

@@ -130,7 +130,7 @@ def conformal_sets(
     Parameters
     ----------
     folds
-        From `answers.study_folds`.
+        From `fold_predictions.study_folds`.
     method
         A key of `METHODS`.
     unit

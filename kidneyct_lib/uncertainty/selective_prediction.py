@@ -107,7 +107,7 @@ def operating_point(
     Parameters
     ----------
     folds
-        From `answers.study_folds`; each has its own threshold.
+        From `fold_predictions.study_folds`; each has its own threshold.
     code
         Index of the class.
     recall

@@ -2,7 +2,7 @@
 
 Every function takes a gray image uint8 (H, W), an amount and a random generator, which those
 that draw nothing leave alone, and returns a new uint8 (H, W). Where Hounsfield units count the
-gray levels are taken to span the soft-tissue window (`images.SOFT_TISSUE`).
+gray levels are taken to span the soft-tissue window (`image_io.SOFT_TISSUE`).
 """
 
 from collections.abc import Sequence
