@@ -84,3 +84,13 @@ def test_review_shows_what_a_branch_changes_in_notebooks(project):
     done = make(project, "-o", ".venv/.ready", "review")
     assert done.returncode == 0, done.stderr
     assert "Look closely" in done.stdout
+
+
+def test_hooks_before_a_commit_are_valid_and_call_what_is_there():
+    if not (ROOT / ".venv/bin/pre-commit").exists():
+        pytest.skip("the environment is not .venv of this checkout")
+    config = ROOT / ".pre-commit-config.yaml"
+    command = [ROOT / ".venv/bin/pre-commit", "validate-config", config]
+    subprocess.run(command, check=True)
+    for entry in re.findall(r"entry: (\S+)", config.read_text()):
+        assert (ROOT / entry).exists(), entry
