@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks import multiply_adds
 from benchmarks.measure import read_job, write_result
 from benchmarks.two_stage import build
-from kidneyct_lib.models import network
+from kidneyct_lib.models import freezing
+from kidneyct_lib.models.keras_setup import keras
 
 SIDE = 2048
 MODULES = (
@@ -39,7 +40,6 @@ def fastest(action: Callable[[], object], repeats: int) -> float:
 
 def matmul_gflops(repeats: int = 10) -> dict[str, float]:
     """GFLOP/s of square float32 matrix multiplications, per library."""
-    keras = network.keras
     a, b = np.random.default_rng(0).standard_normal((2, SIDE, SIDE), dtype=np.float32)
     ka, kb = keras.ops.convert_to_tensor(a), keras.ops.convert_to_tensor(b)
     numpy_seconds = fastest(lambda: a @ b, repeats)
@@ -52,11 +52,11 @@ def matmul_gflops(repeats: int = 10) -> dict[str, float]:
 
 def steady(job: dict) -> dict[str, dict[str, float]]:
     """Images/s and multiply-adds an image of the prefix and of a training step of the suffix."""
-    keras, batch, rng = network.keras, job["batch_size"], np.random.default_rng(0)
+    batch, rng = job["batch_size"], np.random.default_rng(0)
     net = build(job)
-    network.unfreeze_last(net, job["unfreeze_layers"])
-    cut = network.frozen_cut(net)
-    prefix, suffix = network.part(net, None, cut), network.part(net, cut, None)
+    freezing.unfreeze_last(net, job["unfreeze_layers"])
+    cut = freezing.frozen_cut(net)
+    prefix, suffix = freezing.part(net, None, cut), freezing.part(net, cut, None)
     side = job["image_size"]
     pixels = rng.integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
     rows = prefix.predict_on_batch(pixels)

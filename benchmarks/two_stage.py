@@ -12,18 +12,20 @@ import pandas as pd
 from benchmarks import multiply_adds
 from benchmarks.measure import Clock, read_job, write_result
 from kidneyct_lib.data import catalog
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder, freezing
+from kidneyct_lib.models.builder import NetworkSettings
+from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.training import feature_cache, recipes
 from kidneyct_lib.training.stage import StageSettings
 
 
-def build(job: dict) -> network.keras.Model:
+def build(job: dict) -> keras.Model:
     """The job's network with its initial weights."""
-    keys = ("backbone", "weights", "image_size", "classes", "head_units", "dropout", "seed")
-    return network.build(recipe="published", **{key: job[key] for key in keys})
+    settings = NetworkSettings.of(job, recipe="published", crop_size=job["image_size"])
+    return builder.build(settings)
 
 
-def save_initial(net: network.keras.Model, path: str) -> None:
+def save_initial(net: keras.Model, path: str) -> None:
     """Save the initial weights by layer name, for the other side to start from."""
     arrays = {
         f"{layer.name}/{i}": value
@@ -40,39 +42,37 @@ def stage_settings(job: dict, stage: int) -> StageSettings:
     return StageSettings(f"stage {stage}", epochs, epochs, rate, job["batch_size"], job["seed"])
 
 
-def work(net: network.keras.Model, job: dict, rows: pd.DataFrame, cut: str) -> dict[str, int]:
+def work(net: keras.Model, job: dict, rows: pd.DataFrame, cut: str) -> dict[str, int]:
     """Multiply-adds of each phase: what the phase computed, over all its images and epochs."""
     images, part = len(rows), rows["split"].value_counts()
-    network.unfreeze_last(net, job["unfreeze_layers"])
-    suffix = network.part(net, cut, None)
+    freezing.unfreeze_last(net, job["unfreeze_layers"])
+    suffix = freezing.part(net, cut, None)
     once = multiply_adds.forward(suffix)
     an_epoch = part["train"] * multiply_adds.training(suffix) + part["validation"] * once
     return {
-        "prefix": images * multiply_adds.forward(network.part(net, None, cut)),
-        "pooled features": images * multiply_adds.forward(network.part(net, cut, network.POOL)),
+        "prefix": images * multiply_adds.forward(freezing.part(net, None, cut)),
+        "pooled features": images * multiply_adds.forward(freezing.part(net, cut, builder.POOL)),
         "stage 2": int(job["stage2_epochs"] * an_epoch + images * once),
     }
 
 
 def compute_body(
-    net: network.keras.Model, job: dict, rows: pd.DataFrame, clock: Clock
+    net: keras.Model, job: dict, rows: pd.DataFrame, clock: Clock
 ) -> recipes.FrozenBody:
     """Decode the images and store what the frozen layers say of them, a phase each."""
     cache = Path(job["scratch"]) / "cache"
     options = {"cache": cache, "batch": job["batch_size"]}
     with clock.phase("decode"):
         images = catalog.decode_all(job["folder"], rows, job["image_size"], cache)
-    network.unfreeze_last(net, job["unfreeze_layers"])
-    cut = network.frozen_cut(net)
+    freezing.unfreeze_last(net, job["unfreeze_layers"])
+    cut = freezing.frozen_cut(net)
     with clock.phase("prefix"):  # on its own first, so that `frozen_body` finds it in the store
         feature_cache.of_images(net, cut, images, dtype="float16", **options)
     with clock.phase("pooled features"):
         return recipes.frozen_body(net, images, unfreeze_layers=job["unfreeze_layers"], **options)
 
 
-def training(
-    net: network.keras.Model, job: dict, body: recipes.FrozenBody
-) -> recipes.TwoStageTraining:
+def training(net: keras.Model, job: dict, body: recipes.FrozenBody) -> recipes.TwoStageTraining:
     """Both stages of the job."""
     settings = {stage: stage_settings(job, stage) for stage in (1, 2)}
     layers = job["unfreeze_layers"]

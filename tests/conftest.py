@@ -35,18 +35,19 @@ def build_network():
     Without trained BatchNorm statistics the values of a random ResNet50 grow block by block until
     the softmax saturates and no gradient is left; damped blocks keep them in range.
     """
-    from kidneyct_lib.models import network
+    from kidneyct_lib.models import builder
 
-    defaults = {"backbone": "resnet50", "weights": "none", "image_size": 64, "head_units": 32}
+    defaults = {"backbone": "resnet50", "weights": "none", "image_size": 64, "crop_size": 224}
     defaults |= {
         "recipe": "published",
         "classes": ["Cyst", "Normal", "Stone", "Tumor"],
+        "head_units": 32,
         "dropout": 0.3,
         "seed": 1,
     }
 
     def build(**changes):
-        net = network.build(**defaults | changes)
+        net = builder.build(builder.NetworkSettings(**defaults | changes))
         for layer in net.layers:
             if layer.name.endswith("_3_bn"):
                 layer.gamma.assign(0.1 * layer.gamma)

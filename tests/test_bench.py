@@ -9,22 +9,25 @@ import pytest
 
 from benchmarks import bench, job, multiply_adds, tables
 from kidneyct_lib.data import phantom
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder, freezing
 
 N = 50
 
 
 @pytest.fixture(scope="module")
 def resnet50():
-    return network.build(
-        recipe="published",
-        backbone="resnet50",
-        weights="none",
-        image_size=224,
-        classes=["Cyst", "Normal", "Stone", "Tumor"],
-        head_units=512,
-        dropout=0.3,
-        seed=1,
+    return builder.build(
+        builder.NetworkSettings(
+            recipe="published",
+            backbone="resnet50",
+            weights="none",
+            image_size=224,
+            classes=["Cyst", "Normal", "Stone", "Tumor"],
+            head_units=512,
+            dropout=0.3,
+            seed=1,
+            crop_size=224,
+        )
     )
 
 
@@ -33,9 +36,9 @@ def test_resnet50_has_its_known_multiply_adds(resnet50):
 
 
 def test_the_suffix_of_stage_2_has_its_known_multiply_adds(resnet50):
-    network.unfreeze_last(resnet50, 50)
-    cut = network.frozen_cut(resnet50)
-    suffix, prefix = network.part(resnet50, cut, None), network.part(resnet50, None, cut)
+    freezing.unfreeze_last(resnet50, 50)
+    cut = freezing.frozen_cut(resnet50)
+    suffix, prefix = freezing.part(resnet50, cut, None), freezing.part(resnet50, None, cut)
     assert multiply_adds.forward(suffix) == pytest.approx(1.17e9, rel=0.005)
     whole = multiply_adds.forward(suffix) + multiply_adds.forward(prefix)
     assert whole == multiply_adds.forward(resnet50)

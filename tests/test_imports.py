@@ -15,7 +15,7 @@ MAY_IMPORT_KERAS = {
     "interpretability.weight_randomization",
     "models.architectures",
     "models.keras_setup",
-    "models.network",
+    "models.builder",
     "models.roi_crops",
     "robustness.inference",
     "training.feature_cache",

@@ -39,7 +39,8 @@ def test_sources_are_stripped_and_open_their_own_run(notebook):
         assert cell["outputs"] == []
         assert cell["execution_count"] is None
     code = "".join("".join(cell["source"]) for cell in code_cells(notebook))
-    assert f'open_run(run_folder, "{notebook.stem}", parameters.checked(globals()))' in code
+    assert f'open_run(run_folder, "{notebook.stem}", params)' in code
+    assert "params = parameters.checked(globals())" in code
     assert code.endswith("run.finish()")
 
 

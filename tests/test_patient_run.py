@@ -4,7 +4,7 @@ import pytest
 from tiny_study import tiny
 
 from kidneyct_lib import report
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder
 from kidneyct_lib.study import runner
 from kidneyct_lib.study.run_folder import Run
 
@@ -23,7 +23,7 @@ def test_the_patient_recipe_goes_through_all_notebooks_with_folds_and_views(tmp_
         assert sorted(rows["path"]) == sorted(catalog["path"])
     metrics = run.read_metrics("test")
     assert {metrics[scheme]["n"] for scheme in ("slice", "patient")} == {len(catalog)}
-    layers = {layer.name for layer in network.load(run.model_path("patient")).layers}
-    assert "looks" in layers
+    layers = {layer.name for layer in builder.load(run.model_path("patient")).layers}
+    assert "roi_crops" in layers
     assert "head_dense" not in layers
     assert "two crops of a slice" in report.write(run).read_text()

@@ -10,6 +10,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 TINY = {
     "weights": "none",
     "image_size": 64,
+    "patient_image_size": 96,
+    "crop_size": 64,
     "phantom_size": 64,
     "phantom_patients": 4,
     "phantom_slices": [4, 5],

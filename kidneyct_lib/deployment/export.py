@@ -12,7 +12,7 @@ from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.deployment import inference_graph, quantization
 from kidneyct_lib.deployment.exported_model import BUNDLE
 from kidneyct_lib.evaluation.fold_predictions import study_folds
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder
 from kidneyct_lib.study.run_folder import Run, project_root
 from kidneyct_lib.training import feature_cache, recipes
 from kidneyct_lib.uncertainty import calibration, ood_detection, selective_prediction
@@ -62,7 +62,7 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     points = operating_points(run, scheme)
     cache = project_root() / given["cache_folder"]
     images = catalog.decode_all(run.data_folder, table, given["image_size"], cache)
-    net = network.load(run.model_path(scheme))
+    net = builder.load(run.model_path(scheme))
     layer, gate = _gate(net, images, part, given, cache)
     graph = inference_graph.build(
         net, layer=layer, temperature=points["temperature"], distance=gate.score

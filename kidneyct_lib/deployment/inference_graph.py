@@ -79,7 +79,7 @@ def build(
     Parameters
     ----------
     net
-        As built by `network.build`, trained; its layers are shared.
+        As built by `builder.build`, trained; its layers are shared.
     layer
         Layer of it whose channel means tell what is out of scope.
     temperature

@@ -106,9 +106,9 @@ def _opened(kind: str, path: Path, threads: int) -> Callable[[np.ndarray], objec
 
     if kind in runtimes.RUNNERS:
         return runtimes.RUNNERS[kind](path, threads)
-    from kidneyct_lib.models import network
+    from kidneyct_lib.models import builder
 
-    net = network.load(path)
+    net = builder.load(path)
     if kind == "model.predict":
         return lambda pictures: net.predict(pictures, verbose=0)
     return net.predict_on_batch

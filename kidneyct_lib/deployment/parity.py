@@ -11,7 +11,7 @@ from kidneyct_lib.data import image_io
 from kidneyct_lib.deployment import latency, runtimes
 from kidneyct_lib.deployment.export import FILES
 from kidneyct_lib.interpretability import grad_cam
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder
 from kidneyct_lib.study.run_folder import Run
 from kidneyct_lib.uncertainty import calibration
 
@@ -48,7 +48,7 @@ def keras_answers(run: Run, scheme: str, pictures: Sequence[np.ndarray]) -> dict
     given = run.provenance()["parameters"]
     size, batch = given["image_size"], given["batch_size"]
     gray = np.stack([image_io.resize(image_io.rgb_to_gray(one), size) for one in pictures])
-    told = grad_cam.with_class_maps(network.load(run.model_path(scheme)))
+    told = grad_cam.with_class_maps(builder.load(run.model_path(scheme)))
     starts = tqdm(range(0, len(gray), batch), desc="answers of Keras", unit="batch", leave=False)
     parts = [told.predict_on_batch(image_io.gray_to_rgb(gray[i : i + batch])) for i in starts]
     probabilities, maps = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

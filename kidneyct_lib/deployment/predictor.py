@@ -70,9 +70,9 @@ class Predictor:
         if known["weights"] == "none":
             self.name += " (untrained backbone)"
         self._temperature = temperature
-        from kidneyct_lib.models import network  # slow to import: only once the files are there
+        from kidneyct_lib.models import builder  # slow to import: only once the files are there
 
-        self._model = network.load(path)
+        self._model = builder.load(path)
 
     def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Calibrated probabilities (K,) of one picture RGB uint8 (H, W, 3) of any size."""

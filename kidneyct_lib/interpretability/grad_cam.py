@@ -10,13 +10,13 @@ import numpy as np
 from tqdm import tqdm
 
 from kidneyct_lib.data.image_io import gray_to_rgb
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import boxes_of, luminance, paste
 
 ops = keras.ops
 
-_GRID = 28  # cells across the map of a network that looks at crops
+_GRID = 28  # cells across the map of a network that is given crops
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -83,7 +83,7 @@ class Peaks(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kidneyct")
-class PasteLooks(keras.layers.Layer):
+class PasteCrops(keras.layers.Layer):
     """Put maps of crops back where these lie in the slice, and add them up.
 
     Parameters
@@ -128,7 +128,7 @@ def with_class_maps(net: keras.Model) -> keras.Model:
     Parameters
     ----------
     net
-        As built by `network.build` for either recipe, trained; its layers are shared.
+        As built by `builder.build` for either recipe, trained; its layers are shared.
 
     Returns
     -------
@@ -138,17 +138,33 @@ def with_class_maps(net: keras.Model) -> keras.Model:
         above 0 speaks for the class. h and w are the last convolution's (7 at 224 pixels); 28 for
         the patient recipe, whose crops are put back into their places.
     """
-    head = net.get_layer(network.PROBABILITIES)
-    if isinstance(net.get_layer(network.POOL), keras.layers.GlobalAveragePooling2D):
-        dense = net.get_layer("head_dense")
-        layer = PlacedHead(dense.units, head.units, name="maps")
-        units, maps = layer(net.get_layer(network.POOL).input)
-        layer.set_weights([*dense.get_weights(), head.get_weights()[0]])
+    head = net.get_layer(builder.PROBABILITIES)
+    if _is_published(net):
+        layer = PlacedHead(net.get_layer("head_dense").units, head.units, name="maps")
+        units, maps = layer(net.get_layer(builder.POOL).input)
         probabilities = head(units)
     else:
-        probabilities, maps = net.output, _maps_of_looks(net)
+        probabilities, maps = net.output, _maps_of_regions(net)
     # A loaded network has a list of one input, a built one its only input.
-    return keras.Model(net.inputs[0], [probabilities, maps], name=f"{net.name}_with_maps")
+    told = keras.Model(net.inputs[0], [probabilities, maps], name=f"{net.name}_with_maps")
+    copy_head(net, told)
+    return told
+
+
+def copy_head(net: keras.Model, told: keras.Model) -> None:
+    """Give the maps of `told`, from `with_class_maps(net)`, the present weights of the head."""
+    kernel = net.get_layer(builder.PROBABILITIES).get_weights()[0]
+    if _is_published(net):
+        dense = net.get_layer("head_dense").get_weights()
+        told.get_layer("maps").set_weights([*dense, kernel])
+        return
+    start = 0
+    regions = [crops for kept in net.get_layer(builder.POOL).kept for crops in kept]
+    for number, crops in enumerate(regions):
+        share = told.get_layer(f"maps_of_region{number}")
+        width = share.kernel.shape[0]
+        share.set_weights([kernel[start : start + width] / len(crops)])
+        start += width
 
 
 def of_slices(net: keras.Model, images: np.ndarray, *, batch: int) -> np.ndarray:
@@ -159,20 +175,37 @@ def of_slices(net: keras.Model, images: np.ndarray, *, batch: int) -> np.ndarray
     return np.concatenate(found) if found else np.empty((0, *told.output_shape[1][1:]), np.float32)
 
 
-def _maps_of_looks(net: keras.Model):
-    head, join = net.get_layer(network.PROBABILITIES), net.get_layer(network.POOL)
-    kernel, names = head.get_weights()[0], net.get_layer("looks").names
-    maps, kept, start = [], [], 0
-    for pooled, looks in zip(join.input, join.kept, strict=True):
+def of_classes(
+    told: keras.Model, images: np.ndarray, codes: np.ndarray, *, batch: int
+) -> np.ndarray:
+    """Maps float32 (N, h, w) of one class (int (N,)) each, by `told` from `with_class_maps`."""
+    starts = range(0, len(images), batch)
+    maps = [told.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in starts]
+    return np.concatenate(maps)[np.arange(len(images)), :, :, codes]
+
+
+def _is_published(net: keras.Model) -> bool:
+    return isinstance(net.get_layer(builder.POOL), keras.layers.GlobalAveragePooling2D)
+
+
+def _pooled_regions(net: keras.Model) -> list[tuple[keras.KerasTensor, list[int]]]:
+    """What is pooled of each region, in the order of the features, and the numbers of its crops."""
+    join, found = net.get_layer(builder.POOL), []
+    for pooled, regions in zip(join.input, join.kept, strict=True):
         pool = pooled._keras_history.operation
         highest = isinstance(pool, keras.layers.GlobalMaxPooling2D)
         activations = Peaks()(pool.input) if highest else pool.input
-        width = activations.shape[-1]
-        for numbers in looks:
-            share = keras.layers.Dense(head.units, use_bias=False, trainable=False)
-            placed = share(activations)
-            share.set_weights([kernel[start : start + width] / len(numbers)])
-            maps += [placed] * len(numbers)
-            kept += numbers
-            start += width
-    return PasteLooks(names, kept, _GRID, name="maps")([net.inputs[0], *maps])
+        found += [(activations, numbers) for numbers in regions]
+    return found
+
+
+def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
+    units = net.get_layer(builder.PROBABILITIES).units
+    maps, kept = [], []
+    for number, (activations, crops) in enumerate(_pooled_regions(net)):
+        name = f"maps_of_region{number}"
+        share = keras.layers.Dense(units, use_bias=False, trainable=False, name=name)
+        maps += [share(activations)] * len(crops)
+        kept += crops
+    names = net.get_layer("roi_crops").names
+    return PasteCrops(names, kept, _GRID, name="maps")([net.inputs[0], *maps])

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 import numpy as np
 from scipy.stats import spearmanr
 
-from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.interpretability import grad_cam
-from kidneyct_lib.models import network
+from kidneyct_lib.models import freezing
 from kidneyct_lib.models.keras_setup import keras
 
 TRAINED = "trained"
@@ -28,14 +27,14 @@ def stages(net: keras.Model) -> dict[str, list[keras.layers.Layer]]:
     Parameters
     ----------
     net
-        As built by `network.build` for either recipe.
+        As built by `builder.build` for either recipe.
 
     Returns
     -------
     dict of str to list of layers
         For ResNet50: ``head``, ``conv5``, ``conv4``, ``conv3``, ``conv2``, ``conv1``.
     """
-    body = network.body_layers(net)
+    body = freezing.body_layers(net)
     found = {_HEAD: [layer for layer in net.layers[len(body) :] if layer.weights]}
     for layer in reversed(body):
         if layer.weights:
@@ -63,7 +62,7 @@ def cascade(
     Parameters
     ----------
     net
-        As built by `network.build` for either recipe, trained; its weights are as before
+        As built by `builder.build` for either recipe, trained; its weights are as before
         afterwards, also after an error.
     images
         Gray slices, uint8 (N, S, S).
@@ -84,13 +83,19 @@ def cascade(
         stage and of all above it shuffled; the trained ones are the same in each draw.
     """
     with _restored(net) as trained:
-        found = {TRAINED: [_maps(net, images, codes, batch)] * draws}
+        told = grad_cam.with_class_maps(net)  # one graph for all steps: they differ in weights
+
+        def maps() -> np.ndarray:
+            grad_cam.copy_head(net, told)
+            return grad_cam.of_classes(told, images, codes, batch=batch)
+
+        found = {TRAINED: [maps()] * draws}
         for draw in range(draws):
             rng = np.random.default_rng([seed, draw])
             net.set_weights(trained)
             for step, layers in stages(net).items():
                 shuffle(layers, rng)
-                found.setdefault(step, []).append(_maps(net, images, codes, batch))
+                found.setdefault(step, []).append(maps())
     return {step: np.stack(maps) for step, maps in found.items()}
 
 
@@ -150,15 +155,3 @@ def _restored(net: keras.Model) -> Iterator[list[np.ndarray]]:
         yield weights
     finally:
         net.set_weights(weights)
-
-
-def _maps(net, images, codes, batch: int) -> np.ndarray:
-    """Maps of one class each, without a graph: to build one anew at each step takes longer."""
-    told = grad_cam.with_class_maps(net)
-    parts = []
-    for start in range(0, len(images), batch):
-        rgb = gray_to_rgb(images[start : start + batch])
-        of = codes[start : start + batch]
-        maps = keras.ops.convert_to_numpy(told(rgb, training=False)[1])
-        parts.append(maps[np.arange(len(of)), :, :, of])
-    return np.concatenate(parts)

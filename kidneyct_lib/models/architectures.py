@@ -1,4 +1,4 @@
-"""Other architectures beside ResNet50: what they answer of one look, and what that costs."""
+"""Other architectures beside ResNet50: features of one region, and what they cost."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -6,25 +6,26 @@ from sklearn.utils.class_weight import compute_sample_weight
 from tqdm import tqdm
 
 from kidneyct_lib.data.image_io import gray_to_rgb
-from kidneyct_lib.models import network
+from kidneyct_lib.models.backbones import BACKBONES
+from kidneyct_lib.models.builder import BackboneSettings, region_features
 from kidneyct_lib.models.keras_setup import keras
-from kidneyct_lib.models.roi_crops import Looks
+from kidneyct_lib.models.roi_crops import RoiCrops
 
 SMALL_CNN = "small CNN"
 _BLOCKS = (16, 32, 64, 128)  # channels; each block halves the picture
 
 
-def features(name: str, *, look: str, image_size: int, seed: int) -> keras.Model:
-    """Build an architecture's channel means of its last feature map, of one look at a slice.
+def features(name: str, *, region: str, image_size: int, crop_size: int, seed: int) -> keras.Model:
+    """Build an architecture's channel means of its last feature map, over one region of a slice.
 
     Parameters
     ----------
     name
         Backbone and weights, as "densenet121-none": seeded random where they are none.
-    look
-        Of `roi_crops.LOOKS`.
-    image_size
-        Side of a slice in pixels.
+    region
+        Of `roi_crops.REGIONS`.
+    image_size, crop_size
+        Sides of a slice and of a crop of it in pixels.
     seed
         Of random weights.
 
@@ -39,15 +40,15 @@ def features(name: str, *, look: str, image_size: int, seed: int) -> keras.Model
         If ImageNet weights are asked for and can't be had.
     """
     backbone, weights = name.split("-")
-    kept = {(network.BACKBONES[backbone].last, "mean"): [look]}
-    chosen = {"backbone": backbone, "weights": weights, "image_size": image_size, "seed": seed}
-    return network.looks_features(kept, **chosen)
+    kept = {(BACKBONES[backbone].last, "mean"): [region]}
+    settings = BackboneSettings(backbone, weights, image_size, crop_size, seed)
+    return region_features(kept, settings)
 
 
 def crops(images: np.ndarray, *, crop: str, size: int, batch: int) -> np.ndarray:
     """Crop gray slices (N, H, W) in 0..255, as `roi_crops.CROPS` says: uint8 (N, size, size)."""
     pixels = keras.Input((*images.shape[1:], 3))
-    shown = keras.Model(pixels, Looks([crop], size)(pixels))
+    shown = keras.Model(pixels, RoiCrops([crop], size)(pixels))
     starts = tqdm(range(0, len(images), batch), desc="crops", unit="batch", leave=False)
     parts = [shown.predict_on_batch(gray_to_rgb(images[i : i + batch])) for i in starts]
     return np.concatenate(parts)[..., 0].round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Looks at a slice: the body without the table, the band of it where the kidneys lie, the flanks.
+"""Regions of a slice: the body without the couch, the band of it where the kidneys lie, the flanks.
 
 Layers of the network, so that a saved or exported model crops by itself and is given whole slices.
 Only operations that every backend and export format has: a few pools, sums and products.
@@ -19,8 +19,13 @@ CROPS = {
 
 In an axial slice the kidneys lie behind the middle, beside the spine."""
 
-LOOKS = {"slice": ["slice"], "body": ["body"], "kidneys": ["kidneys"], "flanks": ["left", "right"]}
-"""Crops of each look, whose features are averaged."""
+REGIONS = {
+    "slice": ["slice"],
+    "body": ["body"],
+    "kidneys": ["kidneys"],
+    "flanks": ["left", "right"],
+}
+"""Regions of interest, each with its crops, whose features are averaged."""
 
 _LUMINANCE = ((0.299,), (0.587,), (0.114,))  # of red, green and blue, ITU-R BT.601
 _GRID = 224  # pixels across the coarse picture in which the body is sought
@@ -32,7 +37,7 @@ _SUBSTANTIAL = 0.12  # of the longest line: lines that hold less are not of the 
 
 
 @keras.saving.register_keras_serializable("kidneyct")
-class Looks(keras.layers.Layer):
+class RoiCrops(keras.layers.Layer):
     """Crop every slice in several ways and bring each crop to one size.
 
     Windows and scanners differ between series, and so does the patient's place in the picture; the
@@ -71,29 +76,29 @@ class Looks(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("kidneyct")
-class JoinLooks(keras.layers.Layer):
+class JoinRegions(keras.layers.Layer):
     """Put the features of a slice's crops, computed as rows of their own, into one row.
 
     Parameters
     ----------
     kept
-        For each input the looks that are kept of it, each as the numbers of its crops.
+        For each input the regions that are kept of it, each as the numbers of its crops.
     crops
         Crops a slice.
     """
 
     def __init__(self, kept: list[list[list[int]]], crops: int, **options) -> None:
         super().__init__(**options)
-        self.kept = [[list(numbers) for numbers in looks] for looks in kept]
+        self.kept = [[list(numbers) for numbers in regions] for regions in kept]
         self.crops = crops
 
     def call(self, features):
-        """Arrays (N * crops, D) to one (N, sum of D over the kept looks): means of their crops."""
+        """Arrays (N * crops, D) to (N, sum of D over the kept regions): means of crops."""
         rows = [ops.reshape(x, (-1, self.crops, x.shape[-1])) for x in features]
         means = [
             ops.mean(ops.stack([x[:, number] for number in numbers], axis=1), axis=1)
-            for x, looks in zip(rows, self.kept, strict=True)
-            for numbers in looks
+            for x, regions in zip(rows, self.kept, strict=True)
+            for numbers in regions
         ]
         return ops.concatenate(means, axis=-1)
 

@@ -12,7 +12,7 @@ from kidneyct_lib.core.array_cache import RowStore
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import file_digest
 from kidneyct_lib.data.image_io import gray_to_rgb
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder, freezing
 from kidneyct_lib.robustness import corruptions
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES
 
@@ -34,14 +34,14 @@ class StageAnswers:
     """
 
     def __init__(self, first: keras.Model, second: keras.Model, *, unfreeze_layers: int) -> None:
-        network.unfreeze_last(second, unfreeze_layers)
-        cut = network.frozen_cut(second)
-        self._prefix = network.part(first, None, cut)
-        self._suffixes = [network.part(net, cut, None) for net in (first, second)]
-        prefixes = [network.digest(network.part(net, None, cut)) for net in (first, second)]
+        freezing.unfreeze_last(second, unfreeze_layers)
+        cut = freezing.frozen_cut(second)
+        self._prefix = freezing.part(first, None, cut)
+        self._suffixes = [freezing.part(net, cut, None) for net in (first, second)]
+        prefixes = [builder.digest(freezing.part(net, None, cut)) for net in (first, second)]
         if prefixes[0] != prefixes[1]:
             raise StudyError(f"The two stages differ up to {cut}, which both should have frozen.")
-        self.digest = sha256("".join(map(network.digest, (first, second))).encode()).hexdigest()
+        self.digest = sha256("".join(map(builder.digest, (first, second))).encode()).hexdigest()
         self.classes = second.output.shape[-1]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:

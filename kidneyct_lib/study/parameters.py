@@ -56,7 +56,8 @@ class Params(_Strict):
     test_fraction: Fraction
     validation_fraction: Fraction
     recipe: Literal["published", "patient"]
-    patient_image_size: Annotated[int, Field(ge=224, le=1024)]
+    patient_image_size: Annotated[int, Field(ge=64, le=1024)]
+    crop_size: Annotated[int, Field(ge=32, le=1024)]
     patient_c: Annotated[float, Field(gt=0, description="of its logistic regression")]
     backbone: Literal["resnet50"]
     weights: Literal["imagenet", "none"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from IPython.display import Image
 from matplotlib.figure import Figure
 
 from kidneyct_lib.core.errors import StudyError
@@ -123,13 +124,17 @@ class Run:
         """
         return self.write_json(f"timings/{name}.json", timings)
 
-    def write_figure(self, name: str, figure: Figure) -> Path:
-        """Write `figures/<notebook>__<name>.png` at 150 dots an inch."""
+    def write_figure(self, name: str, figure: Figure) -> Image:
+        """Write `figures/<notebook>__<name>.png` at 150 dots an inch; shown as the file's picture.
+
+        A cell that ends with this call shows what was written, and nothing is drawn twice.
+        """
         stem = f"{self._notebook}__{name}" if self._notebook else name
-        return self._write(
+        path = self._write(
             f"figures/{stem}.png",
             lambda path: figure.savefig(path, dpi=150, format="png", metadata={"Software": None}),
         )
+        return Image(filename=path, width=round(72 * figure.get_figwidth()))
 
     def write_model(self, scheme: str, save: Callable[[Path], None], facts: Mapping) -> Path:
         """Write `models/<scheme>.keras` by `save(path)`, and what its user must know beside it."""

@@ -12,7 +12,8 @@ from tqdm import tqdm
 from kidneyct_lib.core.array_cache import RowStore, content_keys
 from kidneyct_lib.data.augmentation import AugmentedImages
 from kidneyct_lib.data.image_io import gray_to_rgb
-from kidneyct_lib.models.network import digest, part  # loads Keras, without its noise
+from kidneyct_lib.models.builder import digest  # loads Keras, without its noise
+from kidneyct_lib.models.freezing import part
 
 if TYPE_CHECKING:
     import keras

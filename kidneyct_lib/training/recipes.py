@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.data.augmentation import AugmentedImages
-from kidneyct_lib.models import linear_head, network
+from kidneyct_lib.models import builder, freezing, linear_head
 from kidneyct_lib.training import feature_cache
 from kidneyct_lib.training.feature_cache import Activations
 from kidneyct_lib.training.stage import StageSettings, predict, train_stage
@@ -62,14 +62,14 @@ def frozen_body(
     A stage that trains on `AugmentedImages` sees their views, as `stage.train_stage` tells.
     `cache`, `batch` and `most_gb` (of each of both stores) as in `feature_cache.of_images`.
     """
-    network.unfreeze_last(net, unfreeze_layers)
+    freezing.unfreeze_last(net, unfreeze_layers)
     options = {"cache": cache, "batch": batch, "most_gb": most_gb}
-    cut = network.frozen_cut(net)
-    if cut == network.POOL:
+    cut = freezing.frozen_cut(net)
+    if cut == builder.POOL:
         pooled = feature_cache.of_images(net, cut, images, dtype="float32", **options)
         return FrozenBody(pooled, pooled)
     prefix = feature_cache.of_images(net, cut, images, dtype="float16", **options)
-    pooled = feature_cache.of_activations(net, network.POOL, prefix, dtype="float32", **options)
+    pooled = feature_cache.of_activations(net, builder.POOL, prefix, dtype="float32", **options)
     return FrozenBody(prefix, pooled)
 
 
@@ -81,7 +81,7 @@ class TwoStageTraining:
     Parameters
     ----------
     net : keras.Model
-        As built by `network.build`; holds the weights of the last trained stage afterwards.
+        As built by `builder.build`; holds the weights of the last trained stage afterwards.
     body : FrozenBody
         Activations of an equal network; their views, if any, serve training alone.
     unfreeze_layers : int
@@ -104,7 +104,7 @@ class TwoStageTraining:
         self._layers = {1: 0, 2: unfreeze_layers}
         self._settings = settings
         self._models = {
-            stage: network.part(net, self._inputs[stage].layer, None) for stage in settings
+            stage: freezing.part(net, self._inputs[stage].layer, None) for stage in settings
         }
 
     def train(
@@ -139,7 +139,7 @@ class TwoStageTraining:
         checkpoint: Path,
     ) -> Stage:
         """Train one stage, going on from the network's present weights; predict every image."""
-        network.unfreeze_last(self.net, self._layers[stage])
+        freezing.unfreeze_last(self.net, self._layers[stage])
         model, inputs = self._models[stage], self._inputs[stage]
         history = train_stage(
             model,
@@ -164,7 +164,7 @@ class LinearTraining:
     Parameters
     ----------
     net : keras.Model
-        As built by `network.build`; holds the weights of the last fitted stage afterwards.
+        As built by `builder.build`; holds the weights of the last fitted stage afterwards.
     body : FrozenBody
         Features of an equal network; those of views, if any, serve training alone.
     classes : sequence of str
@@ -199,7 +199,7 @@ class LinearTraining:
                 classes=self._classes,
                 c=self._c,
             )
-            self.net.get_layer(network.PROBABILITIES).set_weights(list(head))
+            self.net.get_layer(builder.PROBABILITIES).set_weights(list(head))
             answers = head.probabilities(self._features[own])
             if stage == 1:
                 first = answers[held]

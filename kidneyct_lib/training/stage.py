@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import temporary_name
-from kidneyct_lib.models import network
+from kidneyct_lib.models import backbones, builder
 
 
 class Rows(Protocol):
@@ -257,13 +257,13 @@ def _identity(model, inputs, targets, weights, train, validation, settings) -> s
     content = "".join(keys).encode() if keys is not None else np.ascontiguousarray(inputs)
     trainable = [variable.trainable for variable in model.variables]
     for piece in (
-        network.digest(model).encode(),
+        builder.digest(model).encode(),
         bytes(trainable),
         content,
         *(np.ascontiguousarray(array) for array in (targets, weights, train, validation)),
         json.dumps(asdict(settings)).encode(),
         Path(__file__).read_bytes(),
-        Path(network.__file__).read_bytes(),
+        Path(backbones.__file__).read_bytes(),
     ):
         sha.update(piece)
     return sha.hexdigest()

@@ -6,28 +6,31 @@ import pytest
 from kidneyct_lib.data import image_io
 from kidneyct_lib.deployment import inference_graph
 from kidneyct_lib.interpretability import grad_cam
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder, freezing
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.uncertainty import calibration, ood_detection
 
 CLASSES = ["Normal", "Stone"]
-LAYERS = {"published": "conv4_block4_out", "patient": network.POOL}
+LAYERS = {"published": "conv4_block4_out", "patient": builder.POOL}
 
 
 def built(recipe):
-    net = network.build(
-        recipe=recipe,
-        backbone="resnet50",
-        weights="none",
-        image_size=64,
-        classes=CLASSES,
-        head_units=8,
-        dropout=0.3,
-        seed=1,
+    net = builder.build(
+        builder.NetworkSettings(
+            recipe=recipe,
+            backbone="resnet50",
+            weights="none",
+            image_size=64,
+            classes=CLASSES,
+            head_units=8,
+            dropout=0.3,
+            seed=1,
+            crop_size=224,
+        )
     )
-    kernel, bias = net.get_layer(network.PROBABILITIES).get_weights()
+    kernel, bias = net.get_layer(builder.PROBABILITIES).get_weights()
     drawn = np.random.default_rng(0).normal(0, 0.5, kernel.shape).astype(np.float32)
-    net.get_layer(network.PROBABILITIES).set_weights([drawn, bias])
+    net.get_layer(builder.PROBABILITIES).set_weights([drawn, bias])
     return net
 
 
@@ -54,7 +57,7 @@ def test_it_answers_raw_pixels_of_any_size_as_the_library_does(parts):
         expected = calibration.at_temperature(probabilities.astype(np.float64), 1.7)
         np.testing.assert_allclose(found["probabilities"], expected, atol=1e-4)
         np.testing.assert_allclose(found["maps"], maps, atol=1e-4 * np.abs(maps).max())
-        features = network.part(net, None, layer).predict_on_batch(prepared)
+        features = freezing.part(net, None, layer).predict_on_batch(prepared)
         means = features if features.ndim == 2 else features.mean(axis=(1, 2))
         np.testing.assert_allclose(found["distance"], distance(means), rtol=1e-3)
 

@@ -6,24 +6,27 @@ import pytest
 import tensorflow as tf
 
 from kidneyct_lib.interpretability import grad_cam
-from kidneyct_lib.models import network, roi_crops
+from kidneyct_lib.models import builder, roi_crops
 
 CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
 
 
 def built(recipe, size):
-    net = network.build(
-        recipe=recipe,
-        backbone="resnet50",
-        weights="none",
-        image_size=size,
-        classes=CLASSES,
-        head_units=16,
-        dropout=0.3,
-        seed=3,
+    net = builder.build(
+        builder.NetworkSettings(
+            recipe=recipe,
+            backbone="resnet50",
+            weights="none",
+            image_size=size,
+            classes=CLASSES,
+            head_units=16,
+            dropout=0.3,
+            seed=3,
+            crop_size=224,
+        )
     )
     rng = np.random.default_rng(0)
-    head = net.get_layer(network.PROBABILITIES)
+    head = net.get_layer(builder.PROBABILITIES)
     shape = head.kernel.shape
     head.set_weights([rng.normal(size=shape).astype("float32"), np.ones(4, "float32")])
     return net
@@ -46,7 +49,7 @@ def published():
 
 def automatic(net, layer, images, number):
     """Grad-CAM by the tape: mean gradient of a logit by each channel, times the channel."""
-    head = net.get_layer(network.PROBABILITIES)
+    head = net.get_layer(builder.PROBABILITIES)
     inner = keras.Model([net.input], [net.get_layer(layer).output, head.input])
     pooled = keras.layers.GlobalAveragePooling2D()
     hidden = net.get_layer("head_dense")
@@ -73,7 +76,7 @@ def test_the_maps_equal_automatic_differentiation(published, body):
 
 
 def logits(net, images):
-    head = net.get_layer(network.PROBABILITIES)
+    head = net.get_layer(builder.PROBABILITIES)
     features = keras.Model(net.input, head.input).predict_on_batch(images)
     return features @ head.get_weights()[0]
 
@@ -129,7 +132,7 @@ def test_saved_maps_are_the_same_after_loading(published, patient, body, tmp_pat
     for net in (published, patient):
         told = grad_cam.with_class_maps(net)
         told.save(tmp_path / "told.keras")
-        loaded = network.load(tmp_path / "told.keras")
+        loaded = builder.load(tmp_path / "told.keras")
         for a, b in zip(told.predict_on_batch(body), loaded.predict_on_batch(body), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
 

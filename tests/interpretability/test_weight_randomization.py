@@ -5,7 +5,7 @@ import pytest
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.interpretability import grad_cam, weight_randomization
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder
 from kidneyct_lib.models.keras_setup import keras
 
 STEPS = ["trained", "head", "conv5", "conv4", "conv3", "conv2", "conv1"]
@@ -32,9 +32,9 @@ def net(request, build_network):
 @pytest.fixture(scope="module")
 def cascade(net, images):
     """Maps of one draw, and the network's digest before and after."""
-    before = network.digest(net)
+    before = builder.digest(net)
     maps = weight_randomization.cascade(net, images, CODES, draws=1, **ASKED)
-    return maps, before, network.digest(net)
+    return maps, before, builder.digest(net)
 
 
 def of_codes(net, rgb):
@@ -51,7 +51,7 @@ def test_every_weight_belongs_to_one_stage(net):
     assert list(found) == STEPS[1:]
     names = [layer.name for layers in found.values() for layer in layers]
     assert sorted(names) == sorted(layer.name for layer in net.layers if layer.weights)
-    assert network.PROBABILITIES in [layer.name for layer in found["head"]]
+    assert builder.PROBABILITIES in [layer.name for layer in found["head"]]
     assert all(layer.name.startswith("conv4_") for layer in found["conv4"])
 
 
@@ -79,18 +79,18 @@ def test_the_network_is_as_it_was(cascade):
 
 
 def test_the_network_is_as_it_was_after_an_error(net, images, monkeypatch):
-    before, spoilt, shuffle = network.digest(net), [], weight_randomization.shuffle
+    before, spoilt, shuffle = builder.digest(net), [], weight_randomization.shuffle
 
     def failing(layers, rng):
         shuffle(layers, rng)
-        spoilt.append(network.digest(net) != before)
+        spoilt.append(builder.digest(net) != before)
         raise RuntimeError("midway")
 
     monkeypatch.setattr(weight_randomization, "shuffle", failing)
     with pytest.raises(RuntimeError, match="midway"):
         weight_randomization.cascade(net, images, CODES, draws=1, **ASKED)
     assert spoilt == [True]
-    assert network.digest(net) == before
+    assert builder.digest(net) == before
 
 
 def test_maps_are_those_of_a_network_shuffled_by_hand(net, images, cascade):

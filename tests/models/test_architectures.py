@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from kidneyct_lib.models import architectures, network, roi_crops
+from kidneyct_lib.models import architectures, backbones, freezing, roi_crops
 from kidneyct_lib.models.pretrained_weights import WeightsError
 
 PUBLISHED = {  # thousand million multiplications of one picture of 224 pixels, from the papers
@@ -20,7 +20,7 @@ PARAMETERS = {  # millions without the top, https://keras.io/api/applications le
 
 
 def built(name):
-    return architectures.features(name, look="kidneys", image_size=224, seed=3)
+    return architectures.features(name, region="kidneys", image_size=224, crop_size=224, seed=3)
 
 
 @pytest.mark.parametrize("backbone", list(PUBLISHED))
@@ -43,14 +43,14 @@ def test_costs_of_the_small_network_are_those_counted_by_hand():
 def test_densenet_is_given_what_keras_own_preprocessing_gives():
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.float32)
     theirs = keras.applications.densenet.preprocess_input(pixels.copy())
-    ours = network.BACKBONES["densenet121"].preprocessing()(pixels)
+    ours = backbones.BACKBONES["densenet121"].preprocessing()(pixels)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_features_are_means_of_the_look_through_keras_own_network():
     ours = built("efficientnetb0-none")
     pixels = np.random.default_rng(1).integers(0, 256, (2, 224, 224, 3)).astype(np.float32)
-    seen = network.part(ours, None, "looks").predict_on_batch(pixels)
+    seen = freezing.part(ours, None, "roi_crops").predict_on_batch(pixels)
     theirs = keras.applications.EfficientNetB0(include_top=False, weights=None, pooling="avg")
     theirs.set_weights(ours.get_weights())
     expected = theirs.predict_on_batch(seen)
@@ -59,7 +59,7 @@ def test_features_are_means_of_the_look_through_keras_own_network():
 
 
 def test_weights_of_keras_are_the_ones_used_and_their_lack_is_told(monkeypatch):
-    known = network.BACKBONES["densenet121"]
+    known = backbones.BACKBONES["densenet121"]
     donors = []
 
     def downloads(**options):
@@ -67,7 +67,7 @@ def test_weights_of_keras_are_the_ones_used_and_their_lack_is_told(monkeypatch):
         donors.append(known.build(**options | {"weights": None}))
         return donors[-1]
 
-    monkeypatch.setitem(network.BACKBONES, "densenet121", known._replace(build=downloads))
+    monkeypatch.setitem(backbones.BACKBONES, "densenet121", known._replace(build=downloads))
     loaded = built("densenet121-imagenet")
     for one, other in zip(loaded.get_weights(), donors[0].get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -75,7 +75,7 @@ def test_weights_of_keras_are_the_ones_used_and_their_lack_is_told(monkeypatch):
     def refuses(**options):
         raise OSError("no address")
 
-    monkeypatch.setitem(network.BACKBONES, "densenet121", known._replace(build=refuses))
+    monkeypatch.setitem(backbones.BACKBONES, "densenet121", known._replace(build=refuses))
     with pytest.raises(WeightsError, match=r"no address.*densenet121-none"):
         built("densenet121-imagenet")
 

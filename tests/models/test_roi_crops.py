@@ -89,7 +89,7 @@ def test_beyond_the_picture_its_edge_goes_on():
 
 def test_the_looks_of_a_slice_follow_each_other():
     pictures = np.stack([body(100, 340, 120, 300), body(40, 300, 60, 250, 60)])
-    layer = roi_crops.Looks(["body", "kidneys"], 96)
+    layer = roi_crops.RoiCrops(["body", "kidneys"], 96)
     crops = np.array(layer(np.repeat(pictures[..., None], 3, axis=-1)))
     assert crops.shape == (4, 96, 96, 3)
     assert (crops[..., 0] == crops[..., 2]).all()
@@ -114,7 +114,7 @@ def test_the_kidneys_are_the_lower_part_of_the_body():
 
 def test_the_whole_slice_is_not_cropped():
     picture = np.repeat(body(100, 340, 120, 300)[None, ..., None], 3, axis=-1)
-    shown = np.array(roi_crops.Looks(["slice"], SIDE)(picture))
+    shown = np.array(roi_crops.RoiCrops(["slice"], SIDE)(picture))
     np.testing.assert_allclose(shown, picture, atol=1e-3)
 
 
@@ -135,13 +135,13 @@ def test_luminance_repeats_to_the_last_digit():
 def test_features_of_looks_are_joined_slice_by_slice():
     first = np.arange(12, dtype=np.float32).reshape(6, 2)  # 3 slices of 2 crops
     second = 100 + np.arange(6, dtype=np.float32).reshape(6, 1)
-    joined = np.array(roi_crops.JoinLooks([[[0], [1]], [[1]]], 2)([first, second]))
+    joined = np.array(roi_crops.JoinRegions([[[0], [1]], [[1]]], 2)([first, second]))
     assert joined.tolist() == [[0, 1, 2, 3, 101], [4, 5, 6, 7, 103], [8, 9, 10, 11, 105]]
 
 
 def test_a_look_of_two_crops_is_their_mean():
     rows = np.array([[0, 1], [2, 9], [4, 5], [6, 7]], np.float32)  # 2 slices of 2 crops
-    joined = np.array(roi_crops.JoinLooks([[[0, 1], [1]]], 2)([rows]))
+    joined = np.array(roi_crops.JoinRegions([[[0, 1], [1]]], 2)([rows]))
     assert joined.tolist() == [[1, 5, 2, 9], [5, 6, 6, 7]]
 
 
@@ -159,7 +159,7 @@ def test_the_flanks_are_the_halves_of_the_kidneys_band():
 
 @pytest.mark.parametrize(
     "layer",
-    [roi_crops.Looks(["kidneys"], 48), roi_crops.JoinLooks([[[1]], [[0, 1]]], 2)],
+    [roi_crops.RoiCrops(["kidneys"], 48), roi_crops.JoinRegions([[[1]], [[0, 1]]], 2)],
     ids=["crop", "join"],
 )
 def test_a_layer_comes_back_from_its_settings(layer):
@@ -169,16 +169,16 @@ def test_a_layer_comes_back_from_its_settings(layer):
 
 def test_a_saved_network_crops_by_itself(tmp_path):
     image = keras.Input((SIDE, SIDE, 3))
-    net = keras.Model(image, roi_crops.Looks(["body", "kidneys"], 32)(image))
-    net.save(tmp_path / "looks.keras")
+    net = keras.Model(image, roi_crops.RoiCrops(["body", "kidneys"], 32)(image))
+    net.save(tmp_path / "crops.keras")
     pictures = np.repeat(body(100, 340, 120, 300)[None, ..., None], 3, axis=-1)
-    again = keras.models.load_model(tmp_path / "looks.keras", compile=False)
+    again = keras.models.load_model(tmp_path / "crops.keras", compile=False)
     np.testing.assert_array_equal(again.predict_on_batch(pictures), net.predict_on_batch(pictures))
 
 
 def test_crops_are_made_of_operations_that_exports_have():
     """ONNX and LiteRT know no bits of a float, which a largest place among floats looks at."""
-    layer = roi_crops.Looks(["body", "kidneys"], 32)
+    layer = roi_crops.RoiCrops(["body", "kidneys"], 32)
     traced = tf.function(layer).get_concrete_function(tf.TensorSpec((None, 64, 64, 3), tf.float32))
     kinds = {operation.type for operation in traced.graph.get_operations()}
     assert "ArgMax" in kinds

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder
 from kidneyct_lib.study import provenance
 from kidneyct_lib.study.run_folder import Run, open_run
 
@@ -111,22 +111,25 @@ def test_a_cell_of_the_notebook_changes_its_hash(project):
 
 
 def test_a_single_weight_changes_the_hash_of_the_network():
-    net = network.build(
-        recipe="published",
-        backbone="resnet50",
-        weights="none",
-        image_size=32,
-        classes=["a", "b"],
-        head_units=4,
-        dropout=0.3,
-        seed=1,
+    net = builder.build(
+        builder.NetworkSettings(
+            recipe="published",
+            backbone="resnet50",
+            weights="none",
+            image_size=32,
+            classes=["a", "b"],
+            head_units=4,
+            dropout=0.3,
+            seed=1,
+            crop_size=224,
+        )
     )
-    before = network.digest(net)
+    before = builder.digest(net)
     layer = net.get_layer("conv5_block3_2_conv")
     kernel, bias = layer.get_weights()
     kernel[0, 0, 0, 0] = np.nextafter(kernel[0, 0, 0, 0], 1, dtype=np.float32)
     layer.set_weights([kernel, bias])
-    assert network.digest(net) != before
+    assert builder.digest(net) != before
 
 
 def test_the_git_state_tells_commit_and_dirt(tmp_path, monkeypatch):

