@@ -10,6 +10,7 @@ import pandas as pd
 from kidneyct_lib.data import catalog, datasets
 from kidneyct_lib.splitting import cross_validation, holdout, near_duplicates
 from kidneyct_lib.study import parameters
+from kidneyct_lib.training import class_weights
 
 ROOT = Path(__file__).parents[1]
 SLICES = 4  # a generated patient
@@ -82,7 +83,7 @@ def choose(table: pd.DataFrame, settings: parameters.Params, count: int) -> pd.D
 
 def as_rows(table: pd.DataFrame, split: np.ndarray, settings: parameters.Params) -> pd.DataFrame:
     """The images with their part, target and the class weight of the training part."""
-    weights = holdout.class_weights(table["label"][split == "train"], settings.classes)
+    weights = class_weights.by_slice(table["label"][split == "train"], settings.classes)
     return table[["path", "label", "sha256"]].assign(
         split=split,
         target=table["label"].map(settings.classes.index),

@@ -68,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "predict",
-        help="classify images, one JSON line each",
-        description=f"One JSON line an image, DICOM included. {NOT_A_DIAGNOSIS}",
+        help="classify images, one JSON line per image",
+        description=f"One JSON line per image, DICOM included. {NOT_A_DIAGNOSIS}",
         epilog=NOT_A_DIAGNOSIS,
     )
     command.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, TIFF or DICOM file")
@@ -81,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         "export",
         help="write a study's model as ONNX and LiteRT, whole and in 8 bits",
         description="Writes outputs/STUDY/export/SCHEME: ONNX and LiteRT files that take raw "
-        "pixels and answer calibrated probabilities, class maps and an out-of-scope distance, and "
-        "bundle.json, which tells what they are. " + NOT_A_DIAGNOSIS,
+        "pixels and answer calibrated probabilities, class maps and an out-of-distribution "
+        "distance, and bundle.json, which tells what they are. " + NOT_A_DIAGNOSIS,
     )
     _ask_which_model(command)
     command.set_defaults(answer=_export)
@@ -162,7 +162,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _model(options: argparse.Namespace):
-    """The exported model where there is one: it answers at once, and tells what is odd."""
+    """The exported model where there is one: fast, and with out-of-distribution detection."""
     from kidneyct_lib.core.files import export_folder, project_root
     from kidneyct_lib.deployment.exported_model import BUNDLE, ExportedModel
     from kidneyct_lib.deployment.predictor import Predictor

@@ -18,7 +18,7 @@ FIGURES = {
     "01_download": ["class_counts"],
     "02_explore": ["contact_sheet"],
     "04_two_stage_training": ["headline", "learning_curves"],
-    "05_error_analysis": ["recall", "worst_errors", "map_randomisation"],
+    "05_error_analysis": ["recall", "worst_errors", "weight_randomization"],
     "06_external_grayscale": ["external"],
     "07_leakage_audit": ["summary", "not_known_to_the_page"],
 }
@@ -144,7 +144,7 @@ def _analyse(run, table, predictions, metrics, classes):
     run.write_table("paired", paired_bootstrap.compare_all(tested, classes, bootstrap=resampling))
     if len(classes) == 2:
         _compare_two(run, predictions, classes, resampling)
-    run.write_metrics("explanation", {"lesions_known": True, "randomisation": _randomisation()})
+    run.write_metrics("explanation", {"lesions_known": True, "weight_randomization": _randomisation()})
     spread = sibling_runs.spread(sibling_runs.by_seed(run.folder)).to_dict("records")
     run.write_metrics("uncertainty", {"seeds": spread})
     _finish(run)
@@ -190,7 +190,7 @@ def _audit(run):
     run.write_metrics(
         "leakage",
         {"folds_note": "the study's own 3 folds", "chance": {"uniform": 0.25}}
-        | {"models": {"pixel kNN": told}, "controls": {"labels by group": told}},
+        | {"models": {"pixel kNN": told}, "negative_controls": {"labels by group": told}},
     )
     _finish(run)
     _begin(run, "08_robustness_and_calibration", {})
@@ -204,14 +204,14 @@ def _audit(run):
     _finish(run)
     _begin(run, "09_patient_level", {})
     scores = {"slice": {"macro_f1": 0.71}, "series": {"macro_f1": 0.84}}
-    told = {"deals": 3, "worth": 0.05, "folds_note": "the study's own 3 folds"}
+    told = {"cv_repeats": 3, "kept_if_recall_gains": 0.05, "folds_note": "the study's own 3 folds"}
     published = {"slice": {"macro_f1": 0.31}, "series": {"macro_f1": 0.33}}
     gain = {"slice": {"macro_f1": 0.4, "macro_f1_ci95": [0.17, 0.61]}}
     told |= {"recipe": "kidneys alone"}
-    told["published_beside"] = {"published": published, "patient": scores, "difference": gain}
-    run.write_metrics("ladder", told | {"chosen_inside": {"scores": scores}})
-    rung = {"rung": "kidneys alone", "counted": "patients", "macro_f1": 0.7654}
-    run.write_table("ladder", pd.DataFrame([rung | {"macro_f1_low": 0.6, "macro_f1_high": 0.9}]))
+    told["published_recipe"] = {"published": published, "patient": scores, "difference": gain}
+    run.write_metrics("ablation", told | {"nested_cv": {"scores": scores}})
+    step = {"step": "kidneys alone", "counted": "patients", "macro_f1": 0.7654}
+    run.write_table("ablation", pd.DataFrame([step | {"macro_f1_low": 0.6, "macro_f1_high": 0.9}]))
     _finish(run)
     _begin(run, "10_deployment", {})
     parity = {"n": 243, "n_test": 85, "accuracy": 0.6712, "accuracy_lost": 0.0025}

@@ -11,7 +11,7 @@ from PIL import Image
 
 from kidneyct_lib import cli, report
 from kidneyct_lib.data import image_io
-from kidneyct_lib.study import runner
+from kidneyct_lib.study import parameters, runner
 from kidneyct_lib.study.run_folder import Run
 
 ROOT = Path(__file__).parents[1]
@@ -163,16 +163,16 @@ def test_another_number_of_folds_has_its_own_folder(in_project, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "size", "folder", "minutes"),
+    ("arguments", "size", "folder", "times"),
     [
-        ([], 224, "outputs/phantom", 28),
-        (["--image-size", "448"], 448, "outputs/phantom-448px", 110),
-        (["--image-size", "448", "--seed", "3"], 448, "outputs/phantom-448px-seed3", 110),
-        (["--image-size", "224"], 224, "outputs/phantom", 28),
+        ([], 128, "outputs/phantom", 1),
+        (["--image-size", "256"], 256, "outputs/phantom-256px", 4),
+        (["--image-size", "256", "--seed", "3"], 256, "outputs/phantom-256px-seed3", 4),
+        (["--image-size", "128"], 128, "outputs/phantom", 1),
     ],
 )
 def test_another_image_size_has_its_own_folder(
-    in_project, monkeypatch, arguments, size, folder, minutes
+    in_project, monkeypatch, arguments, size, folder, times
 ):
     given = []
     monkeypatch.setattr(runner, "reproduce", given.append)
@@ -180,7 +180,8 @@ def test_another_image_size_has_its_own_folder(
     assert cli.main(["reproduce", *arguments]) == 0
     (values,) = given
     assert (values.image_size, values.run_folder) == (size, folder)
-    assert values.expected_minutes == minutes
+    own = parameters.load(ROOT / "params/phantom.yaml").expected_minutes
+    assert values.expected_minutes == float(f"{times * own:.2g}")
 
 
 def test_an_impossible_image_size_is_told(in_project, capsys):

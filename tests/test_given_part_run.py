@@ -1,4 +1,4 @@
-"""All notebooks on a folder of images with a given test part."""
+"""All notebooks on a folder of images with a predefined test set."""
 
 import pytest
 from PIL import Image

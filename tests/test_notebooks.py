@@ -71,7 +71,7 @@ def test_a_run_leaves_what_it_promises(run):
         *(f"tables/{name}.csv" for name in ("catalog", "predictions", "splits", "data_flow")),
         *(f"metrics/{name}.json" for name in ("test", "external", "grouping", "uncertainty")),
         *(f"metrics/{name}.json" for name in ("leakage", "calibration", "robustness")),
-        *(f"metrics/{name}.json" for name in ("explanation", "ladder", "deployment")),
+        *(f"metrics/{name}.json" for name in ("explanation", "ablation", "deployment")),
         *(f"models/{scheme}.keras" for scheme in ("slice", "patient")),
     ):
         assert (run.folder / path).is_file(), path
@@ -146,8 +146,8 @@ def test_the_audit_holds_every_model_and_control_under_both_schemes(run):
     audit = run.read_metrics("leakage")
     shallow = ["pixel kNN", "PCA + random forest", "logistic regression"]
     assert list(audit["models"]) == [*shallow, "stage 1", "stage 2"]
-    assert list(audit["controls"]) == ["labels by group", "labels by slice"]
-    for by_scheme in (audit["models"] | audit["controls"]).values():
+    assert list(audit["negative_controls"]) == ["labels by group", "labels by slice"]
+    for by_scheme in (audit["models"] | audit["negative_controls"]).values():
         for scores in by_scheme.values():
             low, high = scores["accuracy_ci95"]
             assert 0 <= low <= high <= 1
@@ -205,33 +205,33 @@ def test_maps_are_compared_with_the_phantoms_lesions(run, values):
         masks = phantom.read_masks(run.data_folder, tested, values.image_size)
         assert found[scheme]["n"] == masks.any(axis=(1, 2)).sum()
         assert found[scheme]["area"] == pytest.approx(masks[masks.any(axis=(1, 2))].mean())
-        steps = found["randomisation"][scheme]
+        steps = found["weight_randomization"][scheme]
         assert steps[0] == {"step": "trained", "correlation": 1, "ci95": [1, 1], "unsigned": 1}
         assert [step["step"] for step in steps[1::5]] == ["head", "conv1"]
         assert steps[-1]["unsigned"] < 1
 
 
 @pytest.mark.slow
-def test_the_ladder_ends_with_every_rung_compared(run):
-    told = run.read_metrics("ladder")
-    names = list(told["rungs"])
+def test_every_step_of_the_ablation_is_compared(run):
+    told = run.read_metrics("ablation")
+    names = list(told["steps"])
     assert list(told["compared"]) == names[1:]
     assert told["recipe"] in names
     assert set(told["costs"]) == set(names)
-    assert told["published_beside"] is None  # one split tests some patients only
-    assert set(told["looks_at_lesion"]) == {"published", "this run"}
-    table = run.read_table("ladder")
-    assert list(table["rung"].unique()) == names
+    assert told["published_recipe"] is None  # one split tests some patients only
+    assert set(told["localization"]) == {"published", "this run"}
+    table = run.read_table("ablation")
+    assert list(table["step"].unique()) == names
 
 
 @pytest.mark.slow
 def test_architectures_stand_beside_the_first_with_what_they_cost(run):
-    told = run.read_metrics("ladder")["architectures"]
-    latency = run.read_timings("ladder")["latency"]
+    told = run.read_metrics("ablation")["architectures"]
+    latency = run.read_timings("ablation")["latency"]
     names = ["resnet50-none", "efficientnetb0-none", "small CNN"]
     assert list(told["scores"]) == list(told["costs"]) == list(latency) == names
-    assert {other["below"] for other in told["compared"].values()} == {names[0]}
+    assert {other["baseline"] for other in told["compared"].values()} == {names[0]}
     assert min(latency.values()) > 0
     table = run.read_table("architectures")
-    assert list(table["rung"].unique()) == names
+    assert list(table["step"].unique()) == names
     assert table["parameters"].is_monotonic_decreasing

@@ -24,7 +24,7 @@ TINY = {
     "folds": 1,
     "bootstrap": 100,
     "audit_seeds": 1,
-    "ladder_deals": 2,
+    "cv_repeats": 2,
     "compared_backbones": ["resnet50-none", "efficientnetb0-none"],
     "small_cnn_epochs": 1,
     "deployment_images": 6,

@@ -1,21 +1,15 @@
-"""A ladder of recipes, one change a rung, each tested out of fold on patients it has not seen.
+"""Ablation: recipes that differ by one change each, compared on patients they have not seen.
 
-Every rung is fitted and tested on the same deals of patients to folds. A rung is kept or dropped by
-its difference from the last rung kept, resampled by group; what that choice is worth is shown by
-making it anew inside every training part.
+Every step is fitted and tested on the same folds. A step is kept or dropped by its difference from
+the last step kept, resampled by group; `nested_cv` tells what that choice is worth.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import f1_score
-from tqdm import tqdm
 
-from kidneyct_lib.audit.probes import Probe
 from kidneyct_lib.evaluation.bootstrap import (
     Bootstrap,
     flat_row,
@@ -24,7 +18,6 @@ from kidneyct_lib.evaluation.bootstrap import (
     resampled_scores,
 )
 from kidneyct_lib.evaluation.predictions import probability_columns
-from kidneyct_lib.splitting import cross_validation
 from kidneyct_lib.study.run_folder import Run
 
 UNITS = ("slice", "series")
@@ -34,103 +27,12 @@ A group with slices of several classes votes once in each."""
 
 _COUNTED = {"slice": "slices", "series": "patients"}  # as the table calls the units
 
-WORTH = 0.05
-"""Rise of the worst class's recall for which a rung is kept where macro-F1 does not tell."""
-
-
-class Climb(NamedTuple):
-    """What the rungs answered.
-
-    Attributes
-    ----------
-    answers
-        {rung: float64 (deals, N, K)}: class probabilities out of fold, in each deal.
-    chosen
-        (deals, N, K): answers of the rung that did best inside each training part.
-    choices
-        {rung: how often it was chosen}.
-    inside
-        {rung: macro-F1 by slice inside the training parts, mean}; empty where there are no folds
-        inside, with two folds in all.
-    """
-
-    answers: dict[str, np.ndarray]
-    chosen: np.ndarray
-    choices: dict[str, int]
-    inside: dict[str, float]
-
-
-def deals(table: pd.DataFrame, first: np.ndarray, *, count: int, seed: int) -> list[np.ndarray]:
-    """Deal the patients to folds several times.
-
-    Parameters
-    ----------
-    table
-        Catalog: ``label``, ``sha256``, ``group``.
-    first
-        int (N,): the study's own deal, which is the first; the others have as many folds.
-    count
-        Deals wanted.
-    seed
-        The others' seeds follow it.
-
-    Returns
-    -------
-    list of int arrays (N,): number of the fold that tests each image.
-    """
-    folds = int(first.max()) + 1
-    others = [
-        cross_validation.deal_folds(table, "patient", folds=folds, seed=seed + 1000 * number)
-        for number in range(1, count)
-    ]
-    return [first, *others]
-
-
-def climb(rungs: Mapping[str, Probe], dealt: Sequence[np.ndarray]) -> Climb:
-    """Answer for every image out of fold by every rung, and by the rung that seems best inside.
-
-    Inside a training part each of its folds is answered by the others; the rung of the highest
-    macro-F1 there answers for the test part. No test image has a say in that.
-
-    Parameters
-    ----------
-    rungs
-        {name: classifier and features}, all of the same images.
-    dealt
-        From `deals`. With two folds nothing is left to choose by inside, and the first rung answers
-        as chosen.
-    """
-    any_rung = next(iter(rungs.values()))
-    classes = list(any_rung.classes)
-    true = any_rung.table["label"].map(classes.index).to_numpy()
-    shape = (len(dealt), len(true), len(classes))
-    answers = {name: np.empty(shape) for name in rungs}
-    chosen, choices = np.empty(shape), dict.fromkeys(rungs, 0)
-    promised: dict[str, list[float]] = {name: [] for name in rungs}
-    todo = [(deal, tested, fold) for deal, tested in enumerate(dealt) for fold in np.unique(tested)]
-    for deal, tested, fold in tqdm(todo, desc="rungs, outer folds", unit="fold"):
-        test, held = tested == fold, np.flatnonzero(tested != fold)
-        several = len(np.unique(tested[held])) > 1
-        for name, probe in rungs.items():
-            answers[name][deal, test] = probe.answers(~test, test)
-            if several:
-                inside = _inside(probe, held, tested[held])
-                promised[name].append(f1_score(true[held], inside.argmax(axis=1), average="macro"))
-        best = max(rungs, key=lambda name: promised[name][-1]) if several else next(iter(rungs))
-        choices[best] += 1
-        chosen[deal, test] = answers[best][deal, test]
-    means = {name: float(np.mean(values)) for name, values in promised.items() if values}
-    return Climb(answers, chosen, choices, means)
-
-
-def _inside(probe: Probe, held: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    """Answers for the images of a training part, out of its own folds."""
-    own = replace(probe, features=probe.features[held], table=probe.table.iloc[held])
-    return own.out_of_fold(tested)
+KEPT_IF_RECALL_GAINS = 0.05
+"""Gain of the worst class's recall for which a step is kept where macro-F1 does not decide."""
 
 
 class Scores:
-    """Macro-F1 and recalls of answers in several deals, and what other patients might give.
+    """Macro-F1 and recalls of predictions in several repeats, with intervals over groups.
 
     Parameters
     ----------
@@ -155,12 +57,12 @@ class Scores:
         self._vote_group, self._vote_true = votes.T
 
     def of(self, answers: np.ndarray) -> dict:
-        """Score answers (deals, N, K).
+        """Score predictions (repeats, N, K).
 
         Returns
         -------
-        dict by `UNITS`: ``macro_f1`` (mean over deals), ``macro_f1_ci95``, ``deals`` (each) and
-        ``recall`` {class: mean over deals}.
+        dict by `UNITS`: ``macro_f1`` (mean over repeats), ``macro_f1_ci95``, ``cv_repeats``
+        (each) and ``recall`` {class: mean over repeats}.
         """
         found = {}
         for unit in UNITS:
@@ -172,21 +74,21 @@ class Scores:
             found[unit] = {
                 "macro_f1": float(np.mean(each)),
                 "macro_f1_ci95": percentile_interval(drawn),
-                "deals": each,
+                "cv_repeats": each,
                 "recall": dict(zip(self._classes, recalls.tolist(), strict=True)),
             }
         return found
 
-    def difference(self, below: np.ndarray, above: np.ndarray) -> dict:
-        """Compare two answers (deals, N, K) on the same resamples of groups.
+    def difference(self, baseline: np.ndarray, step: np.ndarray) -> dict:
+        """Compare two sets of predictions (repeats, N, K) on the same resamples of groups.
 
         Returns
         -------
-        dict by `UNITS`: ``macro_f1`` (above minus below, mean over deals) and ``macro_f1_ci95``.
+        dict by `UNITS`: ``macro_f1`` (step minus baseline, mean over repeats), ``macro_f1_ci95``.
         """
         found = {}
         for unit in UNITS:
-            pair = [[self._confusions(one, unit) for one in side] for side in (below, above)]
+            pair = [[self._confusions(one, unit) for one in side] for side in (baseline, step)]
             one, drawn = (
                 np.mean(
                     [
@@ -214,77 +116,78 @@ class Scores:
         return resampled_scores(confusions, times)[1]
 
 
-def kept(scores: Mapping, below: Mapping, difference: Mapping) -> bool:
-    """Decide by slices whether a rung stays.
+def kept(scores: Mapping, baseline: Mapping, difference: Mapping) -> bool:
+    """Decide by slices whether a step is kept.
 
     It does where the interval of the difference lies above 0, or where the worst recall of a class
-    rises by at least `WORTH` and macro-F1 does not fall.
+    gains at least `KEPT_IF_RECALL_GAINS` and macro-F1 does not fall.
 
     Parameters
     ----------
-    scores, below
-        `Scores.of` the rung, and of the last one kept.
+    scores, baseline
+        `Scores.of` the step, and of the last one kept.
     difference
         `Scores.difference` of the two.
     """
     by_slice = difference["slice"]
-    worst = [min(found["slice"]["recall"].values()) for found in (below, scores)]
-    lifts = worst[1] - worst[0] >= WORTH and by_slice["macro_f1"] >= 0
+    worst = [min(found["slice"]["recall"].values()) for found in (baseline, scores)]
+    lifts = worst[1] - worst[0] >= KEPT_IF_RECALL_GAINS and by_slice["macro_f1"] >= 0
     return by_slice["macro_f1_ci95"][0] > 0 or lifts
 
 
 def compare(
-    answers: Mapping[str, np.ndarray], scores: Scores, *, climbing: bool = True
+    predictions: Mapping[str, np.ndarray], scores: Scores, *, cumulative: bool = True
 ) -> tuple[dict[str, dict], dict[str, dict]]:
-    """Score every rung, and compare each with the last one kept.
+    """Score every step, and compare each with the last one kept.
 
     Parameters
     ----------
-    answers
-        {rung: (deals, N, K)} in the ladder's order; the first is the ground.
+    predictions
+        {step: (repeats, N, K)} in their order; the first is the baseline.
     scores
         Of the study's images.
-    climbing
-        Whether a rung that is kept is what the next is compared with; otherwise the ground is.
+    cumulative
+        Whether the next step is compared with a step that is kept; otherwise all are compared with
+        the first.
 
     Returns
     -------
     tuple
-        {rung: what `Scores.of` gives} and, for all but the ground, {rung: {"below": name,
+        {step: what `Scores.of` gives} and, for all but the first, {step: {"baseline": name,
         "kept": bool} and what `Scores.difference` gives}.
     """
-    found = {name: scores.of(answer) for name, answer in answers.items()}
-    below, compared = next(iter(answers)), {}
-    for name in list(answers)[1:]:
-        difference = scores.difference(answers[below], answers[name])
-        stays = kept(found[name], found[below], difference)
-        compared[name] = {"below": below, "kept": stays} | difference
-        below = name if stays and climbing else below
-    return found, compared
+    scored = {name: scores.of(one) for name, one in predictions.items()}
+    baseline, compared = next(iter(predictions)), {}
+    for name in list(predictions)[1:]:
+        difference = scores.difference(predictions[baseline], predictions[name])
+        stays = kept(scored[name], scored[baseline], difference)
+        compared[name] = {"baseline": baseline, "kept": stays} | difference
+        baseline = name if stays and cumulative else baseline
+    return scored, compared
 
 
-def table(found: Mapping[str, Mapping], compared: Mapping[str, Mapping]) -> pd.DataFrame:
-    """One row a rung and way of counting, for a table and its picture.
+def table(scored: Mapping[str, Mapping], compared: Mapping[str, Mapping]) -> pd.DataFrame:
+    """One row per step and unit, for a table and its figure.
 
     Parameters
     ----------
-    found, compared
+    scored, compared
         From `compare`.
 
     Returns
     -------
-    DataFrame: ``rung``, ``counted`` ("slices" or "patients", each with one vote), ``macro_f1`` with
-    ``_low`` and ``_high``, ``recall_<class>``, ``below`` (the rung compared with, "" for the
-    ground), ``difference`` with ``_low`` and ``_high``, ``kept``.
+    DataFrame: ``step``, ``counted`` ("slices" or "patients", each with one vote), ``macro_f1`` with
+    ``_low`` and ``_high``, ``recall_<class>``, ``baseline`` (the step compared with, "" for
+    the first), ``difference`` with ``_low`` and ``_high``, ``kept``.
     """
     rows = []
-    for name, by_unit in found.items():
+    for name, by_unit in scored.items():
         against = compared.get(name)
         for unit, score in by_unit.items():
-            row = {"rung": name, "counted": _COUNTED[unit]} | flat_row(score)
+            row = {"step": name, "counted": _COUNTED[unit]} | flat_row(score)
             row |= {f"recall_{label}": value for label, value in score["recall"].items()}
             gain = flat_row(against[unit]) if against else {}
-            row |= {"below": against["below"] if against else ""}
+            row |= {"baseline": against["baseline"] if against else ""}
             row |= {key.replace("macro_f1", "difference"): value for key, value in gain.items()}
             rows.append(row | {"kept": against["kept"] if against else True})
     return pd.DataFrame(rows)
@@ -308,10 +211,10 @@ def published_run(folder: Path) -> Run | None:
     return run if trained and published else None
 
 
-def saved_answers(
+def saved_predictions(
     predictions: pd.DataFrame, table: pd.DataFrame, tested: np.ndarray, classes: Sequence[str]
 ) -> np.ndarray | None:
-    """Take a training's final answers on new patients out of the predictions table.
+    """Take a training's final predictions of new patients out of the predictions table.
 
     Parameters
     ----------
@@ -320,7 +223,7 @@ def saved_answers(
     table
         Catalog of the N images.
     tested
-        int (N,): fold that tests each image in the first of the `deals`.
+        int (N,): the study's own folds, which test each image once.
     classes
         The study's classes, K.
 
@@ -330,7 +233,7 @@ def saved_answers(
     them, or by other folds: then it can't be compared.
     """
     rows = predictions.query("scheme == 'patient' and stage == 2 and split == 'test'")
-    dealt = pd.Series(rows["fold"].to_numpy(), rows["path"].to_numpy())
-    if not dealt.sort_index().equals(pd.Series(tested, table["path"].to_numpy()).sort_index()):
+    assigned = pd.Series(rows["fold"].to_numpy(), rows["path"].to_numpy())
+    if not assigned.sort_index().equals(pd.Series(tested, table["path"].to_numpy()).sort_index()):
         return None
     return rows.set_index("path").loc[table["path"], probability_columns(classes)].to_numpy()[None]

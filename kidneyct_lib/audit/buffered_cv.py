@@ -70,7 +70,7 @@ def gap_parts(
     return ~here | beyond, here & (distance == 0)
 
 
-def gap_curve(
+def buffered_curve(
     probe: Probe,
     tested: np.ndarray,
     gaps: Sequence[int],

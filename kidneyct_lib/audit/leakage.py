@@ -124,7 +124,7 @@ def score_all(
 
 
 def score_table(scores: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
-    """Flatten scores to one row a model and scheme, in the columns of `metrics.headline`."""
+    """Flatten scores to one row per model and scheme, in the columns of `metrics.headline`."""
     rows = {model: metrics.headline(by_scheme) for model, by_scheme in scores.items()}
     table = pd.concat(rows, names=["model", None]).reset_index("model")
     return table.drop(columns="stage").reset_index(drop=True)
@@ -194,7 +194,7 @@ def _deal(table: pd.DataFrame, most: int, seed: int) -> AuditFolds:
     for count in range(most, 1, -1):
         try:
             dealt = {
-                scheme: cross_validation.deal_folds(table, scheme, folds=count, seed=seed)
+                scheme: cross_validation.assign_folds(table, scheme, folds=count, seed=seed)
                 for scheme in SCHEMES
             }
         except SplitError as error:

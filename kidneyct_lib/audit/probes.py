@@ -37,7 +37,7 @@ class Probe:
         Cloned for each fit. Whatever it learns, scaling and components included, it learns from
         the training rows.
     features : float array (N, D)
-        One row an image.
+        One row per image.
     table : pandas.DataFrame
         ``path``, ``label``, ``sha256`` and ``group`` of each image, in the same order.
     classes : sequence of str

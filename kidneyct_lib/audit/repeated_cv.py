@@ -1,4 +1,4 @@
-"""The same probe on other deals of the patients: other groupings, other seeds."""
+"""The same probe on other assignments of patients to folds: other groupings, other seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from kidneyct_lib.splitting.near_duplicates import Edges
 
 _MEASURES = ("accuracy", "macro_f1")
 
-# Dealing tries the seeds that follow the given one, so deals start this far apart.
+# An assignment tries the seeds that follow the given one, so these start this far apart.
 _SEED_STEP = 1000
 
 
@@ -26,7 +26,7 @@ def threshold_sweep(
     folds: int,
     bootstrap: Bootstrap,
 ) -> list[dict]:
-    """Group anew at other thresholds, deal anew, and test by patient.
+    """Group anew at other thresholds, assign the groups to folds anew, and test by patient.
 
     Too high a threshold parts the slices of one patient and lets them leak into training.
 
@@ -39,9 +39,9 @@ def threshold_sweep(
     thresholds
         Correlations above which two slices are one patient's.
     folds
-        To deal.
+        Their number.
     bootstrap
-        As in `metrics.summarise`; the seed is the deals' too.
+        As in `metrics.summarise`; the seed is the folds' too.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def threshold_sweep(
         row = {"threshold": float(threshold), "groups": int(group.max()) + 1, "skipped": ""}
         found.append(row)
         try:
-            tested = cross_validation.deal_folds(
+            tested = cross_validation.assign_folds(
                 regrouped.table, "patient", folds=folds, seed=bootstrap.seed
             )
         except SplitError as error:
@@ -68,40 +68,42 @@ def threshold_sweep(
     return found
 
 
-def repeat_deals(
-    probe: Probe, first: Mapping[str, Mapping], *, folds: int, deals: int, seed: int
+def repeat_cv(
+    probe: Probe, first: Mapping[str, Mapping], *, folds: int, repeats: int, seed: int
 ) -> dict:
-    """Test a probe on several deals of the folds: how far the number moves by luck of the deal.
+    """Repeat cross-validation with other folds: how far the number moves with the assignment.
 
     Parameters
     ----------
     probe
         To fit.
     first
-        {scheme: scores on the audit's own folds}, which count as the first deal.
-    folds, deals
+        {scheme: scores on the audit's own folds}, which count as the first repeat.
+    folds, repeats
         Their numbers.
     seed
-        Of the first deal; the others use seed + 1000, seed + 2000 and so on.
+        Of the first repeat; the others use seed + 1000, seed + 2000 and so on.
 
     Returns
     -------
-    {scheme: ``deals`` (how many could be dealt), and ``accuracy`` and ``macro_f1``, each
-    {``mean``, ``low``, ``high``} over the deals}.
+    {scheme: ``repeats`` (how many could be assigned), and ``accuracy`` and ``macro_f1``, each
+    {``mean``, ``low``, ``high``} over the repeats}.
     """
     everything = np.ones(len(probe.table), bool)
     scores = {scheme: [first[scheme]] for scheme in first}
-    todo = [(deal, scheme) for deal in range(1, deals) for scheme in first]
-    for deal, scheme in tqdm(todo, desc="other deals of the folds", unit="deal"):
-        dealt_with = seed + _SEED_STEP * deal
+    todo = [(repeat, scheme) for repeat in range(1, repeats) for scheme in first]
+    for repeat, scheme in tqdm(todo, desc="repeated cross-validation", unit="repeat"):
+        other_seed = seed + _SEED_STEP * repeat
         try:
-            tested = cross_validation.deal_folds(probe.table, scheme, folds=folds, seed=dealt_with)
-        except SplitError:  # a small study, which not every seed can deal
+            tested = cross_validation.assign_folds(
+                probe.table, scheme, folds=folds, seed=other_seed
+            )
+        except SplitError:  # a small study, which not every seed can divide
             continue
         answers = probe.out_of_fold(tested)  # one resample: no interval is wanted here
         scores[scheme].append(probe.score(answers, everything, bootstrap=NO_INTERVAL))
     return {
-        scheme: {"deals": len(found)} | {m: _spread([deal[m] for deal in found]) for m in _MEASURES}
+        scheme: {"repeats": len(found)} | {m: _spread([one[m] for one in found]) for m in _MEASURES}
         for scheme, found in scores.items()
     }
 

@@ -1,4 +1,4 @@
-"""The catalog: one row an image of a folder of class sub-folders, and the decoded image store."""
+"""The catalog: one row per image of a folder of class sub-folders, and the decoded image store."""
 
 import hashlib
 import inspect
@@ -34,7 +34,7 @@ class Catalog:
     Attributes
     ----------
     table : DataFrame
-        One row an image: path (relative to the indexed folder, posix), label, number (the last
+        One row per image: path (relative to the indexed folder, posix), label, number (the last
         number in the file name, -1 if none), sha256 (of the file), width, height (pixels), plane
         ("axial" or "coronal"), duplicate_of (path of the first identical file, "" if none), part
         ("train" or "test") where the folder comes divided, and patient where it has a

@@ -15,7 +15,7 @@ from kidneyct_lib.evaluation.fold_predictions import study_folds
 from kidneyct_lib.models import builder
 from kidneyct_lib.study.run_folder import Run, project_root
 from kidneyct_lib.training import feature_cache, recipes
-from kidneyct_lib.uncertainty import calibration, ood_detection, selective_prediction
+from kidneyct_lib.uncertainty import calibration, ood_detection, operating_points
 
 FILES = {
     ("onnx", "float32"): "model-float32.onnx",
@@ -32,7 +32,7 @@ INTENDED_USE = (
 )
 _FORMAT = 1  # of bundle.json
 _MEASURED = 50  # training slices on which an 8-bit file is corrected
-_UNSURE = 0.2  # share of validation slices, the least sure, below which an answer counts as unsure
+_LOW = 0.2  # share of validation slices whose confidence counts as low
 
 
 def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")) -> dict:
@@ -59,7 +59,7 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     given = run.provenance()["parameters"]
     table, split = run.read_table("catalog"), run.read_table("splits")
     part = split.loc[split["fold"] == 0, scheme].to_numpy()
-    points = operating_points(run, scheme)
+    points = chosen_thresholds(run, scheme)
     cache = project_root() / given["cache_folder"]
     images = catalog.decode_all(run.data_folder, table, given["image_size"], cache)
     net = builder.load(run.model_path(scheme))
@@ -75,7 +75,7 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     return bundle
 
 
-def operating_points(run: Run, scheme: str) -> dict[str, Any]:
+def chosen_thresholds(run: Run, scheme: str) -> dict[str, Any]:
     """Temperature of the saved model, and thresholds on its calibrated validation answers.
 
     Returns
@@ -91,22 +91,22 @@ def operating_points(run: Run, scheme: str) -> dict[str, Any]:
     asked, recall = given["must_not_miss_recall"], {}
     for name in given["must_not_miss"]:
         code = given["classes"].index(name)
-        found = selective_prediction.recall_threshold(
+        found = operating_points.recall_threshold(
             validation.true == code, probabilities[:, code], asked
         )
         recall[name] = {"asked": asked, "threshold": found}
-    confidence = float(np.quantile(probabilities.max(axis=1), _UNSURE))
+    confidence = float(np.quantile(probabilities.max(axis=1), _LOW))
     return {"temperature": temperature, "confidence": confidence, "recall": recall}
 
 
 def _gate(net, images, part, given, cache) -> tuple[str, ood_detection.Gate]:
-    """Layer and score that tell what is out of scope, as notebook 08 chose them, but compact."""
+    """Layer and score of OOD detection, as notebook 08 chose them, but compact."""
     unfreeze = given["unfreeze_layers"]
-    storing = {"cache": cache, "batch": given["batch_size"], "most_gb": given["activations_gb"]}
+    storing = {"cache": cache, "batch": given["batch_size"], "most_gb": given["feature_cache_gb"]}
     body = recipes.frozen_body(net, images, unfreeze_layers=unfreeze, **storing).prefix
     means = feature_cache.channel_means(body, batch=given["batch_size"])
     fitted = ood_detection.fit_gate(
-        means, part, ood_detection.principal_distance, kept=given["scope_kept"]
+        means, part, ood_detection.principal_distance, kept=given["ood_accepted"]
     )
     return body.layer, fitted
 

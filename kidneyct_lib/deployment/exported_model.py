@@ -64,7 +64,7 @@ class ExportedModel:
         probabilities /= probabilities.sum()  # single precision sums to 1 only within 1e-7
         distance = float(judged["distance"][0])
         return probabilities, {
-            "out_of_scope": distance > self._points["distance"],
-            "unsure": bool(probabilities.max() < self._points["confidence"]),
+            "out_of_distribution": distance > self._points["distance"],
+            "low_confidence": bool(probabilities.max() < self._points["confidence"]),
             "distance": round(distance, 3),
         }

@@ -74,14 +74,14 @@ class Distance(keras.layers.Layer):
 def build(
     net: keras.Model, *, layer: str, temperature: float, distance: PrincipalDistance
 ) -> keras.Model:
-    """Put preparation, network, calibration, maps and the out-of-scope score into one graph.
+    """Put preparation, network, calibration, maps and the out-of-distribution score into one graph.
 
     Parameters
     ----------
     net
         As built by `builder.build`, trained; its layers are shared.
     layer
-        Layer of it whose channel means tell what is out of scope.
+        Layer of it whose channel means tell what is out of distribution.
     temperature
         Of the softmax, as fitted by `calibration.fit_temperature`.
     distance
@@ -96,7 +96,7 @@ def build(
     told = with_class_maps(net)
     means = net.get_layer(layer).output
     if len(means.shape) == 4:
-        means = keras.layers.GlobalAveragePooling2D(name="scope_means")(means)
+        means = keras.layers.GlobalAveragePooling2D(name="ood_features")(means)
     inner = keras.Model(net.inputs, [*told.outputs, means], name=net.name)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
     probabilities, maps, features = inner(Prepare(net.inputs[0].shape[1], name="prepare")(pixels))

@@ -121,7 +121,7 @@ def latencies(
 
     Returns
     -------
-    DataFrame with one row a way to run, number of threads and batch: ``way``, ``precision``,
+    DataFrame with one row per way to run, number of threads and batch: ``way``, ``precision``,
     ``threads``, ``batch``, ``milliseconds`` (median for one picture), ``times_faster`` (than
     ``model.predict`` on as many threads with the same batch), ``memory_mb`` and ``load_seconds``.
     """

@@ -153,7 +153,7 @@ def youden_point(folds: Sequence[Fold], code: int, *, bootstrap: Bootstrap) -> d
 
     Returns
     -------
-    dict of plain numbers: ``thresholds`` (one a fold), ``sensitivity`` and ``specificity`` with
+    dict of plain numbers: ``thresholds`` (one per fold), ``sensitivity`` and ``specificity`` with
     ``_ci95``.
 
     Raises
@@ -184,7 +184,7 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row a scheme and stage: its numbers, those of Youden's point as
+    DataFrame with one row per scheme and stage: its numbers, those of Youden's point as
     ``youden_<name>``, and ``few_groups``: whether either class has fewer than `FEW_GROUPS`.
     """
     return pd.DataFrame(

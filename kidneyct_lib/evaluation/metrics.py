@@ -1,6 +1,6 @@
 """Predictions to metrics: one table of probabilities in, numbers and tables out.
 
-A predictions table has one row an image with ``label``, ``group`` and one probability column
+A predictions table has one row per image with ``label``, ``group`` and one probability column
 a class (see `kidneyct_lib.prediction_table`). Metrics are of one scheme, stage and part at a time.
 Slices of one patient are not independent, so every interval is clustered by group.
 """
@@ -141,7 +141,7 @@ def by_group(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row a group (and class, where a group mixes classes), in order of class
+    DataFrame with one row per group (and class, where a group mixes classes), in order of class
     and group: ``group``, ``label``, ``n`` (slices), ``accuracy``, ``p_true`` (mean probability
     of the true class) and ``vote`` (class of the highest mean probability).
 
@@ -277,7 +277,7 @@ def headline(metrics_by_scheme: Mapping[str, Mapping]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row a scheme and stage: ``scheme``, ``stage`` (1 or 2), ``n``,
+    DataFrame with one row per scheme and stage: ``scheme``, ``stage`` (1 or 2), ``n``,
     ``groups``, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``accuracy_wilson_low``,
     ``accuracy_wilson_high``, ``loss``, ``macro_f1``, ``macro_f1_low``, ``macro_f1_high`` and
     ``recall_<class>`` for each class.

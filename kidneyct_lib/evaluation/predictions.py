@@ -1,4 +1,4 @@
-"""The predictions table: one row an image, one probability column a class."""
+"""The predictions table: one row per image, one probability column a class."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def check_predictions(
     Parameters
     ----------
     predictions
-        One row an image: ``label``, the probability columns, and `columns`. Where it has them,
+        One row per image: ``label``, the probability columns, and `columns`. Where it has them,
         ``scheme``, ``stage`` and ``split`` hold one value each and ``path`` holds no value twice.
     classes
         The study's classes.
@@ -97,7 +97,7 @@ def predictions_table(
     Parameters
     ----------
     catalog
-        Columns ``path``, ``label`` and ``group``, one row an image.
+        Columns ``path``, ``label`` and ``group``, one row per image.
     split
         Part of each image ("train", "validation" or "test"), in the catalog's order.
     probabilities

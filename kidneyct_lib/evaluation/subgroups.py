@@ -33,7 +33,7 @@ def levels(table: pd.DataFrame, gray: Sequence[float]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row an image: ``path`` and, as ordered categories, ``plane``,
+    DataFrame with one row per image: ``path`` and, as ordered categories, ``plane``,
     ``series size`` (terciles of the groups by their slices in the study) and ``brightness``
     (terciles of the images by `gray`).
     """

@@ -43,8 +43,8 @@ def locate(maps: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, one row a slice: ``pointing`` (1 where the map's highest point lies within 15/224 of
-    the slice's side from the lesion; the pointing game, https://arxiv.org/abs/1608.00507),
+    DataFrame, one row per slice: ``pointing`` (1 where the map's highest point lies within 15/224
+    of the slice's side from the lesion; the pointing game, https://arxiv.org/abs/1608.00507),
     ``energy`` (share of the map inside the lesion), both for the mirrored lesion
     (``_mirrored``), ``energy_gain`` (energy less mirrored energy) and ``area`` (share of the slice
     that the lesion covers: the energy of a map that is the same everywhere). A map that is nowhere
@@ -98,5 +98,5 @@ def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: Bootstrap)
 
 
 def table(found: Mapping[str, Mapping]) -> pd.DataFrame:
-    """One row a scheme, {scheme: `summarise`}: its numbers, intervals as ``_low`` and ``_high``."""
+    """One row per scheme of {scheme: `summarise`}; intervals as ``_low`` and ``_high``."""
     return pd.DataFrame([{"scheme": scheme} | flat_row(one) for scheme, one in found.items()])

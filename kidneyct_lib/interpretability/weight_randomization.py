@@ -131,7 +131,7 @@ def summarise(
 
     Returns
     -------
-    list of dicts of plain values, one a step: ``step``, ``correlation`` (mean of `likeness` over
+    list of dicts of plain values, one per step: ``step``, ``correlation`` (mean of `likeness` over
     slices and draws), ``ci95`` (its interval over groups; other draws would move it further) and
     ``unsigned`` (mean of its size: far above 0 beside a correlation about 0 where maps stay, but
     turn over in some draws).

@@ -123,7 +123,7 @@ def costs(model: keras.Model) -> dict[str, float]:
 
     Returns
     -------
-    dict with ``parameters`` and ``gflops``: thousand million floating-point operations a picture
+    dict with ``parameters`` and ``gflops``: billion floating-point operations a picture
     in its convolutions and dense layers, a multiplication and an addition counting as two.
     """
     operations = sum(2 * _multiplications(layer) for layer in model.layers)

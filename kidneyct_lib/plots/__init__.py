@@ -1,9 +1,9 @@
 """Figures that a journal would print: data in, Figure out; nothing computed, nothing saved."""
 
-from kidneyct_lib.plots.ablation import ladder
+from kidneyct_lib.plots.ablation import ablation
 from kidneyct_lib.plots.audit import leak_summary
 from kidneyct_lib.plots.audit_curves import (
-    gap_curve,
+    buffered_curve,
     grouping_sweep,
     nearest_slice_error,
     patient_curve,
@@ -25,7 +25,7 @@ from kidneyct_lib.plots.evaluation import (
     learning_curves,
     per_class_recall_pair,
 )
-from kidneyct_lib.plots.interpretability import class_maps, map_randomisation
+from kidneyct_lib.plots.interpretability import class_maps, weight_randomization
 from kidneyct_lib.plots.robustness import corruption_errors, corruption_grid
 from kidneyct_lib.plots.splitting import (
     class_weights,
@@ -37,15 +37,17 @@ from kidneyct_lib.plots.splitting import (
 )
 from kidneyct_lib.plots.subgroups import subgroup_accuracy
 from kidneyct_lib.plots.uncertainty import (
+    ood_scores,
     operating_points,
     reliability,
     risk_coverage,
-    scope_scores,
     set_coverage,
 )
 
 __all__ = [
+    "ablation",
     "binary_summary",
+    "buffered_curve",
     "class_counts",
     "class_maps",
     "class_weight_comparison",
@@ -57,19 +59,17 @@ __all__ = [
     "error_panel",
     "errors_by_group",
     "external_comparison",
-    "gap_curve",
     "group_montage",
     "group_sizes",
     "grouping_sweep",
     "headline_pair",
     "image_sizes",
     "intensity_histograms",
-    "ladder",
     "latency",
     "leak_summary",
     "learning_curves",
-    "map_randomisation",
     "nearest_slice_error",
+    "ood_scores",
     "operating_points",
     "parity",
     "patient_curve",
@@ -78,10 +78,10 @@ __all__ = [
     "reliability",
     "risk_coverage",
     "roc_curves",
-    "scope_scores",
     "series_structure",
     "set_coverage",
     "split_counts",
     "subgroup_accuracy",
     "threshold_curve",
+    "weight_randomization",
 ]

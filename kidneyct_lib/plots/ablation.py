@@ -1,4 +1,4 @@
-"""The figure of the ladder: what each change of the recipe brings on new patients.
+"""The figure of the ablation: what each change of the recipe brings on new patients.
 
 It takes data and returns a Figure; it computes no result and saves nothing.
 """
@@ -15,31 +15,31 @@ from kidneyct_lib.plots.style import (
     series_styles,
 )
 
-_TITLES = {"slices": "every slice", "patients": "one vote a patient"}
+_TITLES = {"slices": "every slice", "patients": "one vote per patient"}
 _APART = 0.16  # of a row, between the two markers of a rung
 
 
 @journal_style
-def ladder(table: pd.DataFrame, *, chance: float) -> Figure:
-    """Draw macro-F1 of every rung with its interval, the ground at the bottom.
+def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
+    """Draw macro-F1 of every step with its interval, the baseline at the bottom.
 
     Parameters
     ----------
     table
-        ``rung``, ``counted`` ("slices" or "patients"), ``macro_f1`` with ``_low`` and ``_high``,
-        and ``kept``; rungs from the ground up.
+        ``step``, ``counted`` ("slices" or "patients"), ``macro_f1`` with ``_low`` and ``_high``,
+        and ``kept``; steps in their order.
     chance
-        Macro-F1 of answering every class alike, drawn as a line.
+        Macro-F1 at chance level, drawn as a line.
 
     Returns
     -------
-    Figure with one row a rung and one marker a way of counting; dropped rungs are hollow.
+    Figure with one row per step and one marker per unit; dropped steps are hollow.
     """
-    rungs = list(table["rung"].unique())
-    figure, [[axes]] = new_figure(FULL_WIDTH, 0.9 + 0.42 * len(rungs))
+    steps = list(table["step"].unique())
+    figure, [[axes]] = new_figure(FULL_WIDTH, 0.9 + 0.42 * len(steps))
     for k, (counted, style) in enumerate(series_styles(list(_TITLES)).items()):
         rows = table[table["counted"] == counted]
-        heights = np.array([rungs.index(rung) for rung in rows["rung"]]) + (0.5 - k) * 2 * _APART
+        heights = np.array([steps.index(step) for step in rows["step"]]) + (0.5 - k) * 2 * _APART
         spread = [rows["macro_f1"] - rows["macro_f1_low"], rows["macro_f1_high"] - rows["macro_f1"]]
         axes.errorbar(rows["macro_f1"], heights, xerr=spread, fmt="none", ecolor=style.colour, lw=1)
         axes.plot([], [], style.marker, color=style.colour, label=_TITLES[counted])
@@ -48,7 +48,7 @@ def ladder(table: pd.DataFrame, *, chance: float) -> Figure:
             axes.plot(value, height, style.marker, color=style.colour, markerfacecolor=face)
     axes.plot([], [], "o", color="0.4", markerfacecolor="white", label="dropped")
     axes.axvline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
-    axes.set(yticks=range(len(rungs)), yticklabels=rungs, ylim=(-0.6, len(rungs) - 0.4))
+    axes.set(yticks=range(len(steps)), yticklabels=steps, ylim=(-0.6, len(steps) - 0.4))
     axes.set(xlim=(0, 1), xlabel="Macro-F1 on new patients, with 95 % interval over groups")
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)

@@ -74,13 +74,13 @@ def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
 
 
 @journal_style
-def gap_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
+def buffered_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
     """Draw the accuracy on a held-out block over the gap between it and the training slices.
 
     Parameters
     ----------
     rows
-        From `buffered_cv.gap_curve`; the last is of whole series. May be empty.
+        From `buffered_cv.buffered_curve`; the last is of whole series. May be empty.
     chance
         Accuracy marked by a dotted line.
 

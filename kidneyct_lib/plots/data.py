@@ -32,7 +32,7 @@ def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
     Parameters
     ----------
     table
-        One row a slice, with ``label``.
+        One row per slice, with ``label``.
     classes
         In the order to show them.
 
@@ -68,7 +68,7 @@ def image_sizes(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        One row a slice, with ``width`` and ``height`` in pixels and ``plane``.
+        One row per slice, with ``width`` and ``height`` in pixels and ``plane``.
 
     Returns
     -------

@@ -90,7 +90,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     Parameters
     ----------
     history
-        One row an epoch: ``scheme``, ``stage``, ``epoch``, ``loss``, ``val_loss``,
+        One row per epoch: ``scheme``, ``stage``, ``epoch``, ``loss``, ``val_loss``,
         ``accuracy``, ``val_accuracy``.
 
     Returns

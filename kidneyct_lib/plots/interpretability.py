@@ -69,7 +69,7 @@ def class_maps(
 
 
 @journal_style
-def map_randomisation(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+def weight_randomization(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Draw how like the trained model's maps are while weights are shuffled from the head down.
 
     Parameters

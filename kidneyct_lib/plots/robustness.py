@@ -26,7 +26,7 @@ _COLUMNS = 5  # panels in a row
 
 @journal_style
 def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """Show a slice spoilt in several ways.
+    """Show a slice with several corruptions.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
 
     Returns
     -------
-    Figure of one row a corruption and one column a severity, in true gray levels.
+    Figure of one row per corruption and one column a severity, in true gray levels.
     """
     columns = len(next(iter(examples.values())))
     names = {name: name.replace(" ", "\n") for name in examples}
@@ -72,15 +72,15 @@ def corruption_errors(table: pd.DataFrame) -> Figure:
     the last stage is drawn with its intervals, those before it thin and without.
     """
     clean = table[table["severity"] == 0].drop_duplicates(["scheme", "stage"])
-    spoilt = table[table["severity"] > 0]
-    names = list(spoilt["corruption"].unique())
+    corrupted = table[table["severity"] > 0]
+    names = list(corrupted["corruption"].unique())
     rows = -(-len(names) // _COLUMNS)
     columns = min(_COLUMNS, len(names))
     figure, axes = new_figure(
         FULL_WIDTH, 0.8 + 1.15 * rows, rows=rows, columns=columns, sharex=True, sharey=True
     )
     for k, (panel, name) in enumerate(zip(axes.flat, names, strict=False)):
-        _draw_lines(panel, pd.concat([clean, spoilt[spoilt["corruption"] == name]]))
+        _draw_lines(panel, pd.concat([clean, corrupted[corrupted["corruption"] == name]]))
         panel.set_title(name, loc="left", fontsize=8, pad=2)
         panel.grid(axis="y", color="0.92")
         panel.set_axisbelow(True)

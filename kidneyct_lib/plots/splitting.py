@@ -39,7 +39,7 @@ def series_structure(
     Parameters
     ----------
     correlations
-        One row a pair, with ``label``, ``pair`` ("consecutive" or "random") and
+        One row per pair, with ``label``, ``pair`` ("consecutive" or "random") and
         ``correlation``, from `near_duplicates.series_correlations`.
     classes
         One panel each.
@@ -118,7 +118,7 @@ def group_montage(
 
     Returns
     -------
-    Figure of one row a group; a short group leaves its row unfilled.
+    Figure of one row per group; a short group leaves its row unfilled.
     """
     groups, labels = np.asarray(groups), np.asarray(labels)
     side = (FULL_WIDTH - 0.9) / columns
@@ -149,7 +149,7 @@ def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Fi
     Parameters
     ----------
     table
-        One row a slice, with ``label`` and ``group``.
+        One row per slice, with ``label`` and ``group``.
     classes
         In the order to show them.
     seed
@@ -238,7 +238,7 @@ def split_counts(
     Parameters
     ----------
     table
-        One row a slice, with ``label`` and ``group``.
+        One row per slice, with ``label`` and ``group``.
     splits
         {scheme: part of each row}.
     classes

@@ -1,4 +1,4 @@
-"""Figures of calibration and silence: reliability, sets, abstaining, operating points, scope.
+"""Figures of calibration, conformal sets, selective prediction, operating points and OOD detection.
 
 Each function takes data and returns a Figure; it computes no result and saves nothing.
 """
@@ -167,7 +167,7 @@ def _coverage_panel(panel: Axes, by_unit: pd.DataFrame, columns: Mapping[str, st
 
 @journal_style
 def risk_coverage(
-    curves_by_scheme: Mapping[str, pd.DataFrame], silence_by_scheme: Mapping[str, Mapping]
+    curves_by_scheme: Mapping[str, pd.DataFrame], selective_by_scheme: Mapping[str, Mapping]
 ) -> Figure:
     """Draw the error among the slices answered, when the least sure are left out.
 
@@ -175,8 +175,8 @@ def risk_coverage(
     ----------
     curves_by_scheme
         {scheme: curve from `selective_prediction.risk_coverage`}.
-    silence_by_scheme
-        {scheme: what `selective_prediction.summarise_silence` gives}.
+    selective_by_scheme
+        {scheme: what `selective_prediction.summarise` gives}.
 
     Returns
     -------
@@ -184,7 +184,7 @@ def risk_coverage(
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.3)
     for scheme, style in scheme_styles(list(curves_by_scheme)).items():
-        curve, area = curves_by_scheme[scheme], silence_by_scheme[scheme]["aurc"]
+        curve, area = curves_by_scheme[scheme], selective_by_scheme[scheme]["aurc"]
         axes.plot(
             curve["coverage"],
             curve["risk"],
@@ -234,7 +234,7 @@ def operating_points(
     curves_by_scheme
         {scheme: points from `metrics.curves`}.
     points_by_scheme
-        {scheme: {class: what `selective_prediction.operating_point` gives}}.
+        {scheme: {class: what `operating_points.operating_point` gives}}.
 
     Returns
     -------
@@ -296,8 +296,12 @@ def _around(value: float, interval: Sequence[float]) -> np.ndarray:
 
 
 @journal_style
-def scope_scores(
-    scores: Mapping[str, np.ndarray], threshold: float, *, in_scope: Collection[str], seed: int
+def ood_scores(
+    scores: Mapping[str, np.ndarray],
+    threshold: float,
+    *,
+    in_distribution: Collection[str],
+    seed: int,
 ) -> Figure:
     """Draw how strange each kind of picture is to the model.
 
@@ -306,21 +310,21 @@ def scope_scores(
     scores
         {kind: scores of its pictures, above 0}.
     threshold
-        Above it a picture is refused.
-    in_scope
+        Above it an image is rejected.
+    in_distribution
         Kinds that should be accepted; drawn in another style.
     seed
         Of the scatter that keeps equal scores apart.
 
     Returns
     -------
-    Figure with one row a kind, one marker a picture, and the share refused at the right.
+    Figure with one row per kind, one marker per image, and the share rejected at the right.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.0 + 0.27 * len(scores))
     rng = np.random.default_rng(seed)
-    styles = series_styles(["should be accepted", "should be refused"])
+    styles = series_styles(["in distribution", "out of distribution"])
     for row, (kind, values) in enumerate(scores.items()):
-        name = "should be accepted" if kind in in_scope else "should be refused"
+        name = "in distribution" if kind in in_distribution else "out of distribution"
         axes.scatter(
             values,
             row + rng.uniform(-0.27, 0.27, len(values)),
@@ -341,7 +345,7 @@ def scope_scores(
         axes.scatter([], [], s=25, color=style.colour, marker=style.marker, label=name)
     axes.axvline(threshold, color="black", linewidth=1, linestyle="--", label="threshold")
     axes.annotate(
-        "refused",
+        "rejected",
         (1.01, 1),
         xycoords="axes fraction",
         xytext=(0, 2),

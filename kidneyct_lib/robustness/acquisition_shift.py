@@ -40,7 +40,7 @@ def _rewindowed(gray: np.ndarray, contrast: float, shift: float) -> np.ndarray:
     return np.rint((gray - 127.5) * contrast + 127.5 + shift).clip(0, 255).astype(np.uint8)
 
 
-VARIANTS: dict[str, Callable[[np.ndarray], bytes]] = {
+SHIFTS: dict[str, Callable[[np.ndarray], bytes]] = {
     "RGB, as published": lambda gray: _png(gray_to_rgb(gray)),
     "one channel": _png,
     "16 bit": lambda gray: _png(gray.astype(np.uint16) * 257),
@@ -65,7 +65,7 @@ def without_gray_step(file: bytes) -> np.ndarray | None:
 
 def unchanged_by_gray_step(gray: np.ndarray) -> bool:
     """Whether the RGB file of a gray image uint8 (H, W) comes through the step pixel for pixel."""
-    file = VARIANTS["RGB, as published"](gray)
+    file = SHIFTS["RGB, as published"](gray)
     return np.array_equal(with_gray_step(file), without_gray_step(file))
 
 
@@ -98,7 +98,7 @@ def evaluate(
         Per variant {"with": metrics, "without": metrics, or None where the model can't be fed}.
     """
     results: dict[str, dict[str, dict | None]] = {}
-    for name, encode in VARIANTS.items():
+    for name, encode in SHIFTS.items():
         files = [encode(images[row]) for row in rows.index]
         results[name] = _with_and_without(model, files, rows, classes, bootstrap)
     return results

@@ -1,4 +1,4 @@
-"""Answers of both stages of a scheme, clean and spoilt, with what is frozen computed once."""
+"""Predictions of both stages on clean and corrupted slices; what is frozen is computed once."""
 
 import inspect
 from collections.abc import Sequence
@@ -87,15 +87,15 @@ def of_corrupted(
     ]
 
     def compute(positions: np.ndarray) -> np.ndarray:
-        spoilt = [
+        corrupted = [
             corruptions.corrupt(images[[row]], [keys[row]], name, severity, seed=seed)[0]
             for name, severity, row in (wanted[position] for position in positions)
         ]
-        return answer(np.stack(spoilt))
+        return answer(np.stack(corrupted))
 
     store = RowStore(_folder(cache, answer, images.shape[1]), (2, answer.classes), "float32")
     row_keys = [f"{keys[row]}/{name}/{severity}/{seed}" for name, severity, row in wanted]
-    store.fill(row_keys, compute, batch=batch, label="answers to spoilt slices")
+    store.fill(row_keys, compute, batch=batch, label="predictions of corrupted slices")
     shape = (len(CORRUPTIONS), len(SEVERITIES), len(images), 2, answer.classes)
     return dict(zip(CORRUPTIONS, store.take(row_keys).reshape(shape), strict=True))
 

@@ -1,6 +1,6 @@
-"""How wrong a model becomes on spoilt slices: balanced errors by corruption and severity.
+"""How wrong a model becomes on corrupted slices: balanced errors by corruption and severity.
 
-One table of tallies carries everything: how many slices of each group and class a model gets right,
+One table of counts carries everything: how many slices of each group and class a model gets right,
 clean and at each severity of each corruption. Errors, their intervals over groups and the
 comparison of two trainings are computed from it.
 """
@@ -26,7 +26,7 @@ def draw(rows: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
     Parameters
     ----------
     rows
-        One row a slice, with ``label``.
+        One row per slice, with ``label``.
     most
         Number of slices at most.
     seed
@@ -95,7 +95,7 @@ def tally(
         If there are no slices, or a severity has not one answer for each.
     """
     if rows.empty:
-        raise StudyError("There are no slices to spoil.")
+        raise StudyError("There are no slices to corrupt.")
     true = rows["label"].map(list(classes).index).to_numpy()
     tables = []
     for name, answers in corrupted.items():
@@ -109,8 +109,8 @@ def tally(
     return pd.concat(tables, ignore_index=True)
 
 
-def summarise(tallies: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
-    """Balanced errors of one model, clean and spoilt, with intervals over groups.
+def summarise(counts: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
+    """Balanced errors of one model, clean and corrupted, with intervals over groups.
 
     The balanced error is 1 minus the mean recall of the classes. As in MedMNIST-C
     (https://arxiv.org/abs/2406.17536), ``corrupted`` is its mean over all corruptions and
@@ -120,7 +120,7 @@ def summarise(tallies: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
 
     Parameters
     ----------
-    tallies
+    counts
         Of one model, from `tally`.
     bootstrap
         Resamples of the groups.
@@ -131,22 +131,22 @@ def summarise(tallies: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
     with ``<name>_ci95``; and ``by_corruption``: {name: {``balanced_error`` (one a severity),
     ``balanced_error_ci95`` (the same), ``mean``, ``mean_ci95``, ``rise``, ``rise_ci95``}}.
     """
-    counts = _Counts(tallies)
-    errors, resampled = counts.errors(bootstrap)
-    found: dict = {"n": counts.slices, "groups": counts.groups}
+    counted = _Counts(counts)
+    errors, resampled = counted.errors(bootstrap)
+    found: dict = {"n": counted.slices, "groups": counted.groups}
     for name, measure in _OVERALL.items():
-        found |= _with_interval(name, measure(errors)[0], measure(resampled), counts)
+        found |= _with_interval(name, measure(errors)[0], measure(resampled), counted)
     by_corruption = {}
-    for i, name in enumerate(counts.corruptions):
+    for i, name in enumerate(counted.corruptions):
         one, draws = errors[:, [i]], resampled[:, [i]]
         severities = [
-            _interval(draws[:, 0, s], counts.groups, (0, 1)) for s in range(1, len(_RIGHT))
+            _interval(draws[:, 0, s], counted.groups, (0, 1)) for s in range(1, len(_RIGHT))
         ]
         by_corruption[name] = {
             "balanced_error": errors[0, i, 1:].tolist(),
             "balanced_error_ci95": severities,
-            **_with_interval("mean", _corrupted(one)[0], _corrupted(draws), counts),
-            **_with_interval("rise", _rise(one)[0], _rise(draws), counts),
+            **_with_interval("mean", _corrupted(one)[0], _corrupted(draws), counted),
+            **_with_interval("rise", _rise(one)[0], _rise(draws), counted),
         }
     return found | {"by_corruption": by_corruption}
 
@@ -154,12 +154,12 @@ def summarise(tallies: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
 def compare(
     baseline: pd.DataFrame, compared: pd.DataFrame, *, bootstrap: Bootstrap
 ) -> dict[str, float | int | list[float]]:
-    """Compare two models on the same spoilt slices, resampled by group together.
+    """Compare two models on the same corrupted slices, resampled by group together.
 
     Parameters
     ----------
     baseline, compared
-        Tallies of the two, of the same slices.
+        Counts of the two, of the same slices.
     bootstrap
         As in `summarise`.
 
@@ -176,7 +176,7 @@ def compare(
     tables = [table.sort_values(_UNIT).reset_index(drop=True) for table in (baseline, compared)]
     if not tables[0][_UNIT].equals(tables[1][_UNIT]):
         raise StudyError(
-            "The two were not tried on the same spoilt slices; they can't be compared."
+            "The two were not tried on the same corrupted slices; they can't be compared."
         )
     one, other = map(_Counts, tables)
     (errors, draws), (errors2, draws2) = one.errors(bootstrap), other.errors(bootstrap)
@@ -233,31 +233,31 @@ def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def tally_table(tallies: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
-    """All tallies, {(scheme, stage): table}, as one table with these two columns before theirs."""
-    parts = pd.concat(tallies, names=["scheme", "stage"])
+def counts_table(counts: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
+    """All counts, {(scheme, stage): table}, as one table with these two columns before theirs."""
+    parts = pd.concat(counts, names=["scheme", "stage"])
     return parts.reset_index(["scheme", "stage"]).reset_index(drop=True)
 
 
 def without_augmentation(folder: Path) -> Path | None:
-    """Folder of the plain run beside an augmented one, where its tallies are; else None."""
+    """Folder of the plain run beside an augmented one, where its counts are; else None."""
     plain = folder.with_name(re.sub(r"-augmented\d+", "", folder.name))
-    done = plain != folder and (plain / "tables/robustness_tallies.csv").is_file()
+    done = plain != folder and (plain / "tables/robustness_counts.csv").is_file()
     return plain if done else None
 
 
 class _Counts:
     """Tallies as arrays: n (G, K), right (C, G, K, 1 + severities)."""
 
-    def __init__(self, tallies: pd.DataFrame) -> None:
-        self.corruptions = [name for name in CORRUPTIONS if name in set(tallies["corruption"])]
+    def __init__(self, counts: pd.DataFrame) -> None:
+        self.corruptions = [name for name in CORRUPTIONS if name in set(counts["corruption"])]
         units = pd.MultiIndex.from_product(
-            [sorted(tallies["group"].unique()), sorted(tallies["label"].unique())]
+            [sorted(counts["group"].unique()), sorted(counts["label"].unique())]
         )
         columns = ["n", *_RIGHT]
         of_each = {
             name: rows.set_index(["group", "label"])[columns].reindex(units, fill_value=0)
-            for name, rows in tallies.groupby("corruption")
+            for name, rows in counts.groupby("corruption")
         }
         shape = *map(len, units.levels), len(columns)
         values = np.stack([of_each[name].to_numpy().reshape(shape) for name in self.corruptions])

@@ -28,16 +28,16 @@ def study_splits(
     Parameters
     ----------
     table
-        One row an image: ``path``, ``label``, ``sha256``, ``group``, and ``part`` where the images
+        One row per image: ``path``, ``label``, ``sha256``, ``group``, and ``part`` where the images
         come with a test part.
     folds
         1: one split by the fractions. k (2 or more): k splits; each image is in the test part of
         one of them and, with 3 folds or more, in the validation part of another. With 2, all that
         two patients of a class allow, none is left to validate: a share of the other half's
-        slices does, whose patients are in training. A given test part makes one split in any
+        slices does, whose patients are in training. A predefined test set makes one split in any
         case: it is the slice scheme's, and a number beside the published one needs no other.
     test_fraction, validation_fraction
-        Shares of the images in these parts; only for one split. Beside a given test part (by
+        Shares of the images in these parts; only for one split. Beside a predefined test set (by
         slice) and with 2 folds, the latter is a share of what is not tested.
     seed
         Of the random choices.
@@ -58,7 +58,7 @@ def study_splits(
         by_slice = _slice_split(table, **asked, seed=seed).to_numpy()
         by_patient = holdout.patient_split(table, **asked, seed=seed).to_numpy()
         return named.assign(fold=0, slice=by_slice, patient=by_patient)
-    tested = {scheme: deal_folds(table, scheme, folds=folds, seed=seed) for scheme in UNITS}
+    tested = {scheme: assign_folds(table, scheme, folds=folds, seed=seed) for scheme in UNITS}
     return pd.concat(
         [
             named.assign(
@@ -74,7 +74,7 @@ def study_splits(
     )
 
 
-def deal_folds(table: pd.DataFrame, scheme: str, *, folds: int, seed: int) -> np.ndarray:
+def assign_folds(table: pd.DataFrame, scheme: str, *, folds: int, seed: int) -> np.ndarray:
     """Number of the fold that tests each image: int (N,), every class in every fold.
 
     Whole units are dealt by scikit-learn's StratifiedGroupKFold; where it leaves a fold without a
@@ -122,7 +122,7 @@ def assert_disjoint(table: pd.DataFrame, split: pd.DataFrame) -> None:
 def _slice_split(
     table: pd.DataFrame, *, test_fraction: float, validation_fraction: float, seed: int
 ) -> pd.Series:
-    """One split by slice, by the fractions or with the given test part."""
+    """One split by slice, by the fractions or with the predefined test set."""
     shares = {"validation_fraction": validation_fraction, "seed": seed}
     if "part" in table:
         return predefined_split.slice_split(table, **shares)

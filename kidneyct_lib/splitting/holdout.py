@@ -1,10 +1,10 @@
-"""Training, validation and test parts by slice and by patient, and class weights.
+"""Training, validation and test parts by slice and by patient.
 
 Both schemes move indivisible units: the files with the same bytes when splitting by slice,
 whole groups when splitting by patient. The slice scheme is what published studies of this
 data set do; the patient scheme is what a claim about new patients needs.
 
-A table has one row an image, with at least ``path``, ``label``, ``sha256`` and, for the
+A table has one row per image, with at least ``path``, ``label``, ``sha256`` and, for the
 patient scheme, ``group``.
 """
 
@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.utils.class_weight import compute_class_weight
 
 from kidneyct_lib.core.errors import StudyError
 
@@ -106,7 +105,7 @@ def linked_rows(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     Parameters
     ----------
     table
-        One row an image.
+        One row per image.
     columns
         Such as ``sha256`` (identical files) and ``group``; no value may be missing.
 
@@ -136,7 +135,7 @@ def assert_disjoint(
     Parameters
     ----------
     table
-        One row an image.
+        One row per image.
     split
         Part of each row, in the table's order.
     by
@@ -164,75 +163,6 @@ def assert_disjoint(
                 f"The split leaks: {column} {leaking.index[0]} is in {where}; "
                 f"{len(leaking)} such values in all. Make the split anew from this table."
             )
-
-
-def class_weights(labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
-    """Weigh classes inversely to their number of slices: N / (K * N_class).
-
-    scikit-learn's "balanced" weights (King and Zeng 2001), as the published recipe has them.
-
-    Parameters
-    ----------
-    labels
-        Class of each training slice.
-    classes
-        The study's classes.
-
-    Returns
-    -------
-    dict from class to weight, in the order of `classes`; the mean weight over slices is 1.
-
-    Raises
-    ------
-    SplitError
-        If a class has no slice, or a label is not one of the classes.
-    """
-    present, classes = set(labels), list(classes)
-    for absent in (name for name in classes if name not in present):
-        raise SplitError(f"Class {absent!r} has no training images, so it has no class weight.")
-    for unknown in sorted(present - set(classes), key=str):
-        raise SplitError(f"Label {unknown!r} is not one of the classes {', '.join(classes)}.")
-    weights = compute_class_weight("balanced", classes=np.array(classes), y=np.asarray(labels))
-    return dict(zip(classes, weights.tolist(), strict=True))
-
-
-def weightings(
-    labels: Sequence[str], groups: Sequence, classes: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Collect the class weights of a training part by name: "none", "slice" and "group"."""
-    return {
-        "none": dict.fromkeys(classes, 1.0),
-        "slice": class_weights(labels, classes),
-        "group": group_class_weights(labels, groups, classes),
-    }
-
-
-def group_class_weights(
-    labels: Sequence[str], groups: Sequence, classes: Sequence[str]
-) -> dict[str, float]:
-    """Weigh classes inversely to their number of groups: G / (K * G_class).
-
-    Slices per patient are so unequal that weights counted on slices follow a few patients.
-    A group that mixes classes counts once for each. The mean weight over slices is not 1.
-
-    Parameters
-    ----------
-    labels, groups
-        Class and group of each training slice.
-    classes
-        The study's classes.
-
-    Returns
-    -------
-    dict from class to weight, in the order of `classes`.
-
-    Raises
-    ------
-    SplitError
-        As in `class_weights`.
-    """
-    pairs = pd.DataFrame({"group": np.asarray(groups), "label": np.asarray(labels)})
-    return class_weights(pairs.drop_duplicates()["label"].tolist(), classes)
 
 
 class _Chooser(NamedTuple):

@@ -149,7 +149,7 @@ def threshold_curve(
 
     Returns
     -------
-    DataFrame with one row a threshold: ``threshold``, ``groups``, ``largest`` (slices of the
+    DataFrame with one row per threshold: ``threshold``, ``groups``, ``largest`` (slices of the
     largest group) and ``cross_class_links`` (linked pairs of two different classes, which a
     patient with one diagnosis cannot have: a count above 0 says the threshold is too low).
     """
@@ -214,7 +214,7 @@ def series_correlations(
 
     Returns
     -------
-    DataFrame with one row a pair: ``label``, ``pair`` ("consecutive" or "random") and
+    DataFrame with one row per pair: ``label``, ``pair`` ("consecutive" or "random") and
     ``correlation``. A class of one slice has no pairs.
     """
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ Some public sets are published divided into Train and Test. A number by slice ca
 theirs only on the same test images. Whether the two parts share patients is not told by such a
 set; the recovered groups tell, and the patient scheme does not look at the given parts.
 
-A table has one row an image, with ``part`` ("train" or "test") beside what `splits` needs.
+A table has one row per image, with ``part`` ("train" or "test") beside what `splits` needs.
 """
 
 from typing import TypedDict
@@ -27,7 +27,7 @@ class Shared(TypedDict):
 
 
 def slice_split(table: pd.DataFrame, *, validation_fraction: float, seed: int) -> pd.Series:
-    """Keep the given test part, and divide the given training part for validation.
+    """Keep the predefined test set, and divide the given training part for validation.
 
     Stratified by class, identical files on one side, every class in every part.
 
@@ -47,14 +47,14 @@ def slice_split(table: pd.DataFrame, *, validation_fraction: float, seed: int) -
     Raises
     ------
     SplitError
-        If a class is not in the given test part or has fewer than two different training files.
+        If a class is not in the predefined test set or has fewer than two different training files.
     """
     split = table["part"].rename("split").copy()
     training = table[split == "train"]
     tested = set(table.loc[split == "test", "label"])
     for label in sorted(set(table["label"]) - tested):
         raise SplitError(
-            f"The given test part holds no image of the class {label!r}. Add some, or put all "
+            f"The predefined test set holds no image of the class {label!r}. Add some, or put all "
             "images into one folder per class, so that the study chooses a test part."
         )
     rng = np.random.default_rng(seed)
@@ -86,7 +86,7 @@ def shared(table: pd.DataFrame) -> Shared:
 
 
 def describe(counted: Shared, *, folds: int) -> str:
-    """Tell in words what the given test part means for a study that asks for so many folds."""
+    """Tell in words what the predefined test set means for a study that asks for so many folds."""
     told = (
         f"The images come with a test part of {counted['test_slices']:,} slices. The slice scheme "
         "keeps it; the patient scheme goes by groups over all images. "
@@ -94,7 +94,7 @@ def describe(counted: Shared, *, folds: int) -> str:
     )
     if folds > 1:
         told += (
-            f" A given test part makes one split, so the {folds} folds asked for are not dealt: "
+            f" A predefined test set makes one split, so the {folds} folds asked for are not made: "
             "put all images into one folder per class to have every image tested."
         )
     return told

@@ -64,7 +64,7 @@ class Params(_Strict):
     head_units: Count
     dropout: Annotated[float, Field(ge=0, lt=1)]
     unfreeze_layers: Annotated[int, Field(ge=0)]
-    activations_gb: Annotated[float, Field(ge=0, description="most of each store")] | None
+    feature_cache_gb: Annotated[float, Field(ge=0, description="most of each store")] | None
     class_weight: Literal["none", "slice", "group"]
     batch_size: Count
     stage1_epochs: Count
@@ -82,9 +82,9 @@ class Params(_Strict):
     bootstrap: Annotated[int, Field(ge=100)]
     audit_folds: Annotated[int, Field(ge=2, le=20, description="where the study has one split")]
     audit_seeds: Count = Field(description="deals, draws of labels and of fewer patients")
-    audit_gaps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    buffer_slices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     audit_c: Annotated[float, Field(gt=0, description="of the logistic regression")]
-    ladder_deals: Count = Field(description="deals of the patients to folds")
+    cv_repeats: Count = Field(description="deals of the patients to folds")
     compared_backbones: Annotated[list[ComparedBackbone], Field(min_length=1)]
     small_cnn_epochs: Annotated[int, Field(ge=0, description="0: no small CNN is trained")]
     calibration_bins: Annotated[int, Field(ge=2, le=100)]
@@ -95,7 +95,7 @@ class Params(_Strict):
     deployment_formats: Annotated[list[Literal["onnx", "litert"]], Field(min_length=1)]
     deployment_threads: Annotated[list[Count], Field(min_length=1)]
     deployment_batches: Annotated[list[Count], Field(min_length=1)]
-    scope_kept: Rate = Field(description="share of validation slices that are accepted")
+    ood_accepted: Rate = Field(description="share of validation slices that are accepted")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -40,7 +40,7 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row a scheme: ``scheme``, ``seeds`` (how many), ``accuracy``,
+    DataFrame with one row per scheme: ``scheme``, ``seeds`` (how many), ``accuracy``,
     ``accuracy_least``, ``accuracy_most``, ``macro_f1``, ``macro_f1_least``, ``macro_f1_most``.
     """
     measures = {

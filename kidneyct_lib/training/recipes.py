@@ -39,7 +39,7 @@ class Stage(NamedTuple):
     Attributes
     ----------
     history : pandas.DataFrame
-        One row an epoch, from `stage.train_stage`.
+        One row per epoch, from `stage.train_stage`.
     probabilities : float array (N, K)
         Class probabilities of every image, in the catalog's order, at the best epoch.
     """

@@ -79,7 +79,7 @@ def train_stage(
         call; a model that is trained again keeps its traced functions, which saves seconds and
         hundreds of MB, so what may train must then be the same.
     inputs : Rows
-        One row an image of the catalog; then, in the same order, one row an image for each view.
+        One row per image of the catalog; then, in the same order, one row per image for each view.
     targets : int array (N,)
         Index of the true class.
     weights : float array (N,)
@@ -94,7 +94,8 @@ def train_stage(
     Returns
     -------
     pandas.DataFrame
-        One row an epoch: epoch (from 1), loss (weighted), accuracy, val_loss, val_accuracy, best.
+        One row per epoch: epoch (from 1), loss and accuracy (weighted alike), val_loss,
+        val_accuracy, best.
 
     Raises
     ------
@@ -151,8 +152,7 @@ def _start_optimizer(model: keras.Model, learning_rate: float) -> None:
         model.compile(
             optimizer=keras.optimizers.Adam(learning_rate),
             loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-            weighted_metrics=[],
+            weighted_metrics=["accuracy"],
         )
         model.optimizer.build(model.trainable_variables)
     for variable in model.optimizer.variables:
@@ -161,12 +161,22 @@ def _start_optimizer(model: keras.Model, learning_rate: float) -> None:
 
 
 def _train_epoch(model, inputs, targets, weights, order, batch_size) -> dict[str, float]:
-    """One pass over these input rows in this order; mean weighted loss and accuracy."""
+    """One pass over these input rows in this order; mean weighted loss, weighted accuracy.
+
+    The last batch is filled up with rows of weight 0: another batch size would be traced anew,
+    which takes as long as ten batches. The weights make up for the larger mean.
+    """
+    size = min(batch_size, len(order))
     sums = {"loss": 0.0, "accuracy": 0.0}
-    for rows in _chunks(order, batch_size):
-        images = rows % len(targets)
+    for rows in _chunks(order, size):
+        filled = np.resize(rows, size)
+        images = filled % len(targets)
+        batch_weights = np.where(np.arange(size) < len(rows), weights[images], 0.0)
         logs = model.train_on_batch(
-            inputs[rows], targets[images], sample_weight=weights[images], return_dict=True
+            inputs[filled],
+            targets[images],
+            sample_weight=batch_weights * size / len(rows),
+            return_dict=True,
         )
         for name in sums:
             sums[name] += float(logs[name]) * len(rows)

@@ -181,7 +181,7 @@ def assess(folds: Sequence[Fold], *, bins: int, bootstrap: Bootstrap) -> dict:
 
     Returns
     -------
-    dict of plain numbers: ``before`` and ``after`` as from `scores`, ``temperature`` (one a fold,
+    dict of plain numbers: ``before`` and ``after`` as from `scores`, ``temperature`` (one per fold,
     groups weighing alike), and, for comparison, ``after_by_slice`` and ``temperature_by_slice``
     with slices weighing alike.
     """
@@ -204,7 +204,7 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row a scheme, stage and ``probabilities`` ("as they are", "temperature by
+    DataFrame with one row per scheme, stage and ``probabilities`` ("as they are", "temperature by
     group", "temperature by slice"): the numbers of `scores`, and ``temperature`` (mean over
     folds).
     """

@@ -252,7 +252,7 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row a scheme, stage, ``method``, ``promise`` and ``unit``: the numbers of
+    DataFrame with one row per scheme, stage, ``method``, ``promise`` and ``unit``: the numbers of
     `summarise_sets`, and ``coverage_<class>`` for each class.
     """
     return pd.DataFrame(

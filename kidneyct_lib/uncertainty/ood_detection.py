@@ -32,7 +32,7 @@ def mahalanobis(training: np.ndarray) -> Score:
     """Measure the distance to the mean of the training features in their own spread.
 
     The distance of Lee et al. 2018 (arXiv 1807.03888) with one Gaussian for all classes: a slice
-    is in scope whatever it shows. The covariance is shrunk towards a sphere (Ledoit and Wolf
+    is in distribution whatever it shows. The covariance is shrunk towards a sphere (Ledoit and Wolf
     2004), so that it can be inverted with fewer slices than features.
 
     Parameters
@@ -185,14 +185,14 @@ def fit_gate(
 def assess(
     features: np.ndarray,
     split: pd.DataFrame,
-    odd: Mapping[str, np.ndarray],
-    akin: Mapping[str, np.ndarray],
+    ood: Mapping[str, np.ndarray],
+    known: Mapping[str, np.ndarray],
     *,
     fit: Callable[[np.ndarray], Score],
     kept: float,
     bootstrap: Bootstrap,
 ) -> dict:
-    """Say how many pictures of which kind are refused.
+    """Count the rejected images of each kind.
 
     The test slices of all folds are counted; other pictures are judged by the gate of the first
     fold by patient, which is that of the saved model.
@@ -204,8 +204,8 @@ def assess(
     split
         tables/splits.csv: ``group``, ``fold``, ``slice`` and ``patient``, each fold in the
         features' order.
-    odd, akin
-        {kind: features (n, D)} of pictures that should be refused, and of others that should be
+    ood, known
+        {kind: features (n, D)} of images that should be rejected, and of others that should be
         accepted.
     fit, kept
         As in `fit_gate`.
@@ -215,17 +215,17 @@ def assess(
     Returns
     -------
     dict of plain numbers: ``quantile`` (`kept`), ``threshold`` (of the saved model),
-    ``in_scope_refused`` (share of the test slices of new patients) with ``_ci95``, ``thresholds``
-    {scheme: one a fold}, ``in_scope`` {scheme: {``n``, ``refused``, ``refused_ci95``}}, and
-    ``kinds`` and ``akin`` {kind: {``n``, ``auroc`` (area under the ROC curve against the first
-    fold's test slices), ``caught`` (share refused)}}.
+    ``in_distribution_rejected`` (share of the test slices of new patients) with ``_ci95``,
+    ``thresholds`` {scheme: one per fold}, ``in_distribution`` {scheme: {``n``, ``rejected``,
+    ``rejected_ci95``}}, and ``ood_images`` and ``id_images`` {kind: {``n``, ``auroc`` (area under
+    the ROC curve against the first fold's test slices), ``rejected`` (share)}}.
     """
     folds = [rows for _, rows in split.groupby("fold")]
     gates = {
         scheme: [fit_gate(features, rows[scheme], fit, kept=kept) for rows in folds]
         for scheme in SCHEMES
     }
-    in_scope = {
+    in_distribution = {
         scheme: _refused(
             gates[scheme],
             np.concatenate([rows.loc[rows[scheme] == "test", "group"] for rows in folds]),
@@ -237,12 +237,12 @@ def assess(
     return {
         "quantile": kept,
         "threshold": deployed.threshold,
-        "in_scope_refused": in_scope["patient"]["refused"],
-        "in_scope_refused_ci95": in_scope["patient"]["refused_ci95"],
+        "in_distribution_rejected": in_distribution["patient"]["rejected"],
+        "in_distribution_rejected_ci95": in_distribution["patient"]["rejected_ci95"],
         "thresholds": {s: [gate.threshold for gate in fitted] for s, fitted in gates.items()},
-        "in_scope": in_scope,
-        "kinds": {kind: _judged(deployed, values) for kind, values in odd.items()},
-        "akin": {kind: _judged(deployed, values) for kind, values in akin.items()},
+        "in_distribution": in_distribution,
+        "ood_images": {kind: _judged(deployed, values) for kind, values in ood.items()},
+        "id_images": {kind: _judged(deployed, values) for kind, values in known.items()},
     }
 
 
@@ -256,26 +256,32 @@ def table(results: Mapping[str, Mapping]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row a ``score`` and ``kind``: ``in_scope`` (whether it should be
-    accepted), ``n``, ``refused`` with its interval for the test slices, and ``auroc``.
+    DataFrame with one row per ``score`` and ``kind``: ``in_distribution`` (whether it should be
+    accepted), ``n``, ``rejected`` with its interval for the test slices, and ``auroc``.
     """
     rows = []
     for score, result in results.items():
-        for scheme, counted in result["in_scope"].items():
-            kind = {"score": score, "kind": f"test slices, by {scheme}", "in_scope": True}
+        for scheme, counted in result["in_distribution"].items():
+            kind = {"score": score, "kind": f"test slices, by {scheme}", "in_distribution": True}
             rows.append(kind | flat_row(counted))
-        for key, in_scope in (("akin", True), ("kinds", False)):
+        for key, in_distribution in (("id_images", True), ("ood_images", False)):
             for kind, judged in result[key].items():
-                values = {"n": judged["n"], "refused": judged["caught"], "auroc": judged["auroc"]}
-                rows.append({"score": score, "kind": kind, "in_scope": in_scope} | values)
+                values = {
+                    "n": judged["n"],
+                    "rejected": judged["rejected"],
+                    "auroc": judged["auroc"],
+                }
+                rows.append(
+                    {"score": score, "kind": kind, "in_distribution": in_distribution} | values
+                )
     return pd.DataFrame(rows)
 
 
 def _refused(gates: Sequence[Gate], group: np.ndarray, bootstrap: Bootstrap) -> dict:
-    """Count the refused test slices of all gates; `group` is that of each, gate after gate."""
-    refused = np.concatenate([gate.test > gate.threshold for gate in gates])
-    interval = bootstrap.ratio_interval(refused, np.ones(len(refused)), group, bounds=(0, 1))
-    return {"n": len(refused), "refused": float(refused.mean()), "refused_ci95": interval}
+    """Count the rejected test slices of all gates; `group` is that of each, gate after gate."""
+    rejected = np.concatenate([gate.test > gate.threshold for gate in gates])
+    interval = bootstrap.ratio_interval(rejected, np.ones(len(rejected)), group, bounds=(0, 1))
+    return {"n": len(rejected), "rejected": float(rejected.mean()), "rejected_ci95": interval}
 
 
 def _judged(gate: Gate, features: np.ndarray) -> dict:
@@ -283,7 +289,7 @@ def _judged(gate: Gate, features: np.ndarray) -> dict:
     strange = np.repeat([0, 1], [len(gate.test), len(scores)])
     auroc = roc_auc_score(strange, np.concatenate([gate.test, scores]))
     caught = float((scores > gate.threshold).mean())
-    return {"n": len(scores), "auroc": float(auroc), "caught": caught}
+    return {"n": len(scores), "auroc": float(auroc), "rejected": caught}
 
 
 def _unit(features: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Pictures that a kidney CT model should refuse: what people upload by mistake, drawn or taken.
 
-Some are no CT at all, some are a CT slice spoilt or of the wrong part of the body. All are made
+Some are no CT at all, some are a CT slice corrupted or of the wrong part of the body. All are made
 here or come with scikit-learn, so that every study can be tested on them.
 """
 
@@ -23,14 +23,14 @@ class Pictures(NamedTuple):
 
     Attributes
     ----------
-    odd
-        None of the study's business, to be refused.
-    akin
+    ood
+        Out of distribution, to be rejected.
+    known
         Not of the study's making but of its kind, to be accepted.
     """
 
-    odd: dict[str, np.ndarray]
-    akin: dict[str, np.ndarray]
+    ood: dict[str, np.ndarray]
+    known: dict[str, np.ndarray]
 
 
 def make(
@@ -44,20 +44,21 @@ def make(
 ) -> Pictures:
     """Make pictures of every kind.
 
-    The odd kinds are "blank", "noise", "pattern", "text", "photograph", "drawn chest", "inverted
-    slice", "upside-down slice", "enlarged corner", and phantoms of both planes. Where the study
-    is of phantoms, those of its own plane are akin instead, from the other scanner.
+    Out of distribution are "blank", "noise", "pattern", "text", "photograph", "drawn chest",
+    "inverted slice", "upside-down slice", "enlarged corner", and phantoms of both planes. Where
+    the study is of phantoms, those of its own plane are in distribution instead, from the other
+    scanner.
 
     Parameters
     ----------
     slices
-        uint8 (M, S, S), CT slices to spoil, at least one; taken evenly over their order.
+        uint8 (M, S, S), CT slices to corrupt, at least one; taken evenly over their order.
     count
         Pictures of each kind, at least 1.
     phantom_plane
         "axial" or "coronal" where the study is of phantoms in this plane, else None.
     classes
-        The study's classes, which phantoms that are akin show.
+        The study's classes, which phantoms in distribution show.
     phantom_size
         Pixels at which phantoms are drawn before they are resized to S.
     seed
@@ -72,9 +73,9 @@ def make(
         "drawn chest": _chest,
     }
     chosen = slices[np.linspace(0, len(slices) - 1, count).round().astype(int)]
-    odd = {"blank": _blank(size, count), "photograph": _photographs(rng, size, count)}
-    odd |= {kind: np.stack([draw(rng, size) for _ in range(count)]) for kind, draw in drawn.items()}
-    odd |= {
+    ood = {"blank": _blank(size, count), "photograph": _photographs(rng, size, count)}
+    ood |= {kind: np.stack([draw(rng, size) for _ in range(count)]) for kind, draw in drawn.items()}
+    ood |= {
         "inverted slice": 255 - chosen,
         "upside-down slice": chosen[:, ::-1, ::-1],
         "enlarged corner": np.stack([resize(i[: size // 2, : size // 2], size) for i in chosen]),
@@ -83,12 +84,12 @@ def make(
     for plane in ("axial", "coronal"):
         if plane != phantom_plane:
             drawn = _phantoms(count, size, classes=CLASSES, plane=plane, scanner="A", **shape)
-            odd[f"{plane} phantom"] = drawn
-    akin = {}
+            ood[f"{plane} phantom"] = drawn
+    known = {}
     if phantom_plane:
         own = {"classes": classes, "plane": phantom_plane}
-        akin["other scanner"] = _phantoms(count, size, **own, scanner="B", **shape)
-    return Pictures(odd, akin)
+        known["other scanner"] = _phantoms(count, size, **own, scanner="B", **shape)
+    return Pictures(ood, known)
 
 
 def _phantoms(

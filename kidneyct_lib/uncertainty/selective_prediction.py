@@ -1,16 +1,14 @@
-"""What silence buys, and what it costs to miss nearly nothing."""
+"""Selective prediction: the error that is left when the least confident slices are not answered."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_curve
 
-from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
-from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test
+from kidneyct_lib.evaluation.fold_predictions import Answers
 
-_ROUNDING = 1e-9  # of count * recall, which is often a whole number
+_ROUNDING = 1e-9  # of shares of slices, which are often whole numbers of them
 
 
 def risk_coverage(answers: Answers) -> pd.DataFrame:
@@ -34,7 +32,7 @@ def risk_coverage(answers: Answers) -> pd.DataFrame:
     )
 
 
-def summarise_silence(answers: Answers, silent: Sequence[float], *, bootstrap: Bootstrap) -> dict:
+def summarise(answers: Answers, silent: Sequence[float], *, bootstrap: Bootstrap) -> dict:
     """Say what is gained by not answering the least sure slices.
 
     The area under the risk-coverage curve (AURC, Geifman et al. 2019) is the mean over slices of
@@ -75,124 +73,17 @@ def summarise_silence(answers: Answers, silent: Sequence[float], *, bootstrap: B
     }
 
 
-def recall_threshold(positive: np.ndarray, probability: np.ndarray, recall: float) -> float:
-    """Give the highest threshold at which at least this share of a class is found.
-
-    Parameters
-    ----------
-    positive
-        Whether a slice is of the class, bool (N,).
-    probability
-        Of the class, (N,); found means at or above the threshold.
-    recall
-        Asked share, 0 to 1.
-
-    Returns
-    -------
-    The probability of one of the slices; 0, which finds every slice of any class, where there is
-    none of the class to learn from.
-    """
-    falling = np.sort(probability[positive])[::-1]
-    if not len(falling):
-        return 0.0
-    needed = int(np.ceil(recall * len(falling) - _ROUNDING))
-    return float(falling[max(needed, 1) - 1])
-
-
-def operating_point(
-    folds: Sequence[Fold], code: int, *, recall: float, bootstrap: Bootstrap
-) -> dict:
-    """Fix a class's threshold on validation slices and read its cost on test slices.
-
-    Parameters
-    ----------
-    folds
-        From `fold_predictions.study_folds`; each has its own threshold.
-    code
-        Index of the class.
-    recall
-        Asked share of the class, 0 to 1.
-    bootstrap
-        Resamples of the groups.
-
-    Returns
-    -------
-    dict of plain numbers: ``asked``, ``thresholds`` (one a fold), ``recall`` and ``specificity``
-    with ``_ci95``, ``false_alarms_per_100`` (slices of other classes), ``ppv`` (share of alarms
-    that are right, at the test slices' own ``prevalence``; None without alarms), ``groups`` of
-    the class and ``groups_missed`` (those without any alarm), and ``on_test_roc``: the
-    ``recall``, ``specificity`` and ``false_alarms_per_100`` at the first point of the pooled test
-    slices' ROC that reaches the asked recall, as if the test labels had been known.
-
-    Raises
-    ------
-    StudyError
-        If no test slice, or every one, is of the class.
-    """
-    thresholds = [
-        recall_threshold(validation.true == code, validation.probabilities[:, code], recall)
-        for validation, _ in folds
-    ]
-    alarm = np.concatenate(
-        [
-            fold.test.probabilities[:, code] >= threshold
-            for fold, threshold in zip(folds, thresholds, strict=True)
-        ]
-    )
-    true, probabilities, group = pooled_test(folds)
-    positive = true == code
-    if positive.all() or not positive.any():
-        raise StudyError("An operating point needs test slices of the class and of another one.")
-    point = {"asked": recall, "thresholds": thresholds}
-    for name, right, among in (
-        ("recall", alarm & positive, positive),
-        ("specificity", ~alarm & ~positive, ~positive),
-    ):
-        point[name] = float(right.sum() / among.sum())
-        point[f"{name}_ci95"] = bootstrap.ratio_interval(right, among, group, bounds=(0, 1))
-    of_class, found = set(group[positive]), set(group[positive & alarm])
-    fpr, tpr, _ = roc_curve(positive, probabilities[:, code], drop_intermediate=False)
-    first = int(np.argmax(tpr >= recall - _ROUNDING))
-    return point | {
-        "false_alarms_per_100": 100 * (1 - point["specificity"]),
-        "ppv": float(positive[alarm].mean()) if alarm.any() else None,
-        "prevalence": float(positive.mean()),
-        "groups": len(of_class),
-        "groups_missed": len(of_class - found),
-        "on_test_roc": {
-            "recall": float(tpr[first]),
-            "specificity": float(1 - fpr[first]),
-            "false_alarms_per_100": float(100 * fpr[first]),
-        },
-    }
-
-
-def operating_points(
-    folds: Sequence[Fold],
-    classes: Sequence[str],
-    chosen: Sequence[str],
-    *,
-    recall: float,
-    bootstrap: Bootstrap,
-) -> dict[str, dict]:
-    """Give the `operating_point` of each chosen class: {class: result}."""
-    return {
-        name: operating_point(folds, list(classes).index(name), recall=recall, bootstrap=bootstrap)
-        for name in chosen
-    }
-
-
-def silence_table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """Set what silence buys side by side.
+def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
+    """Set risk and coverage side by side.
 
     Parameters
     ----------
     results
-        {(scheme, stage): what `summarise_silence` gives}.
+        {(scheme, stage): what `summarise_selective` gives}.
 
     Returns
     -------
-    DataFrame with one row a scheme and stage: its numbers, and ``accuracy_without_<share>`` for
+    DataFrame with one row per scheme and stage: its numbers, and ``accuracy_without_<share>`` for
     each share left unanswered.
     """
     return pd.DataFrame(
@@ -201,30 +92,6 @@ def silence_table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
             | flat_row(result)
             | {f"accuracy_without_{k}": gain["accuracy"] for k, gain in result["silent"].items()}
             for (scheme, stage), result in results.items()
-        ]
-    )
-
-
-def point_table(results: Mapping[tuple[str, int], Mapping[str, Mapping]]) -> pd.DataFrame:
-    """Set all operating points side by side.
-
-    Parameters
-    ----------
-    results
-        {(scheme, stage): what `operating_points` gives}.
-
-    Returns
-    -------
-    DataFrame with one row a scheme, stage and class (``label``): the numbers of
-    `operating_point`, those on the test ROC as ``roc_<name>``.
-    """
-    return pd.DataFrame(
-        [
-            {"scheme": scheme, "stage": stage, "label": name}
-            | flat_row(point)
-            | {f"roc_{key}": value for key, value in point["on_test_roc"].items()}
-            for (scheme, stage), points in results.items()
-            for name, point in points.items()
         ]
     )
 

@@ -23,8 +23,8 @@ def scores(table):
     return ablation.Scores(table, CLASSES, bootstrap=Bootstrap(300, 4))
 
 
-def answers(table, seed, *, deals=2):
-    return np.random.default_rng(seed).dirichlet([1, 1], (deals, len(table)))
+def answers(table, seed, *, repeats=2):
+    return np.random.default_rng(seed).dirichlet([1, 1], (repeats, len(table)))
 
 
 def named(table, one):
@@ -42,7 +42,7 @@ def test_scores_are_scikit_learn_s_in_the_mean_of_the_deals(table, scores, unit,
     found = scores.of(given)[unit]
     each = [f1_score(*read(table, one), average="macro") for one in given]
     recalls = [recall_score(*read(table, one), average=None, labels=CLASSES) for one in given]
-    assert found["deals"] == pytest.approx(each)
+    assert found["cv_repeats"] == pytest.approx(each)
     assert found["macro_f1"] == pytest.approx(np.mean(each))
     assert list(found["recall"].values()) == pytest.approx(np.mean(recalls, axis=0))
 
@@ -84,7 +84,7 @@ def test_a_group_of_two_classes_votes_once_in_each(table):
     expected = ablation.Scores(apart, CLASSES, bootstrap=Bootstrap(100, 0))
     given = answers(table, 3)
     found = scores.of(given)["series"]
-    assert found["deals"] == pytest.approx(expected.of(given)["series"]["deals"])
+    assert found["cv_repeats"] == pytest.approx(expected.of(given)["series"]["cv_repeats"])
     assert found["recall"] == pytest.approx(expected.of(given)["series"]["recall"])
 
 
@@ -107,64 +107,24 @@ def test_what_keeps_a_rung(gain, interval, worst, stays):
     assert ablation.kept(told(worst=worst), told(), difference) is stays
 
 
-def test_a_rung_is_compared_with_the_last_one_kept(table, scores):
+def test_a_step_is_compared_with_the_last_one_kept(table, scores):
     truth = np.eye(2)[table["label"].map(CLASSES.index)][None]
     wrong = 1 - truth
     given = {"ground": wrong, "no better": wrong, "perfect": truth, "worse": wrong}
     found, compared = ablation.compare(given, scores)
-    assert [compared[name]["below"] for name in compared] == ["ground", "ground", "perfect"]
+    assert [compared[name]["baseline"] for name in compared] == ["ground", "ground", "perfect"]
     assert [compared[name]["kept"] for name in compared] == [False, True, False]
     rows = ablation.table(found, compared)
     assert len(rows) == 2 * len(given)
-    row = rows.query("rung == 'perfect' and counted == 'patients'").iloc[0]
-    assert (row["macro_f1"], row["recall_Stone"], row["below"]) == (1, 1, "ground")
+    row = rows.query("step == 'perfect' and counted == 'patients'").iloc[0]
+    assert (row["macro_f1"], row["recall_Stone"], row["baseline"]) == (1, 1, "ground")
     assert (row["difference"], row["kept"]) == (1, True)
-    ground = rows.query("rung == 'ground'")
+    ground = rows.query("step == 'ground'")
     assert ground["kept"].all()
     assert ground["difference"].isna().all()
-    _, beside = ablation.compare(given, scores, climbing=False)
-    assert {one["below"] for one in beside.values()} == {"ground"}
+    _, beside = ablation.compare(given, scores, cumulative=False)
+    assert {one["baseline"] for one in beside.values()} == {"ground"}
     assert beside["worse"]["slice"]["macro_f1"] == 0
-
-
-@pytest.fixture(scope="module")
-def rungs(synthetic_probe):
-    """One whose features tell the class and one whose features tell the patient alone."""
-    return {"blind": synthetic_probe(), "seeing": synthetic_probe(informed=3.0)}
-
-
-@pytest.fixture(scope="module")
-def first(rungs):
-    table = rungs["blind"].table
-    return ablation.deals(table, np.arange(len(table)) % 4, count=2, seed=0)[1]
-
-
-def test_deals_keep_patients_whole_and_differ(rungs, first):
-    table = rungs["blind"].table
-    dealt = ablation.deals(table, first, count=3, seed=7)
-    assert dealt[0] is first
-    for one in dealt:
-        assert (pd.Series(one).groupby(table["group"].to_numpy()).nunique() == 1).all()
-        assert set(one) == set(range(4))
-    assert not (dealt[1] == dealt[2]).all()
-
-
-def test_the_better_rung_is_chosen_inside_and_answers_outside(rungs, first):
-    dealt = ablation.deals(rungs["blind"].table, first, count=2, seed=3)
-    found = ablation.climb(rungs, dealt)
-    assert found.choices == {"blind": 0, "seeing": 8}
-    assert found.inside["seeing"] > found.inside["blind"] + 0.2
-    np.testing.assert_array_equal(found.chosen, found.answers["seeing"])
-    for name, probe in rungs.items():
-        expected = np.stack([probe.out_of_fold(one) for one in dealt])
-        np.testing.assert_array_equal(found.answers[name], expected)
-
-
-def test_two_folds_leave_nothing_to_choose_by(rungs, first):
-    found = ablation.climb(rungs, [first // 2])
-    assert found.inside == {}
-    assert found.choices == {"blind": 2, "seeing": 0}
-    np.testing.assert_array_equal(found.chosen, found.answers["blind"])
 
 
 # --- the published recipe beside -----------------------------------------------------------------
@@ -184,17 +144,17 @@ def predicted(catalog, fold):
 
 def test_saved_answers_come_in_the_catalogs_order(catalog):
     tested = np.array([1, 0, 1])
-    found = ablation.saved_answers(predicted(catalog, tested), catalog, tested, CLASSES)
+    found = ablation.saved_predictions(predicted(catalog, tested), catalog, tested, CLASSES)
     assert found.tolist() == [[[0.1, 0.9], [0.7, 0.3], [0.4, 0.6]]]
 
 
 def test_answers_of_other_folds_or_images_are_not_compared(catalog):
     tested = np.array([1, 0, 1])
     rows = predicted(catalog, tested)
-    assert ablation.saved_answers(rows, catalog, 1 - tested, CLASSES) is None
-    assert ablation.saved_answers(rows[rows["path"] != "a"], catalog, tested, CLASSES) is None
+    assert ablation.saved_predictions(rows, catalog, 1 - tested, CLASSES) is None
+    assert ablation.saved_predictions(rows[rows["path"] != "a"], catalog, tested, CLASSES) is None
     other = catalog.replace({"path": {"a": "d"}})
-    assert ablation.saved_answers(rows, other, tested, CLASSES) is None
+    assert ablation.saved_predictions(rows, other, tested, CLASSES) is None
 
 
 @pytest.mark.parametrize("recipe", ["published", "patient"])

@@ -62,8 +62,8 @@ def test_exactly_the_gap_is_dropped_from_training(gap):
 
 def test_the_widest_gap_is_the_split_by_patient(synthetic_probe):
     probe = synthetic_probe(informed=1.0, slices=9)
-    tested = cross_validation.deal_folds(probe.table, "patient", folds=3, seed=1)
-    rows = buffered_cv.gap_curve(probe, tested, [0, 1], block=2, bootstrap=SCORING)
+    tested = cross_validation.assign_folds(probe.table, "patient", folds=3, seed=1)
+    rows = buffered_cv.buffered_curve(probe, tested, [0, 1], block=2, bootstrap=SCORING)
     chosen = buffered_cv.distance_to_block(probe.table["group"], most=2, seed=1) == 0
     expected = probe.score(probe.out_of_fold(tested)[chosen], chosen, bootstrap=SCORING)
     assert rows[-1]["gap"] is None
@@ -74,8 +74,8 @@ def test_the_widest_gap_is_the_split_by_patient(synthetic_probe):
 
 def test_wider_gaps_leave_less_to_know(synthetic_probe):
     probe = synthetic_probe(classes=["Normal", "Stone"], groups=20, slices=30, step=0.6)
-    tested = cross_validation.deal_folds(probe.table, "patient", folds=4, seed=1)
-    rows = buffered_cv.gap_curve(probe, tested, [0, 5, 20, 500], block=3, bootstrap=SCORING)
+    tested = cross_validation.assign_folds(probe.table, "patient", folds=4, seed=1)
+    rows = buffered_cv.buffered_curve(probe, tested, [0, 5, 20, 500], block=3, bootstrap=SCORING)
     assert [row["gap"] for row in rows] == [0, 5, 20, None]  # no series is as long as 500
     left = [row["series_left"] for row in rows]
     assert left == sorted(left, reverse=True)
@@ -95,13 +95,15 @@ def test_a_copy_of_a_tested_file_is_never_trained_on(synthetic_probe):
             trained.append((train & first).sum())
             return super().answers(train, test)
 
-    tested = cross_validation.deal_folds(table, "patient", folds=3, seed=1)
+    tested = cross_validation.assign_folds(table, "patient", folds=3, seed=1)
     watched = Watched(probe.estimator, probe.features, table, probe.classes)
-    buffered_cv.gap_curve(watched, tested, [0], block=2, bootstrap=SCORING)
+    buffered_cv.buffered_curve(watched, tested, [0], block=2, bootstrap=SCORING)
     assert sorted(trained[:3]) == [0, 9, 9]  # none in its own fold's fit, all in the others'
 
 
 def test_series_of_single_slices_have_no_gaps(synthetic_probe):
     probe = synthetic_probe(slices=1)
     tested = np.arange(len(probe.table)) % 3
-    assert buffered_cv.gap_curve(replace(probe), tested, [0, 1], block=2, bootstrap=SCORING) == []
+    assert (
+        buffered_cv.buffered_curve(replace(probe), tested, [0, 1], block=2, bootstrap=SCORING) == []
+    )

@@ -30,7 +30,7 @@ def test_the_studys_own_folds_are_taken(synthetic_probe):
     folds = leakage.audit_folds(table, shuffled, most=5, seed=99)
     assert folds.count == 3
     for scheme in ("slice", "patient"):
-        expected = cross_validation.deal_folds(table, scheme, folds=3, seed=7)
+        expected = cross_validation.assign_folds(table, scheme, folds=3, seed=7)
         np.testing.assert_array_equal(folds.tested[scheme], expected)
 
 

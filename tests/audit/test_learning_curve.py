@@ -33,7 +33,7 @@ def test_smaller_shares_are_nested_and_seeds_differ():
 
 def test_all_patients_give_the_number_by_patient_and_fewer_give_less(synthetic_probe):
     probe = synthetic_probe(groups=30, informed=1.5, slices=3)
-    tested = cross_validation.deal_folds(probe.table, "patient", folds=3, seed=1)
+    tested = cross_validation.assign_folds(probe.table, "patient", folds=3, seed=1)
     points = learning_curve.patient_curve(probe, tested, [0.1, 0.5, 1], repeats=4, seed=1)
     everything = np.ones(len(tested), bool)
     expected = probe.score(probe.out_of_fold(tested), everything, bootstrap=Bootstrap(10, 1))

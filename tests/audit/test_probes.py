@@ -40,7 +40,7 @@ def probe(synthetic_probe):
 
 @pytest.fixture
 def tested(probe):
-    return cross_validation.deal_folds(probe.table, "patient", folds=4, seed=1)
+    return cross_validation.assign_folds(probe.table, "patient", folds=4, seed=1)
 
 
 # --- out of fold --------------------------------------------------------------------------------

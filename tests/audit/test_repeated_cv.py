@@ -33,7 +33,7 @@ def test_a_threshold_that_parts_patients_brings_the_leak_back(probe, edges):
 
 def test_the_studys_threshold_gives_the_studys_number(probe, edges):
     (row,) = repeated_cv.threshold_sweep(probe, edges, [0.95], folds=4, bootstrap=SCORING)
-    tested = cross_validation.deal_folds(probe.table, "patient", folds=4, seed=1)
+    tested = cross_validation.assign_folds(probe.table, "patient", folds=4, seed=1)
     everything = np.ones(len(tested), bool)
     expected = probe.score(probe.out_of_fold(tested), everything, bootstrap=SCORING)
     for key in ("accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95"):
@@ -50,33 +50,33 @@ def test_a_threshold_that_leaves_too_few_groups_is_skipped_and_said(probe, edges
 
 def test_deals_differ_and_their_range_holds_the_first(probe):
     first = {s: {"accuracy": 0.5, "macro_f1": 0.25} for s in ("slice", "patient")}
-    found = repeated_cv.repeat_deals(probe, first, folds=4, deals=3, seed=1)
+    found = repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)
     assert set(found) == {"slice", "patient"}
     for by_measure in found.values():
-        assert by_measure["deals"] == 3
+        assert by_measure["repeats"] == 3
         for measure, value in (("accuracy", 0.5), ("macro_f1", 0.25)):
             spread = by_measure[measure]
             assert spread["low"] <= min(value, spread["mean"])
             assert spread["high"] >= max(value, spread["mean"])
-    assert found == repeated_cv.repeat_deals(probe, first, folds=4, deals=3, seed=1)
+    assert found == repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)
 
 
 def test_the_mean_is_over_all_deals(probe):
     everything = np.ones(len(probe.table), bool)
     values = []
     for seed in (1, 1001, 2001):
-        tested = cross_validation.deal_folds(probe.table, "patient", folds=4, seed=seed)
+        tested = cross_validation.assign_folds(probe.table, "patient", folds=4, seed=seed)
         values.append(
             probe.score(probe.out_of_fold(tested), everything, bootstrap=SCORING)["accuracy"]
         )
     assert len(set(values)) > 1
     first = {"patient": {"accuracy": values[0], "macro_f1": 0.5}}
-    found = repeated_cv.repeat_deals(probe, first, folds=4, deals=3, seed=1)["patient"]
+    found = repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)["patient"]
     assert found["accuracy"]["mean"] == pytest.approx(np.mean(values))
     assert (found["accuracy"]["low"], found["accuracy"]["high"]) == (min(values), max(values))
 
 
 def test_a_deal_that_cannot_be_made_is_left_out(probe):
     first = {"patient": {"accuracy": 0.5, "macro_f1": 0.5}}
-    found = repeated_cv.repeat_deals(probe, first, folds=11, deals=3, seed=1)
-    assert found["patient"]["deals"] == 1
+    found = repeated_cv.repeat_cv(probe, first, folds=11, repeats=3, seed=1)
+    assert found["patient"]["repeats"] == 1

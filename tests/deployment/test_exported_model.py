@@ -48,10 +48,10 @@ def test_answers_tell_what_to_heed(folder, tmp_path):
     sure = answer(model, picture(204, 0, tmp_path / "a.png"))
     assert sure["label"] == "Stone"
     assert sure["probabilities"] == {"Normal": 0.2, "Stone": 0.8}
-    assert (sure["out_of_scope"], sure["unsure"]) == (False, False)
+    assert (sure["out_of_distribution"], sure["low_confidence"]) == (False, False)
     odd = answer(model, picture(102, 204, tmp_path / "b.png"))
     assert odd["label"] == "Normal"
-    assert (odd["out_of_scope"], odd["unsure"]) == (True, True)
+    assert (odd["out_of_distribution"], odd["low_confidence"]) == (True, True)
     assert odd["distance"] == 0.8
     assert odd["model"] == "made/patient"
 

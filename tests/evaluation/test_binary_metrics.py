@@ -33,7 +33,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks/05_error_analysis.ipynb"
 
 
 def table_of(stone, score, group=None):
-    """One row a slice: whether it is of class Stone, the probability of Stone, its group."""
+    """One row per slice: whether it is of class Stone, the probability of Stone, its group."""
     score = np.asarray(score, float)
     table = pd.DataFrame(
         {"label": np.where(stone, "Stone", "Normal"), "p_Normal": 1 - score, "p_Stone": score}

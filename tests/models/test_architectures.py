@@ -7,7 +7,7 @@ import pytest
 from kidneyct_lib.models import architectures, backbones, freezing, roi_crops
 from kidneyct_lib.models.pretrained_weights import WeightsError
 
-PUBLISHED = {  # thousand million multiplications of one picture of 224 pixels, from the papers
+PUBLISHED = {  # billion multiplications of one picture of 224 pixels, from the papers
     "resnet50": 3.8,  # https://arxiv.org/abs/1512.03385, table 1
     "densenet121": 2.87,  # https://arxiv.org/abs/1608.06993, half of figure 3's operations
     "efficientnetb0": 0.39,  # https://arxiv.org/abs/1905.11946, table 2

@@ -29,7 +29,7 @@ CONTROLS = {
     "labels by group": {"slice": scores(0.98), "patient": scores(0.27)},
     "labels by slice": {"slice": scores(0.26), "patient": scores(0.26)},
 }
-CHANCE = {"uniform": 0.25, "majority": 0.42, "controls": {}}
+CHANCE = {"uniform": 0.25, "majority": 0.42, "negative_controls": {}}
 NEAREST = [
     {"scheme": scheme, "above": above, "up_to": up_to, "n": n, "error": error, "error_ci95": ends}
     for scheme, above, up_to, n, error, ends in [
@@ -67,7 +67,7 @@ FITS = {
 DRAWN = {
     "leak_summary": lambda: plots.leak_summary(MODELS, CONTROLS, chance=CHANCE),
     "nearest_slice_error": lambda: plots.nearest_slice_error(NEAREST),
-    "gap_curve": lambda: plots.gap_curve(GAPS, chance=0.25),
+    "buffered_curve": lambda: plots.buffered_curve(GAPS, chance=0.25),
     "grouping_sweep": lambda: plots.grouping_sweep(SWEEP, chosen=0.9, by_slice=0.99, chance=0.25),
     "patient_curve": lambda: plots.patient_curve(POINTS, FITS, chance=0.25),
 }
@@ -223,13 +223,13 @@ def test_bins_are_all_drawn_where_all_are_small():
 
 
 def test_gaps_are_drawn_in_order_with_the_series_left(figures):
-    (axes,) = figures["gap_curve"].axes
+    (axes,) = figures["buffered_curve"].axes
     assert markers(axes, "s") == [(0, 1.0), (1, 0.8), (2, 0.55)]
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["0\n40", "5\n30", "all\n0"]
     assert has_bar(axes, [0.45, 0.6])
     assert "of 40 series" in axes.get_xlabel()
-    assert markers(plots.gap_curve([], chance=0.25).axes[0], "s") == []
+    assert markers(plots.buffered_curve([], chance=0.25).axes[0], "s") == []
 
 
 def test_a_skipped_threshold_has_a_place_but_no_point(figures):

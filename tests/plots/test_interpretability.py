@@ -56,7 +56,7 @@ FOUND = {
 
 
 def test_every_step_is_drawn_with_its_interval_and_size():
-    figure = plots.map_randomisation(FOUND)
+    figure = plots.weight_randomization(FOUND)
     (axes,) = figure.axes
     drawn = {line.get_label(): line.get_ydata() for line in axes.lines}
     for scheme, title in (("slice", "By slice"), ("patient", "By patient")):

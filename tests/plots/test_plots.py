@@ -179,7 +179,9 @@ DRAWN = {
         dict.fromkeys(SCHEMES, CURVES),
         dict.fromkeys(SCHEMES, dict.fromkeys(["Stone", "Tumor"], POINT)),
     ),
-    "scope_scores": lambda: plots.scope_scores(DISTANCES, 10.5, in_scope=["test slices"], seed=0),
+    "ood_scores": lambda: plots.ood_scores(
+        DISTANCES, 10.5, in_distribution=["test slices"], seed=0
+    ),
 }
 PICTURES = {"contact_sheet", "group_montage", "error_panel"}
 
@@ -567,11 +569,11 @@ def test_operating_points_lie_where_they_are_with_their_intervals(figures):
     assert texts[0] == "By slice: finds 90%, 40 false alarms in 100"
 
 
-def test_scope_scores_show_each_picture_and_the_share_refused(figures):
-    (axes,) = figures["scope_scores"].axes
+def test_ood_scores_show_each_picture_and_the_share_rejected(figures):
+    (axes,) = figures["ood_scores"].axes
     rows = axes.collections[: len(DISTANCES)]
     for row, values in zip(rows, DISTANCES.values(), strict=True):
         assert row.get_offsets()[:, 0].tolist() == values.tolist()
-    assert [text.get_text() for text in axes.texts] == ["0%", "100%", "50%", "refused"]
+    assert [text.get_text() for text in axes.texts] == ["0%", "100%", "50%", "rejected"]
     assert list(axes.lines[0].get_xdata()) == [10.5, 10.5]
     assert (rows[0].get_facecolor() != rows[1].get_facecolor()).any()

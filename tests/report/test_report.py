@@ -178,8 +178,8 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert "1 more in tables/calibration.csv" in page.text
     assert is_row(["one channel", "without", "–", "–"], page.cells)
     assert is_row(["by patient", "2", "37", "9", "0.625", "0.688", "0.062"], page.cells)
-    assert is_row(["kidneys alone", "one vote a patient", "0.765 (0.600 to 0.900)"], page.cells)
-    told = page.section_texts["ladder"]
+    assert is_row(["kidneys alone", "one vote per patient", "0.765 (0.600 to 0.900)"], page.cells)
+    told = page.section_texts["ablation"]
     assert "0.71 over slices and 0.84 over patients" in told
     assert "0.31 over slices and 0.33 over patients" in told
     assert "difference is 0.40 (0.17 to 0.61)" in told
@@ -299,7 +299,7 @@ def test_a_wrong_target_in_the_texts_would_be_noticed():
 
 
 def test_missing_files_leave_no_empty_section(tmp_path, page):
-    later = {"audit", "calibration", "deployment", "ladder", "maps", "robustness", "uncertainty"}
+    later = {"audit", "calibration", "deployment", "ablation", "maps", "robustness", "uncertainty"}
     assert later <= set(page.section_texts)
     bare = make(tmp_path / "bare", audit=False)
     known = bare.provenance()["notebooks"]

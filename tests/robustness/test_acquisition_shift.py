@@ -40,7 +40,7 @@ def picture():
 
 
 def opened(name):
-    return Image.open(io.BytesIO(acquisition_shift.VARIANTS[name](picture())))
+    return Image.open(io.BytesIO(acquisition_shift.SHIFTS[name](picture())))
 
 
 def test_files_are_what_their_names_say():
@@ -54,16 +54,16 @@ def test_files_are_what_their_names_say():
 
 @pytest.mark.parametrize("name", ["RGB, as published", "one channel", "16 bit"])
 def test_the_step_brings_back_the_same_pixels(name):
-    stepped = acquisition_shift.with_gray_step(acquisition_shift.VARIANTS[name](picture()))
+    stepped = acquisition_shift.with_gray_step(acquisition_shift.SHIFTS[name](picture()))
     for channel in range(3):
         np.testing.assert_array_equal(stepped[..., channel], picture())
 
 
 def test_the_step_takes_a_colour_cast_away_and_no_window():
-    cast = acquisition_shift.with_gray_step(acquisition_shift.VARIANTS["colour cast"](picture()))
+    cast = acquisition_shift.with_gray_step(acquisition_shift.SHIFTS["colour cast"](picture()))
     assert np.ptp(cast, axis=2).max() == 0
     for name in ("narrow window", "wide window", "shifted window"):
-        file = acquisition_shift.VARIANTS[name](picture())
+        file = acquisition_shift.SHIFTS[name](picture())
         np.testing.assert_array_equal(
             acquisition_shift.with_gray_step(file), acquisition_shift.without_gray_step(file)
         )
@@ -73,7 +73,7 @@ def test_the_step_takes_a_colour_cast_away_and_no_window():
 def test_files_of_one_channel_cannot_be_fed_without_the_step():
     for name in ("one channel", "16 bit"):
         assert (
-            acquisition_shift.without_gray_step(acquisition_shift.VARIANTS[name](picture())) is None
+            acquisition_shift.without_gray_step(acquisition_shift.SHIFTS[name](picture())) is None
         )
     assert acquisition_shift.unchanged_by_gray_step(picture())
 
@@ -82,7 +82,7 @@ def test_every_variant_is_scored_with_and_without(images, rows):
     results = acquisition_shift.evaluate(
         BrightnessModel(), images, rows, CLASSES, bootstrap=Bootstrap(100, 0)
     )
-    assert set(results) == set(acquisition_shift.VARIANTS)
+    assert set(results) == set(acquisition_shift.SHIFTS)
     assert results["one channel"]["without"] is None
     assert results["RGB, as published"]["with"]["accuracy"] == 1
     table = acquisition_shift.comparison_table({"slice": results})

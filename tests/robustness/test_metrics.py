@@ -36,7 +36,7 @@ def corrupted(rows):
 
 
 @pytest.fixture
-def tallies(rows, corrupted):
+def counts(rows, corrupted):
     return metrics.tally(rows, answers(rows, 0), corrupted, CLASSES)
 
 
@@ -45,18 +45,18 @@ def balanced_error(rows, probabilities):
     return 1 - np.mean([right[rows["label"] == name].mean() for name in set(rows["label"])])
 
 
-def test_tallies_count_right_slices(rows, corrupted, tallies):
-    assert len(tallies) == len(NAMES) * 7
-    row = tallies.query("corruption == @NAMES[1] and group == 5").iloc[0]
+def test_tallies_count_right_slices(rows, corrupted, counts):
+    assert len(counts) == len(NAMES) * 7
+    row = counts.query("corruption == @NAMES[1] and group == 5").iloc[0]
     mine = (rows["group"] == 5).to_numpy()
     chosen = np.array(CLASSES)[corrupted[NAMES[1]][3].argmax(axis=1)]
     assert (row["label"], row["n"]) == ("Stone", 6)
     assert row["right_4"] == (chosen[mine] == "Stone").sum()
-    assert (tallies.groupby("group")["right_0"].nunique() == 1).all(), "clean is the same for all"
+    assert (counts.groupby("group")["right_0"].nunique() == 1).all(), "clean is the same for all"
 
 
-def test_errors_are_those_of_the_answers(rows, corrupted, tallies):
-    found = metrics.summarise(tallies, bootstrap=SAMPLING)
+def test_errors_are_those_of_the_answers(rows, corrupted, counts):
+    found = metrics.summarise(counts, bootstrap=SAMPLING)
     clean = balanced_error(rows, answers(rows, 0))
     expected = {n: [balanced_error(rows, a) for a in corrupted[n]] for n in NAMES}
     assert (found["n"], found["groups"]) == (23, 7)
@@ -70,8 +70,8 @@ def test_errors_are_those_of_the_answers(rows, corrupted, tallies):
         assert one["rise"] == pytest.approx(np.mean(expected[name]) - clean)
 
 
-def test_intervals_are_of_whole_groups(rows, corrupted, tallies):
-    found = metrics.summarise(tallies, bootstrap=SAMPLING)
+def test_intervals_are_of_whole_groups(rows, corrupted, counts):
+    found = metrics.summarise(counts, bootstrap=SAMPLING)
     series = [answers(rows, 0), *corrupted[NAMES[0]], *corrupted[NAMES[1]]]
     drawn = []
     for times in SAMPLING.times(7):
@@ -97,38 +97,38 @@ def test_intervals_are_of_whole_groups(rows, corrupted, tallies):
 def test_of_one_group_nothing_is_known(rows, corrupted):
     one = (rows["group"] == 1).to_numpy()
     spoilt = {name: [a[one] for a in series] for name, series in corrupted.items()}
-    tallies = metrics.tally(rows[one], answers(rows, 0)[one], spoilt, CLASSES)
-    found = metrics.summarise(tallies, bootstrap=SAMPLING)
+    counts = metrics.tally(rows[one], answers(rows, 0)[one], spoilt, CLASSES)
+    found = metrics.summarise(counts, bootstrap=SAMPLING)
     assert found["clean_ci95"] == found["corrupted_ci95"] == [0, 1]
     assert found["rise_ci95"] == [-1, 1]
 
 
-def test_a_model_does_not_differ_from_itself(tallies):
-    found = metrics.compare(tallies, tallies.sample(frac=1, random_state=0), bootstrap=SAMPLING)
+def test_a_model_does_not_differ_from_itself(counts):
+    found = metrics.compare(counts, counts.sample(frac=1, random_state=0), bootstrap=SAMPLING)
     for name in ("clean", "corrupted", "rise"):
         assert found[name] == 0
         assert found[f"{name}_ci95"] == [0, 0]
 
 
-def test_the_difference_is_compared_minus_baseline(rows, corrupted, tallies):
+def test_the_difference_is_compared_minus_baseline(rows, corrupted, counts):
     truth = np.eye(3)[rows["label"].map(CLASSES.index)]
     perfect = metrics.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
-    found = metrics.compare(tallies, perfect, bootstrap=SAMPLING)
-    mine = metrics.summarise(tallies, bootstrap=SAMPLING)
+    found = metrics.compare(counts, perfect, bootstrap=SAMPLING)
+    mine = metrics.summarise(counts, bootstrap=SAMPLING)
     for name in ("clean", "corrupted", "rise"):
         assert found[name] == pytest.approx(-mine[name])
     low, high = mine["corrupted_ci95"]
     assert found["corrupted_ci95"] == pytest.approx([-high, -low])
 
 
-def test_other_slices_are_not_compared(rows, corrupted, tallies):
-    fewer = tallies[tallies["group"] != 2]
-    with pytest.raises(StudyError, match="same spoilt slices"):
-        metrics.compare(tallies, fewer, bootstrap=SAMPLING)
+def test_other_slices_are_not_compared(rows, corrupted, counts):
+    fewer = counts[counts["group"] != 2]
+    with pytest.raises(StudyError, match="same corrupted slices"):
+        metrics.compare(counts, fewer, bootstrap=SAMPLING)
 
 
-def test_the_table_has_a_row_a_severity_and_clean(tallies):
-    found = metrics.summarise(tallies, bootstrap=SAMPLING)
+def test_the_table_has_a_row_a_severity_and_clean(counts):
+    found = metrics.summarise(counts, bootstrap=SAMPLING)
     table = metrics.error_table({("slice", 1): found, ("patient", 2): found})
     assert len(table) == 2 * len(NAMES) * 6
     assert (table.query("severity == 0")["balanced_error"] == found["clean"]).all()
@@ -138,8 +138,8 @@ def test_the_table_has_a_row_a_severity_and_clean(tallies):
     assert [row["low"], row["high"]] == of_it["balanced_error_ci95"][3]
 
 
-def test_the_table_has_a_row_a_model_with_its_errors(rows, tallies):
-    found = metrics.summarise(tallies, bootstrap=SAMPLING)
+def test_the_table_has_a_row_a_model_with_its_errors(rows, counts):
+    found = metrics.summarise(counts, bootstrap=SAMPLING)
     truth = np.eye(3)[rows["label"].map(CLASSES.index)]
     perfect = metrics.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
     table = metrics.table(
@@ -193,19 +193,19 @@ def test_examples_are_the_slice_and_its_corruptions():
             np.testing.assert_array_equal(picture, expected)
 
 
-def test_the_table_of_tallies_gives_each_model_its_own_back(tallies):
-    other = tallies.assign(right_3=0)
-    table = metrics.tally_table({("slice", 1): tallies, ("patient", 2): other})
+def test_the_table_of_tallies_gives_each_model_its_own_back(counts):
+    other = counts.assign(right_3=0)
+    table = metrics.counts_table({("slice", 1): counts, ("patient", 2): other})
     parts = dict(tuple(table.groupby(["scheme", "stage"])))
     back = parts["patient", 2].drop(columns=["scheme", "stage"]).reset_index(drop=True)
     assert back.equals(other)
-    assert len(table) == 2 * len(tallies)
+    assert len(table) == 2 * len(counts)
 
 
 def test_the_plain_run_stands_beside_the_augmented_one(tmp_path):
     plain, augmented = tmp_path / "folder-seed3", tmp_path / "folder-augmented4-seed3"
     assert metrics.without_augmentation(augmented) is None
     (plain / "tables").mkdir(parents=True)
-    (plain / "tables/robustness_tallies.csv").write_text("")
+    (plain / "tables/robustness_counts.csv").write_text("")
     assert metrics.without_augmentation(augmented) == plain
     assert metrics.without_augmentation(plain) is None

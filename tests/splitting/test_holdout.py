@@ -3,15 +3,12 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.utils.class_weight import compute_class_weight
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.splitting.holdout import (
     PARTS,
     SplitError,
     assert_disjoint,
-    class_weights,
-    group_class_weights,
     patient_split,
     slice_split,
 )
@@ -286,35 +283,3 @@ def test_a_split_that_does_not_fit_is_refused():
 
 
 # --- class weights ---------------------------------------------------------------------------
-
-
-def test_class_weights_are_the_balanced_ones_in_the_order_asked_for():
-    labels = np.repeat(CLASSES, [30, 50, 5, 15])
-    order = ["Tumor", "Cyst", "Stone", "Normal"]
-    weights = class_weights(labels, order)
-    assert list(weights) == order
-    assert weights == pytest.approx({n: 100 / (4 * (labels == n).sum()) for n in order})
-    expected = compute_class_weight("balanced", classes=np.array(order), y=labels)
-    np.testing.assert_allclose(list(weights.values()), expected)
-    assert np.mean([weights[name] for name in labels]) == pytest.approx(1)
-
-
-def test_group_weights_count_groups_not_slices():
-    labels = ["Cyst"] * 90 + ["Stone"] * 10
-    groups = [0] * 90 + list(range(1, 11))
-    weights = group_class_weights(labels, groups, ["Cyst", "Stone"])
-    assert weights == pytest.approx({"Cyst": 11 / 2, "Stone": 11 / 20})
-    by_slice = class_weights(labels, ["Cyst", "Stone"])
-    assert by_slice["Cyst"] < 1 < weights["Cyst"]
-
-
-def test_a_mixed_group_counts_for_each_of_its_classes():
-    weights = group_class_weights(["A", "B", "A", "A"], [0, 0, 1, 2], ["A", "B"])
-    assert weights == pytest.approx({"A": 4 / (2 * 3), "B": 4 / (2 * 1)})
-
-
-def test_absent_and_unknown_classes_are_refused():
-    with pytest.raises(SplitError, match="Class 'Tumor' has no training images"):
-        class_weights(["Cyst", "Stone"], ["Cyst", "Stone", "Tumor"])
-    with pytest.raises(SplitError, match="Label 'Stone' is not one of the classes"):
-        group_class_weights(["Cyst", "Stone"], [0, 1], ["Cyst"])

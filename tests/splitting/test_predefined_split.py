@@ -66,7 +66,7 @@ def test_the_seed_decides_who_validates_and_nothing_else():
 
 
 def test_a_class_that_is_not_tested_or_too_small_is_named():
-    with pytest.raises(SplitError, match="test part holds no image of the class 'Stone'"):
+    with pytest.raises(SplitError, match="test set holds no image of the class 'Stone'"):
         predefined_split.slice_split(table_of(test=(6, 0)), validation_fraction=0.2, seed=0)
     with pytest.raises(SplitError, match="are 1 different files of the class 'Normal'"):
         predefined_split.slice_split(table_of(train=(1, 9)), validation_fraction=0.2, seed=0)
@@ -107,5 +107,5 @@ def test_what_is_told_names_the_folds_that_are_not_dealt():
     told = predefined_split.describe(counted, folds=5)
     assert "1,346 slices" in told
     assert "61 of 433 groups" in told
-    assert "5 folds asked for are not dealt" in told
+    assert "5 folds asked for are not made" in told
     assert "folds" not in predefined_split.describe(counted, folds=1)

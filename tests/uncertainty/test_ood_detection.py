@@ -93,7 +93,7 @@ def test_few_training_pictures_have_fewer_neighbours():
 
 
 @pytest.mark.parametrize("name", list(ood_detection.SCORES))
-def test_shifted_pictures_are_caught_and_like_ones_are_not(name):
+def test_shifted_pictures_are_rejected_and_like_ones_are_not(name):
     gate = ood_detection.fit_gate(
         features_of(), split_of()["slice"][:600], ood_detection.SCORES[name], kept=0.99
     )
@@ -140,7 +140,7 @@ def test_a_gate_is_fitted_on_training_and_set_on_validation():
 def judged():
     features = features_of()
     features[:6] += 40  # one patient unlike all others
-    pictures = {"odd": features_of(25, seed=1) - 30}, {"akin": features_of(10, seed=0)}
+    pictures = {"odd": features_of(25, seed=1) - 30}, {"like": features_of(10, seed=0)}
     return features, ood_detection.assess(
         features,
         split_of(),
@@ -153,7 +153,7 @@ def judged():
 
 def test_test_slices_of_all_folds_are_counted(judged):
     features, result = judged
-    for scheme, counted in result["in_scope"].items():
+    for scheme, counted in result["in_distribution"].items():
         refused = []
         for fold, rows in split_of().groupby("fold"):
             part = rows[scheme].to_numpy()
@@ -161,10 +161,10 @@ def test_test_slices_of_all_folds_are_counted(judged):
             assert gate.threshold == result["thresholds"][scheme][fold]
             refused.extend(gate.test > gate.threshold)
         assert counted["n"] == 600
-        assert counted["refused"] == pytest.approx(np.mean(refused))
-        low, high = counted["refused_ci95"]
-        assert low <= counted["refused"] <= high
-    assert result["in_scope_refused"] == result["in_scope"]["patient"]["refused"]
+        assert counted["rejected"] == pytest.approx(np.mean(refused))
+        low, high = counted["rejected_ci95"]
+        assert low <= counted["rejected"] <= high
+    assert result["in_distribution_rejected"] == result["in_distribution"]["patient"]["rejected"]
 
 
 def test_other_pictures_are_judged_by_the_saved_models_gate(judged):
@@ -173,25 +173,25 @@ def test_other_pictures_are_judged_by_the_saved_models_gate(judged):
     gate = ood_detection.fit_gate(features, part, ood_detection.mahalanobis, kept=KEPT)
     scores = gate.score(features_of(25, seed=1) - 30)
     assert result["threshold"] == gate.threshold
-    assert result["kinds"]["odd"] == {
+    assert result["ood_images"]["odd"] == {
         "n": 25,
         "auroc": pytest.approx(
             roc_auc_score([0] * len(gate.test) + [1] * 25, np.r_[gate.test, scores])
         ),
-        "caught": 1.0,
+        "rejected": 1.0,
     }
-    assert result["akin"]["akin"]["caught"] < 0.5
+    assert result["id_images"]["like"]["rejected"] < 0.5
     json.dumps(result, allow_nan=False)
 
 
-def test_the_table_tells_what_should_be_refused(judged):
+def test_the_table_tells_what_should_be_rejected(judged):
     table = ood_detection.table({"mahalanobis": judged[1]})
     assert table["kind"].tolist() == [
         "test slices, by slice",
         "test slices, by patient",
-        "akin",
+        "like",
         "odd",
     ]
-    assert table["in_scope"].tolist() == [True, True, True, False]
-    assert table["refused"].iloc[3] == 1
+    assert table["in_distribution"].tolist() == [True, True, True, False]
+    assert table["rejected"].iloc[3] == 1
     assert table["refused_low"].notna().tolist() == [True, True, False, False]

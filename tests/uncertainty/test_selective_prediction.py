@@ -9,7 +9,7 @@ from sklearn.metrics import roc_curve
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test
-from kidneyct_lib.uncertainty import selective_prediction
+from kidneyct_lib.uncertainty import operating_points, selective_prediction
 
 SAMPLING = Bootstrap(100, 0)
 
@@ -45,7 +45,7 @@ def test_the_curve_and_its_area_by_hand():
     assert curve["confidence"].tolist() == [0.9, 0.8, 0.7, 0.6]
     assert curve["coverage"].tolist() == [0.25, 0.5, 0.75, 1]
     assert curve["risk"].tolist() == [0, 1 / 2, 1 / 3, 2 / 4]
-    result = selective_prediction.summarise_silence(answers, [0.25, 0.5], bootstrap=SAMPLING)
+    result = selective_prediction.summarise(answers, [0.25, 0.5], bootstrap=SAMPLING)
     assert result["aurc"] == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
     assert result["aurc_best"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4) / 4)
     assert result["error"] == 0.5
@@ -60,12 +60,11 @@ def test_slices_of_equal_confidence_are_answered_together():
     curve = selective_prediction.risk_coverage(answers)
     assert curve["coverage"].tolist() == [0.75, 1]
     assert curve["risk"].tolist() == [1 / 3, 1 / 4]
-    result = selective_prediction.summarise_silence(answers, [0.5], bootstrap=SAMPLING)
+    result = selective_prediction.summarise(answers, [0.5], bootstrap=SAMPLING)
     assert result["silent"]["0.5"] == {"answered": 0.75, "accuracy": pytest.approx(2 / 3)}
     shuffled = Answers(*(values[[2, 0, 3, 1]] for values in answers))
     assert (
-        selective_prediction.summarise_silence(shuffled, [], bootstrap=SAMPLING)["aurc"]
-        == result["aurc"]
+        selective_prediction.summarise(shuffled, [], bootstrap=SAMPLING)["aurc"] == result["aurc"]
     )
 
 
@@ -74,7 +73,7 @@ def test_the_area_equals_its_definition(seed):
     answers = random_answers(300, seed)
     rounded = answers._replace(probabilities=answers.probabilities.round(1))  # many ties
     for given_answers in (answers, rounded):
-        result = selective_prediction.summarise_silence(given_answers, [0.1], bootstrap=SAMPLING)
+        result = selective_prediction.summarise(given_answers, [0.1], bootstrap=SAMPLING)
         assert result["aurc"] == pytest.approx(literal_aurc(given_answers))
 
 
@@ -86,13 +85,13 @@ def test_the_interval_of_the_area_is_that_of_resampled_slices():
             [np.flatnonzero(answers.group == g) for g in np.repeat(range(9), times)]
         )
         drawn.append(literal_aurc(Answers(*(values[rows] for values in answers))))
-    result = selective_prediction.summarise_silence(answers, [], bootstrap=Bootstrap(100, 5))
+    result = selective_prediction.summarise(answers, [], bootstrap=Bootstrap(100, 5))
     np.testing.assert_allclose(result["aurc_ci95"], np.quantile(drawn, [0.025, 0.975]))
 
 
 def test_a_model_that_knows_its_errors_gains_by_silence():
     answers = random_answers(2000, 3)
-    result = selective_prediction.summarise_silence(answers, [0.1, 0.5], bootstrap=SAMPLING)
+    result = selective_prediction.summarise(answers, [0.1, 0.5], bootstrap=SAMPLING)
     assert result["aurc_best"] < result["aurc"] < result["error"]
     assert 1 - result["error"] < result["silent"]["0.1"]["accuracy"]
     assert result["silent"]["0.1"]["accuracy"] < result["silent"]["0.5"]["accuracy"]
@@ -100,19 +99,19 @@ def test_a_model_that_knows_its_errors_gains_by_silence():
 
 def test_one_group_and_certain_answers_give_finite_numbers():
     answers = two_class([1.0, 1.0, 1.0], [True, True, False], group=[0, 0, 0])
-    result = selective_prediction.summarise_silence(answers, [0.1, 1.0], bootstrap=SAMPLING)
+    result = selective_prediction.summarise(answers, [0.1, 1.0], bootstrap=SAMPLING)
     json.dumps(result, allow_nan=False)
     assert result["aurc_ci95"] == [0.0, 1.0]
     assert result["silent"]["1"]["answered"] == 1
 
 
-def test_the_silence_table():
+def test_the_selective_table():
     results = {
-        ("slice", 2): selective_prediction.summarise_silence(
+        ("slice", 2): selective_prediction.summarise(
             random_answers(50, 0), [0.2], bootstrap=SAMPLING
         )
     }
-    (row,) = selective_prediction.silence_table(results).to_dict("records")
+    (row,) = selective_prediction.table(results).to_dict("records")
     assert row["scheme"] == "slice"
     assert row["aurc_low"] <= row["aurc_high"]
     assert row["accuracy_without_0.2"] == results["slice", 2]["silent"]["0.2"]["accuracy"]
@@ -128,7 +127,7 @@ def test_the_silence_table():
 @settings(max_examples=100, deadline=None)
 def test_the_threshold_is_the_highest_that_reaches_the_recall(slices, recall):
     positive, probability = (np.array(values) for values in zip(*slices, strict=True))
-    found = selective_prediction.recall_threshold(positive, probability, recall)
+    found = operating_points.recall_threshold(positive, probability, recall)
     if not positive.any():
         assert found == 0
         return
@@ -140,7 +139,7 @@ def test_the_threshold_is_the_highest_that_reaches_the_recall(slices, recall):
 
 def test_the_operating_point_by_brute_force():
     folds = [Fold(random_answers(200, k), random_answers(150, 10 + k)) for k in range(3)]
-    point = selective_prediction.operating_point(folds, 1, recall=0.9, bootstrap=SAMPLING)
+    point = operating_points.operating_point(folds, 1, recall=0.9, bootstrap=SAMPLING)
     counts = np.zeros((2, 2), int)
     for (validation, test), threshold in zip(folds, point["thresholds"], strict=True):
         found = validation.probabilities[validation.true == 1, 1] >= threshold
@@ -159,7 +158,7 @@ def test_the_operating_point_by_brute_force():
 
 def test_the_cost_on_the_test_roc_is_scikit_learns():
     folds = [Fold(random_answers(200, 1), random_answers(300, 2))]
-    read = selective_prediction.operating_point(folds, 0, recall=0.95, bootstrap=SAMPLING)[
+    read = operating_points.operating_point(folds, 0, recall=0.95, bootstrap=SAMPLING)[
         "on_test_roc"
     ]
     test = pooled_test(folds)
@@ -172,7 +171,7 @@ def test_the_cost_on_the_test_roc_is_scikit_learns():
 def test_a_group_is_missed_where_no_slice_of_it_alarms():
     validation = two_class([0.5, 0.1], [True, False])
     test = two_class([0.9, 0.2, 0.3, 0.1, 0.8], [True, True, True, True, False], [0, 0, 1, 1, 2])
-    point = selective_prediction.operating_point(
+    point = operating_points.operating_point(
         [Fold(validation, test)], 0, recall=1.0, bootstrap=SAMPLING
     )
     assert point["thresholds"] == [0.5]
@@ -184,7 +183,7 @@ def test_a_group_is_missed_where_no_slice_of_it_alarms():
 def test_a_class_absent_from_validation_alarms_always():
     validation = two_class([0.5, 0.6], [False, False])
     test = two_class([0.9, 0.0], [True, False])
-    point = selective_prediction.operating_point(
+    point = operating_points.operating_point(
         [Fold(validation, test)], 0, recall=0.99, bootstrap=SAMPLING
     )
     assert (point["recall"], point["specificity"]) == (1, 0)
@@ -194,7 +193,7 @@ def test_a_class_absent_from_validation_alarms_always():
 def test_without_alarms_there_is_no_predictive_value():
     validation = two_class([1.0], [True])
     test = two_class([0.9, 0.3], [True, False])
-    point = selective_prediction.operating_point(
+    point = operating_points.operating_point(
         [Fold(validation, test)], 0, recall=0.99, bootstrap=SAMPLING
     )
     assert point["ppv"] is None
@@ -205,19 +204,15 @@ def test_without_alarms_there_is_no_predictive_value():
 def test_a_test_part_of_one_kind_is_refused(right):
     fold = Fold(two_class([0.9], [True]), two_class([0.9, 0.8], [right, right]))
     with pytest.raises(StudyError, match="another one"):
-        selective_prediction.operating_point([fold], 0, recall=0.99, bootstrap=SAMPLING)
+        operating_points.operating_point([fold], 0, recall=0.99, bootstrap=SAMPLING)
 
 
 def test_the_point_table_has_a_row_a_class():
     folds = [Fold(random_answers(100, 1), random_answers(100, 2))]
-    found = selective_prediction.operating_points(
-        folds, "ABC", ["C", "A"], recall=0.9, bootstrap=SAMPLING
-    )
+    found = operating_points.assess(folds, "ABC", ["C", "A"], recall=0.9, bootstrap=SAMPLING)
     assert list(found) == ["C", "A"]
-    assert found["C"] == selective_prediction.operating_point(
-        folds, 2, recall=0.9, bootstrap=SAMPLING
-    )
-    table = selective_prediction.point_table({("patient", 1): found})
+    assert found["C"] == operating_points.operating_point(folds, 2, recall=0.9, bootstrap=SAMPLING)
+    table = operating_points.table({("patient", 1): found})
     assert table["label"].tolist() == ["C", "A"]
     assert table["roc_recall"].tolist() == [p["on_test_roc"]["recall"] for p in found.values()]
     assert "thresholds" not in table

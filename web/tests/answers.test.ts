@@ -102,7 +102,7 @@ describe("files to keep", () => {
 
   test("CSV", () =>
     expect(toCsv(items, bundle, "phantom/patient").split("\r\n")).toEqual([
-      "file,answer,p_Normal,p_Stone,distance,out_of_scope,unsure,not_ruled_out,error,model",
+      "file,answer,p_Normal,p_Stone,distance,out_of_distribution,unsure,not_ruled_out,error,model",
       '"a ""b"", c.png",Normal,0.900000,0.100000,50,true,false,Stone,,phantom/patient',
       '\'=1+1.png,,,,,,,,"cut short, sorry",phantom/patient',
       "late.png,,,,,,,,not answered,phantom/patient",

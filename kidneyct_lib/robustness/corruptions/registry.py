@@ -22,7 +22,7 @@ class CorruptionError(StudyError):
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to spoil a slice.
+    """One way to corrupt a slice.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Corruption:
     cause: str
 
     def __call__(self, gray: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-        """Spoil one slice uint8 (H, W) at severity 1 to 5; the slice itself is left as it is."""
+        """Corrupt one slice uint8 (H, W) at severity 1 to 5; the slice itself is left as it is."""
         return self.change(gray, self.amounts[SEVERITIES.index(severity)], rng)
 
 
@@ -186,7 +186,7 @@ CORRUPTIONS: dict[str, Corruption] = {**MEDMNIST_C, **CT_OWN}
 def corrupt(
     images: np.ndarray, keys: Sequence[str], name: str, severity: int, *, seed: int
 ) -> np.ndarray:
-    """Spoil slices in one way, each by chances of its own.
+    """Corrupt slices in one way, each with its own random numbers.
 
     What is drawn for a slice depends on seed, name, severity and its key alone, so it is the same
     whatever other slices stand beside it and in whichever order.
@@ -214,10 +214,10 @@ def corrupt(
         If there is no such corruption or severity.
     """
     _check(name, severity)
-    spoilt = np.empty_like(images)
-    for row, gray, key in zip(spoilt, images, keys, strict=True):
+    corrupted = np.empty_like(images)
+    for row, gray, key in zip(corrupted, images, keys, strict=True):
         row[:] = CORRUPTIONS[name](gray, severity, _rng(seed, name, severity, key))
-    return spoilt
+    return corrupted
 
 
 def _rng(seed: int, name: str, severity: int, key: str) -> np.random.Generator:

@@ -2,14 +2,14 @@ import type { Bundle } from "../model/bundle";
 import type { Item } from "./item";
 import { judge } from "./judge";
 
-/** All answers as a table: one row a file, RFC 4180. */
+/** All answers as a table: one row per file, RFC 4180. */
 export function toCsv(items: Item[], bundle: Bundle, model: string): string {
   const header = [
     "file",
     "answer",
     ...bundle.classes.map((name) => `p_${name}`),
     "distance",
-    "out_of_scope",
+    "out_of_distribution",
     "unsure",
     "not_ruled_out",
     "error",

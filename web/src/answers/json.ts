@@ -26,7 +26,7 @@ function answerOf(item: Item, bundle: Bundle) {
     answer: bundle.classes[said.answer],
     probabilities,
     distance,
-    out_of_scope: said.outOfScope,
+    out_of_distribution: said.outOfScope,
     unsure: said.unsure,
     not_ruled_out: said.notRuledOut,
     map_shape: mapShape,

@@ -6,7 +6,7 @@ import { percent, warningsOf } from "./wording";
 
 const THUMBNAIL = 48;
 
-/** One row a file: its picture, the answer, and what must be said beside it. */
+/** One row per file: its picture, the answer, and what must be said beside it. */
 export class AnswerTable {
   private readonly body = byId("rows");
   private readonly rows = new Map<number, HTMLTableRowElement>();

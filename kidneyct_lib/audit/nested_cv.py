@@ -1,0 +1,103 @@
+"""Nested cross-validation: what choosing the best of several recipes is worth on new patients.
+
+An outer fold is answered by the recipe that did best in cross-validation within the other folds, so
+that no test image has a say in the choice (Varma and Simon 2006,
+https://doi.org/10.1186/1471-2105-7-91).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import f1_score
+from tqdm import tqdm
+
+from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.splitting import cross_validation
+
+
+class NestedCV(NamedTuple):
+    """Out-of-fold predictions of several recipes, and of the recipe chosen within each fold.
+
+    Attributes
+    ----------
+    predictions
+        {recipe: float64 (repeats, N, K)}: class probabilities out of fold, in each repeat.
+    chosen
+        (repeats, N, K): predictions of the recipe of the highest inner score, fold by fold.
+    choices
+        {recipe: in how many outer folds it was chosen}.
+    inner_macro_f1
+        {recipe: macro-F1 by slice in the inner folds, mean}; empty with two folds, which leave no
+        inner ones.
+    """
+
+    predictions: dict[str, np.ndarray]
+    chosen: np.ndarray
+    choices: dict[str, int]
+    inner_macro_f1: dict[str, float]
+
+
+def repeated_folds(
+    table: pd.DataFrame, first: np.ndarray, *, repeats: int, seed: int
+) -> list[np.ndarray]:
+    """Assign the patients to folds several times.
+
+    Parameters
+    ----------
+    table
+        Catalog: ``label``, ``sha256``, ``group``.
+    first
+        int (N,): the study's own folds, which are the first; the others are as many.
+    repeats
+        Assignments wanted.
+    seed
+        The others' seeds follow it.
+
+    Returns
+    -------
+    list of int arrays (N,): number of the fold that tests each image.
+    """
+    folds = int(first.max()) + 1
+    others = [
+        cross_validation.assign_folds(table, "patient", folds=folds, seed=seed + 1000 * number)
+        for number in range(1, repeats)
+    ]
+    return [first, *others]
+
+
+def nested_cv(recipes: Mapping[str, Probe], repeats: Sequence[np.ndarray]) -> NestedCV:
+    """Predict every image out of fold by every recipe, and by the one chosen in the inner folds.
+
+    Parameters
+    ----------
+    recipes
+        {name: classifier and features}, all of the same images.
+    repeats
+        From `repeated_folds`. With two folds there are no inner ones, and the first recipe counts
+        as chosen.
+    """
+    any_recipe = next(iter(recipes.values()))
+    classes = list(any_recipe.classes)
+    true = any_recipe.table["label"].map(classes.index).to_numpy()
+    shape = (len(repeats), len(true), len(classes))
+    predictions = {name: np.empty(shape) for name in recipes}
+    chosen, choices = np.empty(shape), dict.fromkeys(recipes, 0)
+    inner: dict[str, list[float]] = {name: [] for name in recipes}
+    todo = [(n, tested, fold) for n, tested in enumerate(repeats) for fold in np.unique(tested)]
+    for repeat, tested, fold in tqdm(todo, desc="outer folds", unit="fold"):
+        test, held = tested == fold, np.flatnonzero(tested != fold)
+        several = len(np.unique(tested[held])) > 1
+        for name, probe in recipes.items():
+            predictions[name][repeat, test] = probe.answers(~test, test)
+            if several:
+                own = replace(probe, features=probe.features[held], table=probe.table.iloc[held])
+                labels = own.out_of_fold(tested[held]).argmax(axis=1)
+                inner[name].append(f1_score(true[held], labels, average="macro"))
+        best = max(recipes, key=lambda name: inner[name][-1]) if several else next(iter(recipes))
+        choices[best] += 1
+        chosen[repeat, test] = predictions[best][repeat, test]
+    means = {name: float(np.mean(values)) for name, values in inner.items() if values}
+    return NestedCV(predictions, chosen, choices, means)
