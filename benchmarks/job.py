@@ -54,8 +54,8 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     files = []
     if options.folds:
         table["group"] = recover_groups(table, folder, settings, scratch)
-        dealt = cross_validation.study_splits(table, folds=options.folds, **fractions)
-        for fold, parts in dealt.groupby("fold"):
+        splits = cross_validation.study_splits(table, folds=options.folds, **fractions)
+        for fold, parts in splits.groupby("fold"):
             for scheme in cross_validation.UNITS:
                 files.append(str(apart / f"fold{fold}-{scheme}.csv"))
                 as_rows(table, parts[scheme].to_numpy(), settings).to_csv(files[-1], index=False)

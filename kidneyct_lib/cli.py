@@ -144,7 +144,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     scale = {key: changes[key] for key in ("recipe", "image_size", "folds")}
     minutes = runner.scaled_minutes(own, **scale)
     run = run_folder.Run(folder)
-    runner.reproduce(values.model_copy(update={"expected_minutes": minutes}))
+    changed = {k: v for k, v in changes.items() if v not in (None, getattr(own, k))}
+    runner.reproduce(values.model_copy(update={"expected_minutes": minutes}), changed)
     print(f"Report: {report.write(run)}", flush=True)
     return 0
 
@@ -173,9 +174,11 @@ def _model(options: argparse.Namespace):
     if (folder / BUNDLE).is_file():
         return ExportedModel(folder)
     from kidneyct_lib.study.run_folder import Run
+    from kidneyct_lib.uncertainty import calibration
 
     run = Run(f"outputs/{options.study}")
-    return Predictor(run.model_path(options.scheme), temperature=run.temperature(options.scheme))
+    temperature = calibration.saved_temperature(run, options.scheme)
+    return Predictor(run.model_path(options.scheme), temperature=temperature)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -144,8 +144,10 @@ def _analyse(run, table, predictions, metrics, classes):
     run.write_table("paired", paired_bootstrap.compare_all(tested, classes, bootstrap=resampling))
     if len(classes) == 2:
         _compare_two(run, predictions, classes, resampling)
-    run.write_metrics("explanation", {"lesions_known": True, "weight_randomization": _randomisation()})
-    spread = sibling_runs.spread(sibling_runs.by_seed(run.folder)).to_dict("records")
+    run.write_metrics(
+        "explanation", {"lesions_known": True, "weight_randomization": _weight_randomization()}
+    )
+    spread = sibling_runs.spread(sibling_runs.by_seed(run)).to_dict("records")
     run.write_metrics("uncertainty", {"seeds": spread})
     _finish(run)
     _begin(run, "06_external_grayscale", {})
@@ -155,7 +157,7 @@ def _analyse(run, table, predictions, metrics, classes):
     _finish(run)
 
 
-def _randomisation():
+def _weight_randomization():
     correlations = {"slice": (1.0, 0.125, -0.0625), "patient": (1.0, 0.25, -0.001)}
     steps = "trained", "head", "conv1"
     return {

@@ -5,7 +5,6 @@ the last step kept, resampled by group; `nested_cv` tells what that choice is wo
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from kidneyct_lib.evaluation.bootstrap import (
     resampled_scores,
 )
 from kidneyct_lib.evaluation.predictions import probability_columns
+from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run
 
 UNITS = ("slice", "series")
@@ -193,22 +193,25 @@ def table(scored: Mapping[str, Mapping], compared: Mapping[str, Mapping]) -> pd.
     return pd.DataFrame(rows)
 
 
-def published_run(folder: Path) -> Run | None:
+def published_run(run: Run) -> Run | None:
     """Find the finished training of the published recipe: this run, or the one beside it.
-
-    Parameters
-    ----------
-    folder
-        Of a run of either recipe; that of `RECIPE=patient` bears the recipe's name.
 
     Returns
     -------
     Run of the published recipe that has its predictions; None where there is none.
     """
-    run = Run(folder.with_name(folder.name.replace("-patient", "")))
-    trained = run.is_sound("tables/predictions.csv", "04_two_stage_training")
-    published = run.provenance().get("parameters", {}).get("recipe", "published") == "published"
-    return run if trained and published else None
+    if _is_published(run):
+        return run if _is_trained(run) else None
+    other = sibling_runs.beside(run, recipe=None)
+    return other if other is not None and _is_published(other) and _is_trained(other) else None
+
+
+def _is_published(run: Run) -> bool:
+    return run.provenance().get("parameters", {}).get("recipe") == "published"
+
+
+def _is_trained(run: Run) -> bool:
+    return run.is_sound("tables/predictions.csv", "04_two_stage_training")
 
 
 def saved_predictions(

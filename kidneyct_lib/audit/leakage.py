@@ -1,6 +1,6 @@
 """The audit: what a model owes to patients it has seen, by slice and by patient side by side.
 
-Every test here is made twice, on folds dealt slice by slice and on folds of whole patients, with
+Every test here is made twice, on folds of slices and on folds of whole patients, with
 all else equal. A model that does well on the first and badly on the second knows patients.
 """
 
@@ -40,7 +40,7 @@ class AuditFolds(NamedTuple):
 
 
 def audit_folds(table: pd.DataFrame, split: pd.DataFrame, *, most: int, seed: int) -> AuditFolds:
-    """Take the study's own folds, or deal folds where the study has one split only.
+    """Take the study's own folds, or make folds where the study has one split only.
 
     Parameters
     ----------
@@ -49,21 +49,21 @@ def audit_folds(table: pd.DataFrame, split: pd.DataFrame, *, most: int, seed: in
     split
         From `cross_validation.study_splits`.
     most
-        Folds to deal where the study has none; fewer where a class has too few groups for them.
+        Folds to make where the study has none; fewer where a class has too few groups for them.
     seed
-        Of the deal.
+        Of these folds.
 
     Raises
     ------
     SplitError
-        If not even two folds can be dealt, or a fold leaks.
+        If not even two folds can be made, or a fold leaks.
     """
     count = int(split["fold"].nunique())
     if count > 1:
         tested = {scheme: _fold_of(table["path"], split, scheme) for scheme in SCHEMES}
         folds = AuditFolds(tested, count, f"the study's own {count} folds")
     else:
-        folds = _deal(table, most, seed)
+        folds = _make_folds(table, most, seed)
     for scheme, tested in folds.tested.items():
         for fold in range(folds.count):
             part = np.where(tested == fold, "test", "train")
@@ -188,12 +188,12 @@ def _fold_of(paths: pd.Series, split: pd.DataFrame, scheme: str) -> np.ndarray:
     return test.loc[paths].to_numpy()
 
 
-def _deal(table: pd.DataFrame, most: int, seed: int) -> AuditFolds:
-    """Deal as many folds as can be, at most `most`."""
+def _make_folds(table: pd.DataFrame, most: int, seed: int) -> AuditFolds:
+    """Make as many folds as can be, at most `most`."""
     reason = ""
     for count in range(most, 1, -1):
         try:
-            dealt = {
+            tested = {
                 scheme: cross_validation.assign_folds(table, scheme, folds=count, seed=seed)
                 for scheme in SCHEMES
             }
@@ -202,4 +202,4 @@ def _deal(table: pd.DataFrame, most: int, seed: int) -> AuditFolds:
                 raise
             reason = f" instead of {most}: {str(error).removesuffix(' Choose fewer folds.')}"
         else:
-            return AuditFolds(dealt, count, f"{count} folds dealt for the audit{reason}")
+            return AuditFolds(tested, count, f"{count} folds made for the audit{reason}")

@@ -53,7 +53,7 @@ def keras_answers(run: Run, scheme: str, pictures: Sequence[np.ndarray]) -> dict
     parts = [told.predict_on_batch(image_io.gray_to_rgb(gray[i : i + batch])) for i in starts]
     probabilities, maps = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     raw = probabilities.astype(np.float64)
-    calibrated = calibration.at_temperature(raw, run.temperature(scheme))
+    calibrated = calibration.at_temperature(raw, calibration.saved_temperature(run, scheme))
     return {"probabilities": calibrated, "maps": maps}
 
 

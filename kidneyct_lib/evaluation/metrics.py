@@ -237,7 +237,7 @@ def curves(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row a point: ``label``, ``curve`` ("roc" or "pr"), ``x`` (false positive
+    DataFrame with one row per point: ``label``, ``curve`` ("roc" or "pr"), ``x`` (false positive
     rate; recall), ``y`` (true positive rate; precision), ``area`` (area under the ROC curve;
     average precision) and ``prevalence`` (share of the class). A class that no slice or every
     slice belongs to has no curves.

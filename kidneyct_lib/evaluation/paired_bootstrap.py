@@ -98,7 +98,7 @@ def compare_all(
 
     Returns
     -------
-    DataFrame with one row a comparison: ``kind`` ("schemes" or "stages"), ``baseline`` and
+    DataFrame with one row per comparison: ``kind`` ("schemes" or "stages"), ``baseline`` and
     ``compared`` (such as "slice, stage 2"), and the keys of `compare`.
     """
     rows = []

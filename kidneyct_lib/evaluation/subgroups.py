@@ -85,7 +85,7 @@ def by_subgroup(
 
     Returns
     -------
-    DataFrame with one row a level: ``subgroup``, ``level``, ``n`` (slices), ``groups``,
+    DataFrame with one row per level: ``subgroup``, ``level``, ``n`` (slices), ``groups``,
     ``accuracy`` with the ends ``accuracy_low`` and ``accuracy_high`` of its 95 % interval over
     groups, ``classes`` (how many occur in it), ``macro_f1`` (the mean over those), and
     ``few_groups`` (fewer than ten: the row says little).

@@ -1,7 +1,7 @@
 """Whether class maps hang on what a network has learnt: weights are shuffled from the head down.
 
-The cascading randomisation of https://arxiv.org/abs/1810.03292. A map that stays as it is while the
-weights that should explain it are spoilt shows the picture, not what the network makes of it.
+The cascading randomization of https://arxiv.org/abs/1810.03292. A map that stays as it is while the
+weights that should explain it are randomized shows the image, not what the network makes of it.
 """
 
 from collections.abc import Iterator, Mapping

@@ -16,7 +16,7 @@ from kidneyct_lib.plots.style import (
 )
 
 _TITLES = {"slices": "every slice", "patients": "one vote per patient"}
-_APART = 0.16  # of a row, between the two markers of a rung
+_APART = 0.16  # of a row, between the two markers of a step
 
 
 @journal_style

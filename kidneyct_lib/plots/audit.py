@@ -59,7 +59,7 @@ def leak_summary(
 
     Returns
     -------
-    Figure with one row per model or control and one marker a scheme, on one axis of accuracy.
+    Figure with one row per model or control and one marker per scheme, on one axis of accuracy.
     """
     # From the network down to labels without meaning: what knows least stands last.
     rows = {**dict(reversed(models.items())), **controls}

@@ -39,7 +39,7 @@ def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
 
     Returns
     -------
-    Figure with one line a scheme; the numbers at the points are slices. Bins of fewer than ten
+    Figure with one line per scheme; the numbers at the points are slices. Bins of fewer than ten
     slices are left out.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)

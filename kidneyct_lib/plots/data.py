@@ -38,7 +38,7 @@ def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
 
     Returns
     -------
-    Figure with one bar a class, its count and its share beside it.
+    Figure with one bar per class, its count and its share beside it.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 0.6 + 0.38 * len(classes))
     counts = table["label"].value_counts().reindex(classes, fill_value=0)
@@ -72,7 +72,7 @@ def image_sizes(table: pd.DataFrame) -> Figure:
 
     Returns
     -------
-    Figure of one marker a size, its area growing with the number of slices.
+    Figure of one marker per size, its area growing with the number of slices.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.4)
     counts = table.groupby(["plane", "width", "height"]).size().rename("slices").reset_index()
@@ -122,7 +122,7 @@ def intensity_histograms(
 
     Returns
     -------
-    Figure with one line a class, on a logarithmic scale for the black background.
+    Figure with one line per class, on a logarithmic scale for the black background.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 2.9)
     labels = np.asarray(labels)

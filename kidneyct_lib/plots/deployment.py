@@ -34,7 +34,7 @@ def parity(expected: np.ndarray, answers: Mapping[str, np.ndarray]) -> Figure:
 
 @journal_style
 def latency(table: pd.DataFrame) -> Figure:
-    """Draw the milliseconds for one picture, one panel a batch size, one bar a way to run.
+    """Draw the milliseconds for one picture, one panel per batch size, one bar per way to run.
 
     Parameters
     ----------

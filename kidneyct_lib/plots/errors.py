@@ -26,7 +26,7 @@ from kidneyct_lib.plots.style import (
 
 @journal_style
 def roc_curves(curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Figure:
-    """Draw the ROC curve of each class against the others, one panel a scheme.
+    """Draw the ROC curve of each class against the others, one panel per scheme.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def roc_curves(curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[s
 
 @journal_style
 def pr_curves(curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Figure:
-    """Draw the precision-recall curve of each class against the others, one panel a scheme.
+    """Draw the precision-recall curve of each class against the others, one panel per scheme.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
 
     Returns
     -------
-    Figure with one marker a group, its area growing with its slices, filled where the vote of
+    Figure with one marker per group, its area growing with its slices, filled where the vote of
     the group's slices is right and hollow where it is wrong.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 0.9 + 0.55 * len(classes))
@@ -191,13 +191,13 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
     axes.set_yticks(range(len(classes)), ticks)
     axes.set(xlim=(-0.02, 1.02), ylim=(len(classes) - 0.5, -0.5))
     axes.set(xlabel="Share of the group's slices classified right", ylabel="True class")
-    legend_above(figure, axes, title="One marker a group; hollow: its vote is wrong")
+    legend_above(figure, axes, title="One marker per group; hollow: its vote is wrong")
     return figure
 
 
 @journal_style
 def external_comparison(frame: pd.DataFrame) -> Figure:
-    """Draw the accuracy under each condition of external images, one marker a variant.
+    """Draw the accuracy under each condition of external images, one marker per variant.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def external_comparison(frame: pd.DataFrame) -> Figure:
 
     Returns
     -------
-    Figure with one line a condition, joining its variants.
+    Figure with one line per condition, joining its variants.
     """
     conditions, variants = list(frame["condition"].unique()), list(frame["variant"].unique())
     table = frame.pivot(index="condition", columns="variant", values="accuracy")

@@ -49,7 +49,7 @@ def class_maps(
 
     Returns
     -------
-    Figure with one panel a slice.
+    Figure with one panel per slice.
     """
     rows, side = -(-len(images) // columns), FULL_WIDTH / columns
     figure, axes = new_figure(FULL_WIDTH, rows * (side + 0.25), rows=rows, columns=columns)
@@ -80,7 +80,7 @@ def weight_randomization(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fi
 
     Returns
     -------
-    Figure with one line a scheme and its intervals, and a thin dotted line of the size.
+    Figure with one line per scheme and its intervals, and a thin dotted line of the size.
     """
     figure, axes = new_figure(HALF_WIDTH, 2.7)
     panel = axes[0, 0]

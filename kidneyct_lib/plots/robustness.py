@@ -68,7 +68,7 @@ def corruption_errors(table: pd.DataFrame) -> Figure:
 
     Returns
     -------
-    Figure with one panel a corruption, in the table's order, and one line a scheme and stage;
+    Figure with one panel per corruption, in the table's order, and one line per scheme and stage;
     the last stage is drawn with its intervals, those before it thin and without.
     """
     clean = table[table["severity"] == 0].drop_duplicates(["scheme", "stage"])
@@ -96,7 +96,7 @@ def corruption_errors(table: pd.DataFrame) -> Figure:
 
 
 def _draw_lines(panel: Axes, rows: pd.DataFrame) -> None:
-    """Draw one corruption's error over severity, one line a scheme and stage."""
+    """Draw one corruption's error over severity, one line per scheme and stage."""
     stages = sorted(rows["stage"].unique())
     for scheme, style in scheme_styles(list(rows["scheme"].unique())).items():
         for stage in stages:

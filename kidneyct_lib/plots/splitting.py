@@ -157,7 +157,7 @@ def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Fi
 
     Returns
     -------
-    Figure with one marker a group on a logarithmic scale, and each class's median.
+    Figure with one marker per group on a logarithmic scale, and each class's median.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.0)
     rng = np.random.default_rng(seed)

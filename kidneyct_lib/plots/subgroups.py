@@ -28,7 +28,7 @@ def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
 
     Returns
     -------
-    Figure with one line a level, subgroups set apart; hollow markers where groups are few.
+    Figure with one line per level, subgroups set apart; hollow markers where groups are few.
     """
     schemes = list(frame["scheme"].unique())
     rows = frame.drop_duplicates(["subgroup", "level"])

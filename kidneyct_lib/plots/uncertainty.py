@@ -33,7 +33,7 @@ def reliability(
     curves_by_scheme: Mapping[str, Mapping[str, pd.DataFrame]],
     scores_by_scheme: Mapping[str, Mapping[str, Mapping]],
 ) -> Figure:
-    """Draw accuracy over confidence, before and after temperature scaling, one panel a scheme.
+    """Draw accuracy over confidence, before and after temperature scaling, one panel per scheme.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def reliability(
 
     Returns
     -------
-    Figure of one marker a bin, its area growing with the share of the slices; on the diagonal,
+    Figure of one marker per bin, its area growing with the share of the slices; on the diagonal,
     confidence is true.
     """
     figure, axes = new_figure(
@@ -102,7 +102,7 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, asked: float) -
 
     Returns
     -------
-    Figure with one panel a scheme (column) and promise (row), one marker a unit of calibration.
+    Figure with one panel per scheme (column) and promise (row), one marker per unit of calibration.
     """
     schemes, promises = list(table["scheme"].unique()), list(table["promise"].unique())
     columns = {"coverage": "all\nslices", "group_coverage": "mean of\ngroups"}
@@ -145,7 +145,7 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, asked: float) -
 
 
 def _coverage_panel(panel: Axes, by_unit: pd.DataFrame, columns: Mapping[str, str], k: int) -> None:
-    """Draw one marker a column and unit, and write the sizes of the sets below."""
+    """Draw one marker per column and unit, and write the sizes of the sets below."""
     position = np.arange(len(columns))
     for step, (unit, style) in enumerate(series_styles(list(by_unit.index)).items()):
         panel.plot(
@@ -180,7 +180,7 @@ def risk_coverage(
 
     Returns
     -------
-    Figure with one line a scheme.
+    Figure with one line per scheme.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.3)
     for scheme, style in scheme_styles(list(curves_by_scheme)).items():
@@ -238,7 +238,7 @@ def operating_points(
 
     Returns
     -------
-    Figure with one panel a class: a curve and a marker with its 95 % intervals a scheme, and a
+    Figure with one panel per class: a curve and a marker with its 95 % intervals a scheme, and a
     line at the asked recall.
     """
     schemes = list(curves_by_scheme)

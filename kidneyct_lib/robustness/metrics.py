@@ -5,9 +5,7 @@ clean and at each severity of each corruption. Errors, their intervals over grou
 comparison of two trainings are computed from it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +13,8 @@ import pandas as pd
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from kidneyct_lib.study import sibling_runs
+from kidneyct_lib.study.run_folder import Run
 
 _RIGHT = ["right_0", *(f"right_{severity}" for severity in SEVERITIES)]
 _UNIT = ["corruption", "group", "label", "n"]
@@ -239,15 +239,16 @@ def counts_table(counts: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame
     return parts.reset_index(["scheme", "stage"]).reset_index(drop=True)
 
 
-def without_augmentation(folder: Path) -> Path | None:
-    """Folder of the plain run beside an augmented one, where its counts are; else None."""
-    plain = folder.with_name(re.sub(r"-augmented\d+", "", folder.name))
-    done = plain != folder and (plain / "tables/robustness_counts.csv").is_file()
-    return plain if done else None
+def without_augmentation(run: Run) -> Run | None:
+    """Run without augmentation beside an augmented one, where its counts are; else None."""
+    plain = sibling_runs.beside(run, augment_views=None)
+    if plain is None or plain is run:
+        return None
+    return plain if (plain.folder / "tables/robustness_counts.csv").is_file() else None
 
 
 class _Counts:
-    """Tallies as arrays: n (G, K), right (C, G, K, 1 + severities)."""
+    """Counts as arrays: n (G, K), right (C, G, K, 1 + severities)."""
 
     def __init__(self, counts: pd.DataFrame) -> None:
         self.corruptions = [name for name in CORRUPTIONS if name in set(counts["corruption"])]

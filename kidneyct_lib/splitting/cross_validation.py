@@ -77,13 +77,13 @@ def study_splits(
 def assign_folds(table: pd.DataFrame, scheme: str, *, folds: int, seed: int) -> np.ndarray:
     """Number of the fold that tests each image: int (N,), every class in every fold.
 
-    Whole units are dealt by scikit-learn's StratifiedGroupKFold; where it leaves a fold without a
+    scikit-learn's StratifiedGroupKFold assigns whole units; where it leaves a fold without a
     class, the next seed is tried.
 
     Raises
     ------
     SplitError
-        If a class has fewer units than there are folds, or no deal served every fold.
+        If a class has fewer units than there are folds, or no assignment served every fold.
     """
     unit = holdout.linked_rows(table, UNITS[scheme])
     labels = table["label"].to_numpy()
@@ -94,14 +94,15 @@ def assign_folds(table: pd.DataFrame, scheme: str, *, folds: int, seed: int) -> 
             f"{'groups' if scheme == 'patient' else 'images'}. Choose fewer folds."
         )
     for attempt in range(_TRIES):
-        dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed + attempt)
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed + attempt)
         fold = np.empty(len(table), int)
-        for number, (_, test) in enumerate(dealer.split(unit, labels, unit)):
+        for number, (_, test) in enumerate(splitter.split(unit, labels, unit)):
             fold[test] = number
         if pd.crosstab(labels, fold).to_numpy().min() > 0:
             return fold
     raise SplitError(
-        f"No deal of {folds} folds by {scheme} put every class into every fold; choose fewer folds."
+        f"No assignment to {folds} folds by {scheme} put every class into every fold; "
+        "choose fewer folds."
     )
 
 

@@ -81,10 +81,12 @@ class Params(_Strict):
     robustness_images: Count = Field(description="most test images per scheme and corruption")
     bootstrap: Annotated[int, Field(ge=100)]
     audit_folds: Annotated[int, Field(ge=2, le=20, description="where the study has one split")]
-    audit_seeds: Count = Field(description="deals, draws of labels and of fewer patients")
+    audit_seeds: Count = Field(
+        description="repeats of folds, of random labels and of fewer patients"
+    )
     buffer_slices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     audit_c: Annotated[float, Field(gt=0, description="of the logistic regression")]
-    cv_repeats: Count = Field(description="deals of the patients to folds")
+    cv_repeats: Count = Field(description="repeats of cross-validation")
     compared_backbones: Annotated[list[ComparedBackbone], Field(min_length=1)]
     small_cnn_epochs: Annotated[int, Field(ge=0, description="0: no small CNN is trained")]
     calibration_bins: Annotated[int, Field(ge=2, le=100)]
@@ -183,7 +185,7 @@ def _validated(schema: type[_Strict], content: dict[str, Any], where: str) -> An
 
 
 def _explain(problem: Mapping[str, Any]) -> str:
-    """One line a problem: the key, its value, and what is allowed."""
+    """One line per problem: the key, its value, and what is allowed."""
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Params.model_fields, n=1)

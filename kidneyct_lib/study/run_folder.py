@@ -72,12 +72,6 @@ class Run:
         """`export/<scheme>`, where the exported model of a scheme lies or will lie."""
         return export_folder(self.folder, scheme)
 
-    def temperature(self, scheme: str) -> float:
-        """Temperature of the saved model of a scheme; 1 before notebook 08 has fitted it."""
-        if not (self.folder / "metrics/calibration.json").exists():
-            return 1.0
-        return self.read_metrics("calibration")[scheme]["stage2"]["temperature"][0]
-
     @property
     def data_folder(self) -> Path:
         """Folder of the study's images, as notebook 01 recorded it."""

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,12 @@ def run_folder(
     other_recipe = "" if recipe in (None, params.recipe) else f"-{recipe}"
     untrained = "-untrained" if params.weights == "none" else ""
     size = "" if image_size in (None, params.image_size) else f"-{image_size}px"
-    dealt = "" if folds in (None, params.folds) else f"-{folds}fold"
+    other_folds = "" if folds in (None, params.folds) else f"-{folds}fold"
     augmented = (
         "" if augment_views in (None, params.augment_views) else f"-augmented{augment_views}"
     )
     other_seed = "" if seed in (None, params.seed) else f"-seed{seed}"
-    return f"{params.run_folder}{other_recipe}{untrained}{size}{dealt}{augmented}{other_seed}"
+    return f"{params.run_folder}{other_recipe}{untrained}{size}{other_folds}{augmented}{other_seed}"
 
 
 def scaled_minutes(
@@ -68,8 +69,15 @@ def scaled_minutes(
     return float(f"{params.expected_minutes * pixels * trainings:.2g}")
 
 
-def reproduce(params: Params) -> int:
+def reproduce(params: Params, changes: Mapping[str, Any] | None = None) -> int:
     """Execute every notebook whose inputs changed since it last finished in this run's folder.
+
+    Parameters
+    ----------
+    params
+        Of the run.
+    changes
+        What they change of the study's own; recorded, so that runs find one another.
 
     Returns
     -------
@@ -91,6 +99,7 @@ def reproduce(params: Params) -> int:
         run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(run.folder / ".lock", timeout=0):
             discard_temporaries(run.folder)
+            run.record(study=params.study, changes=dict(changes or {}))
             return _execute_stale(sources, run, params)
     except Timeout:
         raise StudyError(

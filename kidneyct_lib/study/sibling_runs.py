@@ -1,36 +1,59 @@
-"""The same study under other seeds: how far the headline moves with the draw."""
+"""Runs of the same study beside one another: other seeds, another recipe, no augmentation.
 
-import re
-from pathlib import Path
+What a run is stands in its `run.json`: the study, and what was changed of it. Folder names are for
+people.
+"""
+
+from typing import Any
 
 import pandas as pd
 
 from kidneyct_lib.study.run_folder import Run
 
 
-def by_seed(folder: Path) -> pd.DataFrame:
-    """Collect the headline of a run and of its repetitions `<folder>-seed<N>` beside it.
+def beside(run: Run, **changes: Any) -> Run | None:
+    """Find the run of the same study that differs from this one by these changes alone.
 
     Parameters
     ----------
-    folder
-        A run's folder, itself of any seed.
+    run
+        Of any study.
+    changes
+        New values of what `make reproduce` can change (recipe, seed, image_size, augment_views,
+        folds); None: the study's own value.
 
     Returns
     -------
-    DataFrame with one row a finished run and scheme, in order of the seeds: ``scheme``, ``seed``,
+    Run in a folder beside this run's, or this run; None where there is none.
+    """
+    study, own = _identity(run)
+    wanted = {key: value for key, value in (own | changes).items() if value is not None}
+    if wanted == own:
+        return run
+    for other in _others(run):
+        if _identity(other) == (study, wanted):
+            return other
+    return None
+
+
+def by_seed(run: Run) -> pd.DataFrame:
+    """Collect the headline of a run and of those beside it that differ in their seed alone.
+
+    Returns
+    -------
+    DataFrame with one row per finished run and scheme, in order of the seeds: ``scheme``, ``seed``,
     ``n``, ``groups``, ``accuracy``, ``macro_f1``.
     """
-    first = folder.with_name(re.sub(r"-seed\d+$", "", folder.name))
-    repeated = re.compile(re.escape(first.name) + r"-seed\d+")
-    beside = [path for path in folder.parent.iterdir() if repeated.fullmatch(path.name)]
+    study, own = _identity(run)
+    alike = (study, own | {"seed": None})
+    others = [one for one in _others(run) if _seedless(one) == alike]
     rows = []
-    for run in map(Run, [first, *beside]):
-        if (run.folder / "metrics/test.json").is_file():
-            seed = run.provenance()["parameters"]["seed"]
-            for scheme, metrics in run.read_metrics("test").items():
-                told = {key: metrics[key] for key in ("n", "groups", "accuracy", "macro_f1")}
-                rows.append({"scheme": scheme, "seed": seed} | told)
+    for one in [run, *others]:
+        if (one.folder / "metrics/test.json").is_file():
+            seed = one.provenance()["parameters"]["seed"]
+            for scheme, metrics in one.read_metrics("test").items():
+                headline = {key: metrics[key] for key in ("n", "groups", "accuracy", "macro_f1")}
+                rows.append({"scheme": scheme, "seed": seed} | headline)
     table = pd.DataFrame(rows, columns=["scheme", "seed", "n", "groups", "accuracy", "macro_f1"])
     return table.sort_values("seed", kind="stable", ignore_index=True)
 
@@ -50,3 +73,22 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
     }
     grouped = table.groupby("scheme", sort=False)
     return grouped.agg(seeds=("seed", "nunique"), **measures).reset_index()
+
+
+def _identity(run: Run) -> tuple[str | None, dict[str, Any]]:
+    """Study of a run, and what was changed of it."""
+    known = run.provenance()
+    return known.get("study"), known.get("changes", {})
+
+
+def _seedless(run: Run) -> tuple[str | None, dict[str, Any]]:
+    study, changes = _identity(run)
+    return study, changes | {"seed": None}
+
+
+def _others(run: Run) -> list[Run]:
+    """Runs of known studies in the folders beside this run's, by name."""
+    if _identity(run)[0] is None:
+        return []
+    folders = sorted(path.parent for path in run.folder.parent.glob("*/run.json"))
+    return [Run(folder) for folder in folders if folder != run.folder]

@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
 from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test, slice_weights
+from kidneyct_lib.study.run_folder import Run
 
 CLIP = 1e-7
 """Smallest probability in a logarithm, as in `metrics.summarise`."""
@@ -151,6 +152,13 @@ def fit_temperature(answers: Answers, *, weigh: str) -> float:
         return float(weight @ values + log_temperature**2 / 2)
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log(_TEMPERATURES)).x))
+
+
+def saved_temperature(run: Run, scheme: str) -> float:
+    """Temperature of the saved model of a scheme; 1 before notebook 08 has fitted it."""
+    if not (run.folder / "metrics/calibration.json").exists():
+        return 1.0
+    return run.read_metrics("calibration")[scheme]["stage2"]["temperature"][0]
 
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Is this picture one of the kind the model was trained on? A distance to the training pictures.
 
-Arrays in, arrays out: features are one row a picture, from whatever layer the caller chose.
+Arrays in, arrays out: features are one row per picture, from whatever layer the caller chose.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -159,19 +159,24 @@ def test_answers_of_other_folds_or_images_are_not_compared(catalog):
 
 @pytest.mark.parametrize("recipe", ["published", "patient"])
 def test_the_published_run_is_this_one_or_the_one_beside(tmp_path, recipe):
-    folder = tmp_path / ("study-patient-1fold" if recipe == "patient" else "study-1fold")
-    assert ablation.published_run(folder) is None
-    trained(tmp_path / "study-1fold", "published")
-    assert ablation.published_run(folder).folder.name == "study-1fold"
+    run = begun(tmp_path / "one", recipe)
+    assert ablation.published_run(run) is None
+    published = begun(tmp_path / ("one" if recipe == "published" else "two"), "published")
+    published.write_table("predictions", pd.DataFrame({"path": ["a"]}))
+    published.finish()
+    assert ablation.published_run(run).folder == published.folder
 
 
 def test_a_run_of_the_patient_recipe_is_never_the_published_one(tmp_path):
-    trained(tmp_path / "study", "patient")
-    assert ablation.published_run(tmp_path / "study") is None
-
-
-def trained(folder, recipe):
-    run = Run(folder)
-    run.begin("04_two_stage_training", {"recipe": recipe})
+    run = begun(tmp_path / "one", "patient")
     run.write_table("predictions", pd.DataFrame({"path": ["a"]}))
     run.finish()
+    assert ablation.published_run(run) is None
+
+
+def begun(folder, recipe):
+    run = Run(folder)
+    changes = {} if recipe == "published" else {"recipe": recipe}
+    run.record(study="study", changes=changes | {"folds": 1})
+    run.begin("04_two_stage_training", {"recipe": recipe})
+    return run

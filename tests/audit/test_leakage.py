@@ -36,7 +36,7 @@ def test_the_studys_own_folds_are_taken(synthetic_probe):
 
 def test_one_split_gets_folds_dealt_fewer_where_groups_are_few(synthetic_probe):
     folds = folds_of(synthetic_probe(groups=8).table)
-    assert (folds.count, folds.note) == (5, "5 folds dealt for the audit")
+    assert (folds.count, folds.note) == (5, "5 folds made for the audit")
     folds = folds_of(synthetic_probe(groups=3).table)
     assert folds.count == 3
     assert "instead of 5" in folds.note

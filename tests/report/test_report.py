@@ -183,7 +183,7 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert "0.71 over slices and 0.84 over patients" in told
     assert "0.31 over slices and 0.33 over patients" in told
     assert "difference is 0.40 (0.17 to 0.61)" in told
-    assert "(37 by patient), each spoilt in 2 ways" in page.section_texts["robustness"]
+    assert "(37 by patient), each with 2 corruptions" in page.section_texts["robustness"]
     told = re.sub(r"\s+", " ", page.section_texts["deployment"])
     assert "on 243 pictures; onnx (int8) takes 23 ms for one picture on 1 thread" in told
     told = re.sub(r"\s+", " ", page.section_texts["maps"])
@@ -378,7 +378,7 @@ def test_a_given_test_part_is_told_instead_of_random_slices(tmp_path):
     assert "the 1,346 slices of the test part that the images came with" in training
     assert "61 of 433 groups stand in both parts given" in training
     assert "One test part: by slice the given one, by patient 20 % of the slices." in training
-    assert "are not dealt into folds" in training
+    assert "are not divided into folds" in training
     assert "In 5 folds" not in page.text
     assert "that is measured to be coronal" in page.text
 

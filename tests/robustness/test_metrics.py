@@ -8,6 +8,7 @@ from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.robustness import metrics
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from kidneyct_lib.study.run_folder import Run
 
 CLASSES = ["Cyst", "Normal", "Stone"]
 NAMES = list(CORRUPTIONS)[:2]
@@ -203,9 +204,11 @@ def test_the_table_of_tallies_gives_each_model_its_own_back(counts):
 
 
 def test_the_plain_run_stands_beside_the_augmented_one(tmp_path):
-    plain, augmented = tmp_path / "folder-seed3", tmp_path / "folder-augmented4-seed3"
+    plain, augmented = Run(tmp_path / "one"), Run(tmp_path / "two")
+    plain.record(study="folder", changes={"seed": 3})
+    augmented.record(study="folder", changes={"seed": 3, "augment_views": 4})
     assert metrics.without_augmentation(augmented) is None
-    (plain / "tables").mkdir(parents=True)
-    (plain / "tables/robustness_counts.csv").write_text("")
-    assert metrics.without_augmentation(augmented) == plain
+    (plain.folder / "tables").mkdir(parents=True)
+    (plain.folder / "tables/robustness_counts.csv").write_text("")
+    assert metrics.without_augmentation(augmented).folder == plain.folder
     assert metrics.without_augmentation(plain) is None

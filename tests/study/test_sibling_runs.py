@@ -1,47 +1,53 @@
+"""Runs find one another by their run.json, whatever their folders are called."""
+
 import numpy as np
 import pytest
 
+from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run
-from kidneyct_lib.study.sibling_runs import by_seed, spread
 
 
-def finished(folder, seed, accuracy):
+def finished(folder, seed, accuracy, study="mine", **changes):
     run = Run(folder)
-    run.record(parameters={"seed": seed})
+    run.record(parameters={"seed": seed}, study=study, changes=changes)
     scores = {"n": 20, "groups": 5, "accuracy": accuracy, "macro_f1": accuracy / 2, "loss": 1.0}
     run.write_metrics("test", {"slice": scores | {"accuracy": 1.0}, "patient": scores})
+    return run
 
 
 @pytest.fixture
-def folder(tmp_path):
-    finished(tmp_path / "mine", 2026, 0.5)
-    finished(tmp_path / "mine-seed12", 12, 0.7)
-    finished(tmp_path / "mine-seed7", 7, 0.6)
-    finished(tmp_path / "mine-untrained", 1, 0.1)
-    finished(tmp_path / "mine-448px", 2026, 0.2)
-    finished(tmp_path / "mine-448px-seed7", 7, 0.3)
-    finished(tmp_path / "mine-seed7-old", 1, 0.1)
-    (tmp_path / "mine-seed8").mkdir()  # begun, not finished
-    return tmp_path / "mine"
+def runs(tmp_path):
+    """Runs of two studies in folders whose names tell nothing."""
+    found = {
+        "own": finished(tmp_path / "a", 2026, 0.5),
+        "seed 12": finished(tmp_path / "b", 12, 0.7, seed=12),
+        "seed 7": finished(tmp_path / "c", 7, 0.6, seed=7),
+        "large": finished(tmp_path / "d", 2026, 0.2, image_size=448),
+        "large, seed 7": finished(tmp_path / "e", 7, 0.3, image_size=448, seed=7),
+        "patient, seed 7": finished(tmp_path / "f", 7, 0.9, recipe="patient", seed=7),
+        "another study": finished(tmp_path / "g", 12, 0.1, study="other", seed=12),
+    }
+    Run(tmp_path / "h").record(study="mine", changes={"seed": 8})  # begun, not finished
+    return found
 
 
-@pytest.mark.parametrize("name", ["mine", "mine-seed7"])
-def test_repetitions_are_found_from_any_of_them(folder, name):
-    table = by_seed(folder.with_name(name))
+@pytest.mark.parametrize("name", ["own", "seed 7"])
+def test_repetitions_are_found_from_any_of_them(runs, name):
+    table = sibling_runs.by_seed(runs[name])
     assert table["seed"].tolist() == [7, 7, 12, 12, 2026, 2026]
     patient = table[table["scheme"] == "patient"]
     assert patient["accuracy"].tolist() == [0.6, 0.7, 0.5]
     assert patient["macro_f1"].tolist() == [0.3, 0.35, 0.25]
 
 
-def test_seeds_of_another_image_size_are_apart(folder):
-    table = by_seed(folder.with_name("mine-448px"))
+def test_seeds_of_another_image_size_are_apart(runs):
+    table = sibling_runs.by_seed(runs["large"])
     assert table["seed"].tolist() == [7, 7, 2026, 2026]
     assert set(table.loc[table["scheme"] == "patient", "accuracy"]) == {0.3, 0.2}
 
 
-def test_the_spread_is_mean_and_range(folder):
-    table = spread(by_seed(folder)).set_index("scheme")
+def test_the_spread_is_mean_and_range(runs):
+    table = sibling_runs.spread(sibling_runs.by_seed(runs["own"])).set_index("scheme")
     assert table.loc["patient", "seeds"] == 3
     np.testing.assert_allclose(
         table.loc["patient", ["accuracy", "accuracy_least", "accuracy_most"]].astype(float),
@@ -51,5 +57,28 @@ def test_the_spread_is_mean_and_range(folder):
 
 
 def test_a_run_alone_is_its_only_seed(tmp_path):
-    finished(tmp_path / "alone", 3, 0.5)
-    assert by_seed(tmp_path / "alone")["seed"].tolist() == [3, 3]
+    run = finished(tmp_path / "alone", 3, 0.5)
+    assert sibling_runs.by_seed(run)["seed"].tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("patient, seed 7", {"recipe": None}, "seed 7"),
+        ("large, seed 7", {"image_size": None}, "seed 7"),
+        ("seed 7", {"recipe": "patient"}, "patient, seed 7"),
+        ("own", {"recipe": None}, "own"),
+    ],
+)
+def test_the_run_that_differs_by_the_changes_alone_is_found(runs, name, changes, expected):
+    assert sibling_runs.beside(runs[name], **changes).folder == runs[expected].folder
+
+
+def test_a_run_that_is_not_there_is_none(runs):
+    assert sibling_runs.beside(runs["large"], recipe="patient") is None
+
+
+def test_a_run_of_no_known_study_has_none_beside_it(runs, tmp_path):
+    unknown = Run(tmp_path / "z")
+    assert sibling_runs.beside(unknown, recipe="patient") is None
+    assert sibling_runs.by_seed(unknown).empty

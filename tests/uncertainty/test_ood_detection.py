@@ -194,4 +194,4 @@ def test_the_table_tells_what_should_be_rejected(judged):
     ]
     assert table["in_distribution"].tolist() == [True, True, True, False]
     assert table["rejected"].iloc[3] == 1
-    assert table["refused_low"].notna().tolist() == [True, True, False, False]
+    assert table["rejected_low"].notna().tolist() == [True, True, False, False]

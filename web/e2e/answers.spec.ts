@@ -97,7 +97,7 @@ test("each odd file has its message, the others their answers", async ({ watched
     .split("\r\n");
   expect(lines.length).toBe(odd.length + 2);
   expect(lines[0]).toMatch(
-    /^file,answer,p_.*,distance,out_of_distribution,unsure,not_ruled_out,error,model$/,
+    /^file,answer,p_.*,distance,out_of_distribution,low_confidence,not_ruled_out,error,model$/,
   );
   expect(lines.some((line) => line.startsWith("'=sum(a1).tif,"))).toBe(true);
 });

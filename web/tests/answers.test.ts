@@ -39,8 +39,8 @@ const say = (probabilities: number[], distance = 1) =>
 
 describe("judgement", () => {
   test("limits are crossed as the export means them", () => {
-    expect(say([0.6, 0.4], 42)).toMatchObject({ answer: 0, outOfScope: false, unsure: false });
-    expect(say([0.59, 0.41], 42.1)).toMatchObject({ outOfScope: true, unsure: true });
+    expect(say([0.6, 0.4], 42)).toMatchObject({ answer: 0, outOfDistribution: false, lowConfidence: false });
+    expect(say([0.59, 0.41], 42.1)).toMatchObject({ outOfDistribution: true, lowConfidence: true });
   });
 
   test("a class is not ruled out from its limit on, unless it is the answer", () => {
@@ -52,7 +52,7 @@ describe("judgement", () => {
   test("points that were not measured warn of nothing", () => {
     const bare = parseBundle({ ...RAW, operating_points: {} }, "x").operating_points;
     const said = judge([0.5, 0.5], 1e9, bundle.classes, bare);
-    expect(said).toMatchObject({ outOfScope: false, unsure: false, notRuledOut: [] });
+    expect(said).toMatchObject({ outOfDistribution: false, lowConfidence: false, notRuledOut: [] });
   });
 });
 
@@ -60,7 +60,7 @@ describe("words", () => {
   test("warnings name value, limit and what follows", () => {
     const probabilities = [0.55, 0.45];
     const warnings = warningsOf(say(probabilities, 50), probabilities, 50, bundle);
-    expect(warnings.map(({ kind }) => kind)).toEqual(["scope", "unsure", "missed"]);
+    expect(warnings.map(({ kind }) => kind)).toEqual(["distribution", "confidence", "missed"]);
     expect(warnings[0]!.long).toMatch(/distance 50\.0, limit 42\.0\). Do not rely/);
     expect(warnings[1]!.long).toMatch(/55\.0\s%, is below 60\.0\s%/);
     expect(warnings[2]!.long).toMatch(/Stone.*45\.0\s%.*2\.0\s%.*find 99\.0\s% of the slices/);
@@ -102,7 +102,7 @@ describe("files to keep", () => {
 
   test("CSV", () =>
     expect(toCsv(items, bundle, "phantom/patient").split("\r\n")).toEqual([
-      "file,answer,p_Normal,p_Stone,distance,out_of_distribution,unsure,not_ruled_out,error,model",
+      "file,answer,p_Normal,p_Stone,distance,out_of_distribution,low_confidence,not_ruled_out,error,model",
       '"a ""b"", c.png",Normal,0.900000,0.100000,50,true,false,Stone,,phantom/patient',
       '\'=1+1.png,,,,,,,,"cut short, sorry",phantom/patient',
       "late.png,,,,,,,,not answered,phantom/patient",

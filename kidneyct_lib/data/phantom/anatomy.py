@@ -18,7 +18,7 @@ GAS, LUNG, FAT = -950.0, -850.0, -105.0
 BILE, URINE = 8.0, 6.0
 BOWEL_CONTENT, STOOL = 25.0, 20.0
 
-# One row a contrast phase: blood in the aorta, blood in the veins, liver, spleen, renal cortex,
+# One row per contrast phase: blood in the aorta, blood in the veins, liver, spleen, renal cortex,
 # renal medulla, bowel wall. Enhanced values are typical ones: the arterial phase lights up aorta
 # and cortex, the nephrographic phase the whole kidney.
 PHASES = {

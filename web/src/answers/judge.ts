@@ -5,8 +5,8 @@ export interface Judgement {
   /** Index of the class with the highest probability. */
   answer: number;
   probability: number;
-  outOfScope: boolean;
-  unsure: boolean;
+  outOfDistribution: boolean;
+  lowConfidence: boolean;
   /** Classes that were not answered though their probability reaches the limit set for them. */
   notRuledOut: string[];
 }
@@ -22,8 +22,8 @@ export function judge(
   return {
     answer,
     probability,
-    outOfScope: points.distance !== null && distance > points.distance,
-    unsure: points.confidence !== null && probability < points.confidence,
+    outOfDistribution: points.distance !== null && distance > points.distance,
+    lowConfidence: points.confidence !== null && probability < points.confidence,
     notRuledOut: classes.filter((name, k) => {
       const point = points.recall[name];
       return k !== answer && point !== undefined && probabilities[k]! >= point.threshold;

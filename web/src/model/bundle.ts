@@ -15,9 +15,9 @@ export interface Bundle {
 }
 
 export interface OperatingPoints {
-  /** A picture whose distance is above it is out of scope. */
+  /** A picture whose distance is above it is out of distribution. */
   distance: number | null;
-  /** An answer whose highest probability is below it is unsure. */
+  /** An answer whose highest probability is below it has low confidence. */
   confidence: number | null;
   /** Probability from which a class must not be missed, and the recall it was chosen for. */
   recall: Record<string, { asked: number; threshold: number }>;

@@ -9,7 +9,7 @@ export function percent(share: number): string {
 }
 
 export interface Warning {
-  kind: "scope" | "unsure" | "missed";
+  kind: "distribution" | "confidence" | "missed";
   short: string;
   long: string;
 }
@@ -22,21 +22,21 @@ export function warningsOf(
   { classes, operating_points: points }: Bundle,
 ): Warning[] {
   const warnings: Warning[] = [];
-  if (said.outOfScope) {
+  if (said.outOfDistribution) {
     warnings.push({
-      kind: "scope",
-      short: "out of scope",
+      kind: "distribution",
+      short: "out of distribution",
       long:
-        "Out of scope: this picture is unlike those the model was made with (distance " +
+        "Out of distribution: this image is unlike those the model was trained on (distance " +
         `${distance.toFixed(1)}, limit ${points.distance!.toFixed(1)}). Do not rely on the answer.`,
     });
   }
-  if (said.unsure) {
+  if (said.lowConfidence) {
     warnings.push({
-      kind: "unsure",
-      short: "unsure",
+      kind: "confidence",
+      short: "low confidence",
       long:
-        `Unsure: the highest probability, ${percent(said.probability)}, is below ` +
+        `Low confidence: the highest probability, ${percent(said.probability)}, is below ` +
         `${percent(points.confidence!)}, from which this model's answers count.`,
     });
   }
