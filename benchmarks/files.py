@@ -24,13 +24,15 @@ def write_files(folder: Path, count: int, classes: list[str], seed: int) -> None
     """Write `count` JPEGs into class sub-folders, spread evenly over the classes."""
     series = -(-count // (SLICES_A_SERIES * len(classes)))
     drawn = phantom.generate(
-        classes=classes,
-        patients_per_class=series,
-        slices_per_patient=(1, 1),
-        seed=seed,
-        plane="axial",
-        scanner="A",
-        size=SIDE // 2,
+        phantom.CohortSpec(
+            classes=classes,
+            patients_per_class=series,
+            slices_per_patient=(1, 1),
+            seed=seed,
+            plane="axial",
+            scanner="A",
+            size=SIDE // 2,
+        )
     )
     patients: dict[str, list[np.ndarray]] = {name: [] for name in classes}
     for drawing in drawn:

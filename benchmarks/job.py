@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.data import catalog, datasets
+from kidneyct_lib.data.phantom import CohortSpec
 from kidneyct_lib.splitting import cross_validation, holdout, near_duplicates
 from kidneyct_lib.study import parameters
 from kidneyct_lib.training import class_weights
@@ -33,13 +34,15 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     folder = options.data or datasets.obtain(
         "phantom",
         None,
+        CohortSpec(
+            classes=settings.classes,
+            patients_per_class=-(-options.images // (SLICES * len(settings.classes))),
+            slices_per_patient=(SLICES, SLICES),
+            size=settings.phantom_size,
+            seed=settings.seed,
+            plane=settings.plane or "axial",
+        ),
         cache=ROOT / settings.cache_folder,
-        classes=settings.classes,
-        patients=-(-options.images // (SLICES * len(settings.classes))),
-        slices=[SLICES, SLICES],
-        size=settings.phantom_size,
-        seed=settings.seed,
-        plane=settings.plane,
     )
     table = choose(catalog.index_folder(folder, settings.classes).table, settings, options.images)
     fractions = {

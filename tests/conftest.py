@@ -37,7 +37,7 @@ def build_network():
     """
     from kidneyct_lib.models import builder
 
-    defaults = {"backbone": "resnet50", "weights": "none", "image_size": 64, "crop_size": 224}
+    defaults = {"backbone": "resnet50", "weights": "none", "image_size": 64, "crop_size": 96}
     defaults |= {
         "recipe": "published",
         "classes": ["Cyst", "Normal", "Stone", "Tumor"],

@@ -193,13 +193,15 @@ def cohort(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     phantom.write_cohort(
         folder / "cohort",
-        classes=["Cyst", "Normal", "Stone", "Tumor"],
-        patients_per_class=4,
-        slices_per_patient=(3, 3),
-        seed=1,
-        plane="axial",
-        scanner="A",
-        size=64,
+        phantom.CohortSpec(
+            classes=["Cyst", "Normal", "Stone", "Tumor"],
+            patients_per_class=4,
+            slices_per_patient=(3, 3),
+            seed=1,
+            plane="axial",
+            scanner="A",
+            size=64,
+        ),
     )
     return folder / "cohort"
 

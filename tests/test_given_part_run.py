@@ -14,13 +14,13 @@ from kidneyct_lib.study.run_folder import Run
 def test_a_folder_with_a_given_test_part_is_studied_in_its_plane(tmp_path):
     cohort = {"patients_per_class": 8, "slices_per_patient": (4, 4), "seed": 3, "scanner": "A"}
     drawing = cohort | {"classes": ["Normal", "Stone"], "size": 64}
-    for number, one in enumerate(phantom.generate(**drawing, plane="coronal")):
+    for number, one in enumerate(phantom.generate(phantom.CohortSpec(**drawing, plane="coronal"))):
         part = "Test" if number % 5 == 0 else "Train"
         label = {"Stone": "Kidney_stone"}.get(one.label, one.label)
         place = tmp_path / "set" / part / label
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(one.image).save(place / f"{number}.png")
-    axial = next(phantom.generate(**drawing, plane="axial"))
+    axial = next(phantom.generate(phantom.CohortSpec(**drawing, plane="axial")))
     Image.fromarray(axial.image).save(tmp_path / "set/Train/Normal/1000.png")
     changes = {"folds": 5, "data": str(tmp_path / "set"), "augment_views": 1}
     values = tiny("coronal_stone", tmp_path, **changes)

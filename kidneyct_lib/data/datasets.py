@@ -3,28 +3,21 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import file_digest
 from kidneyct_lib.data import kaggle, phantom
+from kidneyct_lib.data.phantom import CohortSpec
 from kidneyct_lib.study.parameters import digest
 
 
-def obtain(
-    source: str,
-    data: str | None,
-    *,
-    cache: Path,
-    classes: list[str],
-    patients: int,
-    slices: list[int],
-    size: int,
-    seed: int,
-    plane: str | None,
-) -> Path:
+def obtain(source: str, data: str | None, cohort: CohortSpec, *, cache: Path) -> Path:
     """Folder of the study's images, made or fetched where it is not there yet.
 
     Parameters
@@ -33,13 +26,10 @@ def obtain(
         Where the images come from.
     data : str or None
         The folder itself (`folder`), or where the download goes (`kaggle`; None: the cache).
+    cohort : CohortSpec
+        What is generated (`phantom`); its classes are the study's.
     cache : Path
         Folder of everything that can be computed or fetched again.
-    classes : list of str
-        Names of the classes.
-    patients, slices, size, seed, plane
-        Of a generated cohort: patients per class, fewest and most slices of each, side in pixels,
-        and "axial", "coronal" or None, which draws axial slices.
 
     Raises
     ------
@@ -47,25 +37,16 @@ def obtain(
         If the images can't be had; the message says how to go on.
     """
     if source == "phantom":
-        return _generated(cache, classes, patients, slices, size, seed, plane, scanner="A")
+        return _generated(cohort, cache)
     if source == "kaggle":
-        return kaggle.fetch_kaggle(Path(data) if data else cache / "kaggle", classes)
+        return kaggle.fetch_kaggle(Path(data) if data else cache / "kaggle", cohort.classes)
     if data is None:
         raise StudyError("This study needs a folder of images: give it as DATA=path.")
     return Path(data)
 
 
 def obtain_external(
-    source: str,
-    external: str | None,
-    *,
-    cache: Path,
-    classes: list[str],
-    patients: int,
-    slices: list[int],
-    size: int,
-    seed: int,
-    plane: str | None,
+    source: str, external: str | None, cohort: CohortSpec, *, cache: Path
 ) -> Path | None:
     """Folder of external images: the given one, other phantoms on another scanner, or None.
 
@@ -74,22 +55,28 @@ def obtain_external(
     if external is not None:
         return Path(external)
     if source == "phantom":
-        return _generated(cache, classes, patients, slices, size, seed + 1, plane, scanner="B")
+        return _generated(replace(cohort, seed=cohort.seed + 1, scanner="B"), cache)
     return None
 
 
-def _generated(cache, classes, patients, slices, size, seed, plane, *, scanner) -> Path:
-    cohort = {
-        "classes": classes,
-        "patients_per_class": patients,
-        "slices_per_patient": tuple(slices),
-        "size": size,
-        "seed": seed,
-        "plane": plane or "axial",
-        "scanner": scanner,
-    }
+def lesion_masks(source: str, folder: Path, paths: Sequence[str], size: int) -> np.ndarray:
+    """Lesions of N slices at another size: bool (N, size, size); none where they are not known.
+
+    Parameters
+    ----------
+    source : {"phantom", "kaggle", "folder"}
+        Where the images come from; lesions are known of phantoms alone.
+    folder, paths, size
+        As in `phantom.read_masks`.
+    """
+    if source == "phantom":
+        return phantom.read_masks(folder, paths, size)
+    return np.zeros((len(paths), size, size), bool)
+
+
+def _generated(cohort: CohortSpec, cache: Path) -> Path:
     drawing = [path.read_text() for path in sorted(Path(phantom.__file__).parent.glob("*.py"))]
-    folder = cache / f"phantom-{digest(cohort | {'drawing': drawing})[:12]}"
+    folder = cache / f"phantom-{digest(asdict(cohort) | {'drawing': drawing})[:12]}"
     known = cache / f"{folder.name}.sha256"
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -97,7 +84,7 @@ def _generated(cache, classes, patients, slices, size, seed, plane, *, scanner) 
             if not known.exists() or known.read_bytes() != _digest_of(folder).encode():
                 for remains in [folder, *cache.glob(f".{folder.name}.*")]:
                     shutil.rmtree(remains, ignore_errors=True)
-                phantom.write_cohort(folder, **cohort)
+                phantom.write_cohort(folder, cohort)
                 known.write_text(_digest_of(folder))
     except OSError as error:
         raise StudyError(

@@ -104,16 +104,9 @@ def _phantoms(
 ) -> np.ndarray:
     """Slices of these classes in turn, two of each patient."""
     patients = -(-count // (_SLICES_PER_PATIENT * len(classes)))
-    cohort = phantom.generate(
-        classes=classes,
-        patients_per_class=patients,
-        slices_per_patient=(_SLICES_PER_PATIENT, _SLICES_PER_PATIENT),
-        seed=seed,
-        plane=plane,
-        scanner=scanner,
-        size=phantom_size,
-    )
-    images = np.stack([resize(one.image, size) for one in cohort])
+    slices = (_SLICES_PER_PATIENT, _SLICES_PER_PATIENT)
+    spec = phantom.CohortSpec(classes, patients, slices, phantom_size, seed, plane, scanner)
+    images = np.stack([resize(one.image, size) for one in phantom.generate(spec)])
     in_turn = np.arange(len(images)).reshape(len(classes), -1).T.ravel()
     return images[in_turn[:count]]
 

@@ -30,11 +30,11 @@ AXIAL = View(np.array([0, 1.4, 0]), np.array([1.4, 0, 0]), np.array([0, 0, 1.0])
 
 
 def draw(**changes):
-    return list(phantom.generate(**COHORT | changes))
+    return list(phantom.generate(phantom.CohortSpec(**COHORT | changes)))
 
 
 def shrink(**changes):
-    return list(phantom.generate(**SMALL | changes))
+    return list(phantom.generate(phantom.CohortSpec(**SMALL | changes)))
 
 
 def same(slices, others):
@@ -269,7 +269,7 @@ def files_of(folder):
 
 
 def test_the_written_cohort_holds_images_masks_and_patients(tmp_path, small):
-    phantom.write_cohort(tmp_path / "cohort", **SMALL)
+    phantom.write_cohort(tmp_path / "cohort", phantom.CohortSpec(**SMALL))
     slices = small
     files = files_of(tmp_path / "cohort")
     assert len(files) == 2 * len(slices) + 1
@@ -291,11 +291,11 @@ def test_the_written_cohort_holds_images_masks_and_patients(tmp_path, small):
 def test_writing_twice_gives_the_same_bytes_and_nothing_is_written_over(tmp_path):
     few = SMALL | {"classes": ["Tumor", "Normal"]}
     for name in ("one", "two"):
-        phantom.write_cohort(tmp_path / "deep" / name, **few)
+        phantom.write_cohort(tmp_path / "deep" / name, phantom.CohortSpec(**few))
     first = files_of(tmp_path / "deep/one")
     assert first == files_of(tmp_path / "deep/two")
     with pytest.raises(StudyError, match=r"one exists already"):
-        phantom.write_cohort(tmp_path / "deep/one", **few | {"seed": 1})
+        phantom.write_cohort(tmp_path / "deep/one", phantom.CohortSpec(**few | {"seed": 1}))
     assert first == files_of(tmp_path / "deep/one")
 
 
@@ -310,7 +310,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(phantom.cohort, "develop", fail_at_third)
     with pytest.raises(OSError, match="disk full"):
-        phantom.write_cohort(tmp_path / "cohort", **SMALL)
+        phantom.write_cohort(tmp_path / "cohort", phantom.CohortSpec(**SMALL))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -334,19 +334,20 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         ({"size": 16}, r"size is 16.*from 64"),
     ],
 )
-def test_a_bad_argument_is_named_before_anything_is_drawn_or_written(tmp_path, change, told):
+def test_a_bad_value_is_named_before_anything_is_drawn_or_written(tmp_path, change, told):
+    spec = phantom.CohortSpec(**COHORT | change)
     with pytest.raises(StudyError, match=told):
-        phantom.generate(**COHORT | change)
+        phantom.generate(spec)
     with pytest.raises(StudyError, match=told):
-        phantom.write_cohort(tmp_path / "cohort", **COHORT | change)
+        phantom.write_cohort(tmp_path / "cohort", spec)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_masks_are_read_where_they_were_written(tmp_path):
     shape = {"classes": ["Normal", "Stone"], "patients_per_class": 2, "slices_per_patient": (2, 2)}
     drawing = shape | {"seed": 1, "plane": "axial", "scanner": "A", "size": 64}
-    phantom.write_cohort(tmp_path / "cohort", **drawing)
-    slices = list(phantom.generate(**drawing))
+    phantom.write_cohort(tmp_path / "cohort", phantom.CohortSpec(**drawing))
+    slices = list(phantom.generate(phantom.CohortSpec(**drawing)))
     paths = [f"{one.label}/{one.label}- ({one.number}).png" for one in slices]
     masks = phantom.read_masks(tmp_path / "cohort", paths, 64)
     assert np.array_equal(masks, [one.mask for one in slices])

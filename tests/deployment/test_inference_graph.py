@@ -25,7 +25,7 @@ def built(recipe):
             head_units=8,
             dropout=0.3,
             seed=1,
-            crop_size=224,
+            crop_size=96,
         )
     )
     kernel, bias = net.get_layer(builder.PROBABILITIES).get_weights()

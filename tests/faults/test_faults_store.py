@@ -13,6 +13,7 @@ from disturb import cut, delete, flip, remount, wait_for
 from kidneyct_lib.core.array_cache import RowStore
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data import datasets
+from kidneyct_lib.data.phantom import CohortSpec
 
 pytestmark = pytest.mark.faults
 RNG = np.random.default_rng(3)
@@ -155,8 +156,7 @@ def test_a_store_on_a_read_only_disk_is_told_and_can_still_be_read(tmp_path, sma
 
 # --- phantoms ----------------------------------------------------------------------------------
 
-COHORT = {"classes": ["Normal", "Stone"], "patients": 2, "slices": [2, 3], "size": 64, "seed": 4}
-COHORT["plane"] = None
+COHORT = CohortSpec(["Normal", "Stone"], 2, (2, 3), size=64, seed=4, plane="axial")
 
 
 def contents(folder):
@@ -165,7 +165,7 @@ def contents(folder):
 
 @pytest.mark.parametrize("damage", ["delete", "cut", "flip", "extra"])
 def test_a_damaged_phantom_is_drawn_again(tmp_path, damage):
-    folder = datasets.obtain("phantom", None, cache=tmp_path, **COHORT)
+    folder = datasets.obtain("phantom", None, COHORT, cache=tmp_path)
     expected = contents(folder)
     image = folder / "Stone/Stone- (1).png"
     match damage:
@@ -177,19 +177,20 @@ def test_a_damaged_phantom_is_drawn_again(tmp_path, damage):
             flip(image, 200)
         case "extra":
             shutil.copy(image, folder / "Normal/Normal- (99).png")
-    assert datasets.obtain("phantom", None, cache=tmp_path, **COHORT) == folder
+    assert datasets.obtain("phantom", None, COHORT, cache=tmp_path) == folder
     assert contents(folder) == expected
 
 
 def test_a_phantom_killed_while_it_is_drawn_is_drawn_again(tmp_path):
-    expected = contents(datasets.obtain("phantom", None, cache=tmp_path / "a", **COHORT))
+    expected = contents(datasets.obtain("phantom", None, COHORT, cache=tmp_path / "a"))
     code = (
         "import pathlib\nfrom kidneyct_lib.data import datasets\n"
-        f"datasets.obtain('phantom', None, cache=pathlib.Path({str(tmp_path / 'b')!r}), **{COHORT})"
+        "from kidneyct_lib.data.phantom import CohortSpec\n"
+        f"datasets.obtain('phantom', None, {COHORT}, cache=pathlib.Path({str(tmp_path / 'b')!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     wait_for(lambda: list((tmp_path / "b").glob(".*/Normal/*.png")))
     process.kill()
     process.wait()
-    assert contents(datasets.obtain("phantom", None, cache=tmp_path / "b", **COHORT)) == expected
+    assert contents(datasets.obtain("phantom", None, COHORT, cache=tmp_path / "b")) == expected
     assert not list((tmp_path / "b").glob(".*"))

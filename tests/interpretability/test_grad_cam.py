@@ -22,7 +22,7 @@ def built(recipe, size):
             head_units=16,
             dropout=0.3,
             seed=3,
-            crop_size=224,
+            crop_size=96,
         )
     )
     rng = np.random.default_rng(0)

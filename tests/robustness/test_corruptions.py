@@ -40,7 +40,9 @@ def slices():
     shape = {"patients_per_class": 1, "slices_per_patient": (1, 1), "seed": 5, "size": 224}
     classes = ("Cyst", "Normal", "Stone", "Tumor")
     cohorts = (
-        phantom.generate(classes=classes, plane="axial", scanner=scanner, **shape)
+        phantom.generate(
+            phantom.CohortSpec(classes=classes, plane="axial", scanner=scanner, **shape)
+        )
         for scanner in "AB"
     )
     images = np.stack([one.image for cohort in cohorts for one in cohort])

@@ -49,7 +49,9 @@ def test_a_phantom_study_finds_its_own_plane_in_distribution(plane, other):
 def test_phantoms_in_distribution_show_the_studys_classes():
     own = ["Normal", "Stone"]
     cohort = {"classes": own, "patients_per_class": 2, "slices_per_patient": (2, 2)}
-    drawn = phantom.generate(**cohort, plane="coronal", scanner="B", seed=3, size=64)
+    drawn = phantom.generate(
+        phantom.CohortSpec(**cohort, plane="coronal", scanner="B", seed=3, size=64)
+    )
     expected = {label: [] for label in own}
     for one in drawn:
         expected[one.label].append(resize(one.image, 64))

@@ -8,9 +8,10 @@ series are drawn the same way for all classes, so the lesion alone tells them ap
 import csv
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -26,6 +27,46 @@ from kidneyct_lib.data.phantom.scanner import AXES, SCANNERS, develop, draw_seri
 SPACING = (0.8, 1.7)  # mm between slices
 LONGEST_SERIES = 16.0  # mm; more slices lie closer together, so that each shows the lesion
 SIZES = (64, 1024)  # pixels
+
+
+@dataclass(frozen=True)
+class CohortSpec:
+    """What a generated cohort is made from; equal ones give equal bytes.
+
+    Attributes
+    ----------
+    classes : sequence of str
+        Out of Cyst, Normal, Stone, Tumor.
+    patients_per_class : int
+    slices_per_patient : (int, int)
+        Fewest and most slices of a patient, both included.
+    size : int
+        Rows and columns of an image.
+    seed : int
+    plane : {"axial", "coronal"}
+    scanner : {"A", "B"}
+        B differs in noise, kernel, window, couch and zoom.
+    """
+
+    classes: Sequence[str]
+    patients_per_class: int
+    slices_per_patient: tuple[int, int]
+    size: int
+    seed: int
+    plane: str
+    scanner: str = "A"
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Self:
+        """Pick it out of a study's parameters; without a plane it is axial."""
+        return cls(
+            classes=parameters["classes"],
+            patients_per_class=parameters["phantom_patients"],
+            slices_per_patient=tuple(parameters["phantom_slices"]),
+            size=parameters["phantom_size"],
+            seed=parameters["seed"],
+            plane=parameters["plane"] or "axial",
+        )
 
 
 @dataclass(frozen=True)
@@ -51,56 +92,30 @@ class Slice:
     mask: np.ndarray
 
 
-def generate(
-    *,
-    classes: Sequence[str],
-    patients_per_class: int,
-    slices_per_patient: tuple[int, int],
-    seed: int,
-    plane: str,
-    scanner: str,
-    size: int,
-) -> Iterator[Slice]:
+def generate(spec: CohortSpec) -> Iterator[Slice]:
     """Yield the cohort's slices, class after class and patient after patient.
 
     A patient depends on seed, plane, scanner, label and its own index alone, so a larger cohort
     begins with the same patients.
-
-    Parameters
-    ----------
-    classes : sequence of str
-        Out of Cyst, Normal, Stone, Tumor.
-    patients_per_class : int
-    slices_per_patient : (int, int)
-        Fewest and most slices of a patient, both included.
-    seed : int
-    plane : {"axial", "coronal"}
-    scanner : {"A", "B"}
-        B differs in noise, kernel, window, table and zoom.
-    size : int
-        Rows and columns of an image.
-
-    Raises
-    ------
-    StudyError
-        If an argument is not allowed; raised at once, before the first slice.
     """
-    _check(classes, patients_per_class, slices_per_patient, seed, plane, scanner, size)
-    return _generate(classes, patients_per_class, slices_per_patient, seed, plane, scanner, size)
+    _check(spec)
+    return _generate(spec)
 
 
-def write_cohort(
-    folder: Path,
-    *,
-    classes: Sequence[str],
-    patients_per_class: int,
-    slices_per_patient: tuple[int, int],
-    seed: int,
-    plane: str,
-    scanner: str,
-    size: int,
-) -> None:
-    """Write the cohort as PNG files; the same arguments give the same bytes.
+def _generate(spec: CohortSpec) -> Iterator[Slice]:
+    for label in spec.classes:
+        number = 0
+        for index in range(spec.patients_per_class):
+            rng = _patient_rng(spec, label, index)
+            count = _count(rng, spec.slices_per_patient)
+            patient = f"{spec.plane}-{spec.scanner}-{label}-{index + 1:03d}"
+            for image, mask in _draw_patient(rng, label, spec, count):
+                number += 1
+                yield Slice(label, patient, number, image, mask)
+
+
+def write_cohort(folder: Path, spec: CohortSpec) -> None:
+    """Write the cohort as PNG files; equal specs give the same bytes.
 
     `<Class>/<Class>- (n).png` are the images, `masks/<Class>/<Class>- (n).png` the lesions (0 or
     255), `patients.csv` holds path, label, number and patient. The folder appears when it is
@@ -110,25 +125,24 @@ def write_cohort(
     ----------
     folder : Path
         Must not exist yet.
-    classes, patients_per_class, slices_per_patient, seed, plane, scanner, size
-        As in `generate`.
+    spec : CohortSpec
+        Of the cohort.
 
     Raises
     ------
     StudyError
-        If the folder exists or an argument is not allowed.
+        If the folder exists or a value is not allowed.
     """
     folder = Path(folder)
     if folder.exists():
         raise StudyError(f"the cohort's folder {folder} exists already: remove it or name another")
-    shape = (classes, patients_per_class, slices_per_patient, seed, plane, scanner, size)
-    _check(*shape)
+    _check(spec)
     unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
-        for label in classes:
+        for label in spec.classes:
             (unfinished / label).mkdir(parents=True)
             (unfinished / "masks" / label).mkdir(parents=True)
-        slices = tqdm(_generate(*shape), total=_total(*shape), desc="phantom", unit="slice")
+        slices = tqdm(_generate(spec), total=_total(spec), desc="phantom", unit="slice")
         _write_slices(unfinished, slices)
         unfinished.replace(folder)
     finally:
@@ -172,29 +186,18 @@ def _png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def _generate(classes, patients_per_class, slices_per_patient, seed, plane, scanner, size):
-    for label in classes:
-        number = 0
-        for index in range(patients_per_class):
-            rng = _patient_rng(seed, plane, scanner, label, index)
-            count = _count(rng, slices_per_patient)
-            patient = f"{plane}-{scanner}-{label}-{index + 1:03d}"
-            for image, mask in _draw_patient(rng, label, plane, scanner, count, size):
-                number += 1
-                yield Slice(label, patient, number, image, mask)
-
-
-def _total(classes, patients_per_class, slices_per_patient, seed, plane, scanner, size) -> int:
+def _total(spec: CohortSpec) -> int:
     return sum(
-        _count(_patient_rng(seed, plane, scanner, label, index), slices_per_patient)
-        for label in classes
-        for index in range(patients_per_class)
+        _count(_patient_rng(spec, label, index), spec.slices_per_patient)
+        for label in spec.classes
+        for index in range(spec.patients_per_class)
     )
 
 
-def _patient_rng(seed, plane, scanner, label, index) -> np.random.Generator:
-    key = [list(AXES).index(plane), list(SCANNERS).index(scanner), CLASSES.index(label), index]
-    return np.random.default_rng(np.random.SeedSequence([seed, *key]))
+def _patient_rng(spec: CohortSpec, label: str, index: int) -> np.random.Generator:
+    axis, scanner = list(AXES).index(spec.plane), list(SCANNERS).index(spec.scanner)
+    key = [spec.seed, axis, scanner, CLASSES.index(label), index]
+    return np.random.default_rng(np.random.SeedSequence(key))
 
 
 def _count(rng, slices_per_patient) -> int:
@@ -202,10 +205,10 @@ def _count(rng, slices_per_patient) -> int:
     return int(rng.integers(low, high, endpoint=True))
 
 
-def _draw_patient(rng, label, plane, scanner, count, size):
+def _draw_patient(rng, label, spec, count):
     """Yield image and mask of each slice of one patient."""
     person = build_person(rng)
-    series = draw_series(rng, SCANNERS[scanner], plane, person.trunk, size)
+    series = draw_series(rng, SCANNERS[spec.scanner], spec.plane, person.trunk, spec.size)
     normal = series.view.normal
     kidney, other = rng.permutation(2)
     kidney, other = person.kidneys[kidney], person.kidneys[other]
@@ -220,23 +223,29 @@ def _draw_patient(rng, label, plane, scanner, count, size):
         yield develop(rng, series, hu), mask
 
 
-def _check(classes, patients_per_class, slices_per_patient, seed, plane, scanner, size) -> None:
-    """Refuse the first argument that is not allowed, by name and value."""
+def _check(spec: CohortSpec) -> None:
+    """Refuse the first value that is not allowed, by name."""
+    classes, patients, slices = spec.classes, spec.patients_per_class, spec.slices_per_patient
     names = ", ".join(CLASSES)
     listed = isinstance(classes, list | tuple) and len(classes) > 0
-    paired = isinstance(slices_per_patient, list | tuple) and len(slices_per_patient) == 2
-    few, many = slices_per_patient if paired else (0, 0)
+    paired = isinstance(slices, list | tuple) and len(slices) == 2
+    few, many = slices if paired else (0, 0)
     series = _whole(few, 1) and _whole(many, few)
     rules = [
         ("classes", classes, listed, f"a list of classes out of {names}"),
         *(("classes: an entry", one, one in CLASSES, names) for one in (classes if listed else ())),
         ("classes", classes, listed and len(set(classes)) == len(classes), "each class once"),
-        ("patients_per_class", patients_per_class, _whole(patients_per_class, 1), "1 or more"),
-        ("slices_per_patient", slices_per_patient, series, "two whole numbers, 1 <= few <= many"),
-        ("seed", seed, _whole(seed, 0), "a whole number, 0 or more"),
-        ("plane", plane, plane in AXES, ", ".join(AXES)),
-        ("scanner", scanner, scanner in SCANNERS, ", ".join(SCANNERS)),
-        ("size", size, _whole(size, *SIZES), "a whole number from {} to {}".format(*SIZES)),
+        ("patients_per_class", patients, _whole(patients, 1), "1 or more"),
+        ("slices_per_patient", slices, series, "two whole numbers, 1 <= few <= many"),
+        ("seed", spec.seed, _whole(spec.seed, 0), "a whole number, 0 or more"),
+        ("plane", spec.plane, spec.plane in AXES, ", ".join(AXES)),
+        ("scanner", spec.scanner, spec.scanner in SCANNERS, ", ".join(SCANNERS)),
+        (
+            "size",
+            spec.size,
+            _whole(spec.size, *SIZES),
+            "a whole number from {} to {}".format(*SIZES),
+        ),
     ]
     for name, value, good, allowed in rules:
         if not good:
