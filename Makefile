@@ -34,7 +34,7 @@ export CHROMIUM
 PAGE_PACKAGES = web/node_modules/.package-lock.json
 PICTURES = .cache/web-e2e
 
-.PHONY: help setup lab reproduce verify test faults lint typecheck coverage bench web web-test review review-web lock lock-check clean distclean
+.PHONY: help setup lab reproduce verify test test-all faults lint typecheck coverage bench web web-test review review-web lock lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -57,8 +57,11 @@ verify: .venv/.ready ## run the phantom study anew and compare every cell with i
 lab: .venv/.ready ## open JupyterLab on the notebooks
 	$(BIN)/jupyter-lab --allow-root --LabApp.default_url=/lab/tree/notebooks
 
-test: .venv/.ready ## run the tests: [MARKS="not faults": also those that take minutes each]
+test: .venv/.ready ## run the tests, but for those that take minutes each: [MARKS=expression]
 	@$(BIN)/python -m pytest $(PARALLEL) $${MARKS:+-m "$$MARKS"}
+
+test-all: .venv/.ready ## run all tests but `make faults`: whole studies and the whole bench, too
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not faults"
 
 faults: .venv/.ready ## kill, damage and fill what a study uses, and see that nothing is lost
 	$(BIN)/python -m pytest -m faults tests/faults

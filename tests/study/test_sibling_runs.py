@@ -7,9 +7,9 @@ from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run
 
 
-def finished(folder, seed, accuracy, study="mine", **changes):
+def finished(folder, accuracy, study="mine", **changes):
     run = Run(folder)
-    run.record(parameters={"seed": seed}, study=study, changes=changes)
+    run.record(parameters={"seed": changes.get("seed", 2026)}, study=study, changes=changes)
     scores = {"n": 20, "groups": 5, "accuracy": accuracy, "macro_f1": accuracy / 2, "loss": 1.0}
     run.write_metrics("test", {"slice": scores | {"accuracy": 1.0}, "patient": scores})
     return run
@@ -19,13 +19,13 @@ def finished(folder, seed, accuracy, study="mine", **changes):
 def runs(tmp_path):
     """Runs of two studies in folders whose names tell nothing."""
     found = {
-        "own": finished(tmp_path / "a", 2026, 0.5),
-        "seed 12": finished(tmp_path / "b", 12, 0.7, seed=12),
-        "seed 7": finished(tmp_path / "c", 7, 0.6, seed=7),
-        "large": finished(tmp_path / "d", 2026, 0.2, image_size=448),
-        "large, seed 7": finished(tmp_path / "e", 7, 0.3, image_size=448, seed=7),
-        "patient, seed 7": finished(tmp_path / "f", 7, 0.9, recipe="patient", seed=7),
-        "another study": finished(tmp_path / "g", 12, 0.1, study="other", seed=12),
+        "own": finished(tmp_path / "a", 0.5),
+        "seed 12": finished(tmp_path / "b", 0.7, seed=12),
+        "seed 7": finished(tmp_path / "c", 0.6, seed=7),
+        "large": finished(tmp_path / "d", 0.2, image_size=448),
+        "large, seed 7": finished(tmp_path / "e", 0.3, image_size=448, seed=7),
+        "patient, seed 7": finished(tmp_path / "f", 0.9, recipe="patient", seed=7),
+        "another study": finished(tmp_path / "g", 0.1, study="other", seed=12),
     }
     Run(tmp_path / "h").record(study="mine", changes={"seed": 8})  # begun, not finished
     return found
@@ -57,7 +57,7 @@ def test_the_spread_is_mean_and_range(runs):
 
 
 def test_a_run_alone_is_its_only_seed(tmp_path):
-    run = finished(tmp_path / "alone", 3, 0.5)
+    run = finished(tmp_path / "alone", 0.5, seed=3)
     assert sibling_runs.by_seed(run)["seed"].tolist() == [3, 3]
 
 
