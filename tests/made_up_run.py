@@ -57,6 +57,8 @@ def make(folder, *, classes=("Cyst", "Normal", "Stone"), folds=3, audit=True, **
 def _begin(run, notebook, parameters):
     values = yaml.safe_load((project_root() / "params/phantom.yaml").read_text())
     used = values | {"source": "folder"} | parameters
+    seeded = {"seed": parameters["seed"]} if "seed" in parameters else {}
+    run.record(study=values["study"], changes=run.provenance().get("changes", {}) | seeded)
     run.begin(notebook, run.provenance().get("parameters", used) | parameters)
 
 

@@ -21,7 +21,7 @@ from kidneyct_lib.plots.style import (
 )
 
 _PLAIN_NAMES = {
-    "pixel kNN": "Most similar training picture\n(raw pixels)",
+    "pixel kNN": "Most similar training slice\n(raw pixels)",
     "PCA + random forest": "Random forest\n(raw pixels)",
     "logistic regression": "Linear model\n(features of the frozen network)",
     "stage 1": "Network with a trained head\n(stage 1)",

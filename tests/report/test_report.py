@@ -171,7 +171,7 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     wilson = f"{row.accuracy_wilson_low:.3f} to {row.accuracy_wilson_high:.3f}"
     assert is_row([f"{row.n:,}", str(row.groups), ends, wilson], page.cells)
     assert is_row(
-        ["Most similar training picture", "by patient", "0.432 (0.300 to 0.500)"], page.cells
+        ["Most similar training slice", "by patient", "0.432 (0.300 to 0.500)"], page.cells
     )
     assert is_row(["by patient", "0.062"], page.cells)
     assert "0.123" not in page.cells  # of the first stage: in the file alone
@@ -185,7 +185,7 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert "difference is 0.40 (0.17 to 0.61)" in told
     assert "(37 by patient), each with 2 corruptions" in page.section_texts["robustness"]
     told = re.sub(r"\s+", " ", page.section_texts["deployment"])
-    assert "on 243 pictures; onnx (int8) takes 23 ms for one picture on 1 thread" in told
+    assert "on 243 images; onnx (int8) takes 23 ms per image on 1 thread" in told
     told = re.sub(r"\s+", " ", page.section_texts["maps"])
     assert "is 0.12 by slice and 0.25 by patient, with all weights shuffled -0.06 and 0.00" in told
 
