@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kidneyct_lib.data.phantom import CohortSpec
 from kidneyct_lib.models.builder import BackboneSettings, NetworkSettings
 from kidneyct_lib.study.parameters import Params, ParamsError, checked, digest, load
 
@@ -61,7 +62,21 @@ def test_notebooks_use_every_key_of_their_cell_and_none_else(notebook):
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     settings = {kind for kind in (BackboneSettings, NetworkSettings) if kind.__name__ in names}
     named = {field.name for kind in settings for field in fields(kind)}
-    assert set(parameters_cell(notebook)) <= names | named
+    read = keys_of_the_cohort() if "CohortSpec" in names else set()
+    assert set(parameters_cell(notebook)) <= names | named | read
+
+
+def keys_of_the_cohort():
+    """Parameters that `CohortSpec.of` reads."""
+    read = set()
+
+    class Read(dict):
+        def __getitem__(self, key):
+            read.add(key)
+            return super().__getitem__(key)
+
+    CohortSpec.of(Read(yaml.safe_load((ROOT / "params/phantom.yaml").read_text())))
+    return read
 
 
 def test_every_parameter_is_used_by_a_notebook_or_the_study_runner():
