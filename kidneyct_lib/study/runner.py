@@ -99,7 +99,7 @@ def reproduce(params: Params, changes: Mapping[str, Any] | None = None) -> int:
         run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(run.folder / ".lock", timeout=0):
             discard_temporaries(run.folder)
-            run.record(study=params.study, changes=dict(changes or {}))
+            _record_identity(run, params.study, dict(changes or {}))
             return _execute_stale(sources, run, params)
     except Timeout:
         raise StudyError(
@@ -107,6 +107,13 @@ def reproduce(params: Params, changes: Mapping[str, Any] | None = None) -> int:
         ) from None
     except OSError as error:
         raise StudyError(f"{run.folder} cannot be written: {error}") from error
+
+
+def _record_identity(run: Run, study: str, changes: dict[str, Any]) -> None:
+    """Record what the run is; a run that is up to date stays as it is, byte for byte."""
+    known, identity = run.provenance(), {"study": study, "changes": changes}
+    if any(known.get(key) != value for key, value in identity.items()):
+        run.record(**identity)
 
 
 def _announce(params: Params) -> None:

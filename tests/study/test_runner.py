@@ -62,7 +62,10 @@ def test_a_study_runs_once_and_only_what_changed_runs_again(project, capsys):
     seed = run.read_metrics("first")["seed"]
     assert run.read_metrics("second")["twice"] == 2 * seed
 
+    assert run.provenance()["study"] == "phantom"
+    written = (run.folder / "run.json").stat().st_mtime_ns
     assert reproduce() == 0
+    assert (run.folder / "run.json").stat().st_mtime_ns == written
     assert "up to date" in capsys.readouterr().out
     assert reproduce(bootstrap=500) == 1  # only the second notebook uses it
     assert run.read_metrics("second")["b"] == 500
