@@ -63,7 +63,7 @@ class Distance(keras.layers.Layer):
         return ops.sqrt(ops.sum(along * self.precisions, axis=-1) + beside * self.rest)
 
     def compute_output_shape(self, input_shape):
-        """One number a picture."""
+        """One number per image."""
         return input_shape[:1]
 
     def get_config(self):

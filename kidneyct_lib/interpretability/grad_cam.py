@@ -167,20 +167,18 @@ def copy_head(net: keras.Model, told: keras.Model) -> None:
         start += width
 
 
-def of_slices(net: keras.Model, images: np.ndarray, *, batch: int) -> np.ndarray:
-    """Maps float32 (N, h, w, K), as `with_class_maps` gives, of gray slices uint8 (N, S, S)."""
-    told = with_class_maps(net)
-    starts = tqdm(range(0, len(images), batch), desc="class maps", unit="batch", leave=False)
-    found = [told.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in starts]
-    return np.concatenate(found) if found else np.empty((0, *told.output_shape[1][1:]), np.float32)
-
-
 def of_classes(
     told: keras.Model, images: np.ndarray, codes: np.ndarray, *, batch: int
 ) -> np.ndarray:
-    """Maps float32 (N, h, w) of one class (int (N,)) each, by `told` from `with_class_maps`."""
+    """Maps float32 (N, h, w) of one class (int (N,)) each, by `told` from `with_class_maps`.
+
+    Images are gray slices uint8 (N, S, S), also none.
+    """
+    if not len(images):
+        return np.empty((0, *told.output_shape[1][1:3]), np.float32)
     starts = range(0, len(images), batch)
-    maps = [told.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in starts]
+    bar = tqdm(starts, desc="class maps", unit="batch", leave=False, disable=len(starts) == 1)
+    maps = [told.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in bar]
     return np.concatenate(maps)[np.arange(len(images)), :, :, codes]
 
 

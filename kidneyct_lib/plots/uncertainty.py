@@ -25,7 +25,7 @@ from kidneyct_lib.plots.style import (
 )
 
 _UNIT_NAMES = {"slices": "every slice", "one_a_group": "one slice a group", "groups": "every group"}
-_PROMISE_NAMES = {"marginal": "one threshold", "class_conditional": "one threshold a class"}
+_PROMISE_NAMES = {"marginal": "one threshold", "class_conditional": "one threshold per class"}
 
 
 @journal_style

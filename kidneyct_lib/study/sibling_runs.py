@@ -1,7 +1,7 @@
 """Runs of the same study beside one another: other seeds, another recipe, no augmentation.
 
-What a run is stands in its `run.json`: the study, and what was changed of it. Folder names are for
-people.
+What a run is stands in its `run.json`: the study, whether its backbone is pretrained, and what was
+changed of the study. Folder names are for people.
 """
 
 from typing import Any
@@ -44,9 +44,7 @@ def by_seed(run: Run) -> pd.DataFrame:
     DataFrame with one row per finished run and scheme, in order of the seeds: ``scheme``, ``seed``,
     ``n``, ``groups``, ``accuracy``, ``macro_f1``.
     """
-    study, own = _identity(run)
-    alike = (study, own | {"seed": None})
-    others = [one for one in _others(run) if _seedless(one) == alike]
+    others = [one for one in _others(run) if _seedless(one) == _seedless(run)]
     rows = []
     for one in [run, *others]:
         if (one.folder / "metrics/test.json").is_file():
@@ -75,20 +73,24 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(seeds=("seed", "nunique"), **measures).reset_index()
 
 
-def _identity(run: Run) -> tuple[str | None, dict[str, Any]]:
-    """Study of a run, and what was changed of it."""
+_Identity = tuple[tuple[str | None, str | None], dict[str, Any]]
+
+
+def _identity(run: Run) -> _Identity:
+    """Study and weights of a run, and what was changed of the study."""
     known = run.provenance()
-    return known.get("study"), known.get("changes", {})
+    weights = known.get("parameters", {}).get("weights")
+    return (known.get("study"), weights), known.get("changes", {})
 
 
-def _seedless(run: Run) -> tuple[str | None, dict[str, Any]]:
+def _seedless(run: Run) -> _Identity:
     study, changes = _identity(run)
     return study, changes | {"seed": None}
 
 
 def _others(run: Run) -> list[Run]:
     """Runs of known studies in the folders beside this run's, by name."""
-    if _identity(run)[0] is None:
+    if "study" not in run.provenance():
         return []
     folders = sorted(path.parent for path in run.folder.parent.glob("*/run.json"))
     return [Run(folder) for folder in folders if folder != run.folder]

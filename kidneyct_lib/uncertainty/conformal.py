@@ -108,7 +108,7 @@ class Sets(NamedTuple):
     answers
         The test slices of all folds, pooled.
     thresholds
-        For each fold, one threshold a class (all the same where they are not conditional), (F, K).
+        For each fold, one threshold per class (all equal where they are not conditional), (F, K).
     """
 
     member: np.ndarray

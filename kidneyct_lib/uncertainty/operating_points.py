@@ -126,7 +126,7 @@ def table(results: Mapping[tuple[str, int], Mapping[str, Mapping]]) -> pd.DataFr
     Parameters
     ----------
     results
-        {(scheme, stage): what `operating_points` gives}.
+        {(scheme, stage): what `assess` gives}.
 
     Returns
     -------

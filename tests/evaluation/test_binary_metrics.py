@@ -257,7 +257,7 @@ def test_alarms_in_one_group_say_nothing_of_others():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "classes", "positive", "message"),
+    ("damage", "classes", "positive", "message"),
     [
         (lambda t: t, ["Cyst", "Normal", "Stone"], "Stone", "of two classes, not of 3"),
         (lambda t: t, CLASSES, "Tumor", "'Tumor' is none of Normal, Stone"),
@@ -268,9 +268,9 @@ def test_alarms_in_one_group_say_nothing_of_others():
         (lambda t: t[t["label"] == "Normal"], CLASSES, "Stone", "All slices are of one class"),
     ],
 )
-def test_what_cannot_be_summarised_is_refused(spoil, classes, positive, message):
+def test_what_cannot_be_summarised_is_refused(damage, classes, positive, message):
     with pytest.raises(EvaluationError, match=message):
-        binary_metrics.summarise(spoil(random_table()), classes, positive, bootstrap=SAMPLING)
+        binary_metrics.summarise(damage(random_table()), classes, positive, bootstrap=SAMPLING)
 
 
 # --- Youden's point ---------------------------------------------------------------------------

@@ -182,7 +182,7 @@ def test_intervals_hold_the_estimate_and_follow_the_seed():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (lambda t: t.iloc[:0], "no predictions"),
         (lambda t: t.drop(columns="p_Stone"), "no column 'p_Stone'"),
@@ -199,8 +199,8 @@ def test_intervals_hold_the_estimate_and_follow_the_seed():
         (lambda t: t.assign(path="a.png"), r"list a\.png more than once"),
     ],
 )
-def test_a_bad_table_is_refused_with_its_reason(spoil, message):
-    table = spoil(random_table(10))
+def test_a_bad_table_is_refused_with_its_reason(damage, message):
+    table = damage(random_table(10))
     with pytest.raises(EvaluationError, match=message) as refusal:
         summarise(table, CLASSES, bootstrap=Bootstrap(5, 0))
     assert isinstance(refusal.value, StudyError)

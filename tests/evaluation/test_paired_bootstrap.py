@@ -108,7 +108,7 @@ def test_one_group_tells_nothing_and_is_marked():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("damage", "told"),
     [
         (lambda t: t.iloc[1:], "same images"),
         (lambda t: t.assign(label=t["label"].to_numpy()[::-1]), "'label'"),
@@ -116,10 +116,10 @@ def test_one_group_tells_nothing_and_is_marked():
         (lambda t: t.assign(p_A=2.0), "sum to"),
     ],
 )
-def test_what_cannot_be_paired_is_refused(spoil, told):
+def test_what_cannot_be_paired_is_refused(damage, told):
     table = random_table()
     with pytest.raises(EvaluationError, match=told):
-        compare(table, spoil(table), CLASSES, bootstrap=Bootstrap(9, 0))
+        compare(table, damage(table), CLASSES, bootstrap=Bootstrap(9, 0))
 
 
 def stacked(paths_of):

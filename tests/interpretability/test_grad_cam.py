@@ -148,3 +148,14 @@ def test_pasting_is_the_way_back_of_cropping():
     assert back.mean() == pytest.approx(small.mean(), rel=0.02)
     back[18:30, 34:46] = 0
     assert not back.any()
+
+
+def test_maps_of_classes_are_those_of_the_graph_in_batches_and_for_no_slice(published):
+    told = grad_cam.with_class_maps(published)
+    images = np.random.default_rng(4).integers(0, 256, (3, 96, 96), np.uint8)
+    codes = np.array([2, 0, 1])
+    whole = told.predict_on_batch(np.repeat(images[..., None], 3, axis=-1))[1]
+    expected = np.stack([one[..., code] for one, code in zip(whole, codes, strict=True)])
+    found = grad_cam.of_classes(told, images, codes, batch=2)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    assert grad_cam.of_classes(told, images[:0], codes[:0], batch=2).shape == (0, *whole.shape[1:3])

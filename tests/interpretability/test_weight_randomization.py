@@ -79,17 +79,17 @@ def test_the_network_is_as_it_was(cascade):
 
 
 def test_the_network_is_as_it_was_after_an_error(net, images, monkeypatch):
-    before, spoilt, shuffle = builder.digest(net), [], weight_randomization.shuffle
+    before, changed, shuffle = builder.digest(net), [], weight_randomization.shuffle
 
     def failing(layers, rng):
         shuffle(layers, rng)
-        spoilt.append(builder.digest(net) != before)
+        changed.append(builder.digest(net) != before)
         raise RuntimeError("midway")
 
     monkeypatch.setattr(weight_randomization, "shuffle", failing)
     with pytest.raises(RuntimeError, match="midway"):
         weight_randomization.cascade(net, images, CODES, draws=1, **ASKED)
-    assert spoilt == [True]
+    assert changed == [True]
     assert builder.digest(net) == before
 
 

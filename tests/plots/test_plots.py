@@ -529,7 +529,7 @@ def test_set_coverage_draws_every_class_against_the_promise(figures):
             assert line.get_ydata() == pytest.approx([0.9, 0.8, 0, 0.1, 0.2, 0.3])
         assert list(promised.get_ydata()) == [0.9, 0.9]
         assert panel.texts[0].get_text().endswith("1.5, 1.5, 1.5 of 4")
-    assert axes[3].get_title(loc="left") == "d  By patient, one threshold a class"
+    assert axes[3].get_title(loc="left") == "d  By patient, one threshold per class"
     assert legend_texts(figures["set_coverage"]) == [
         "every slice",
         "one slice a group",

@@ -50,8 +50,8 @@ def slices():
     return images
 
 
-def spoil(gray, name, severity, seed=0):
-    """Spoil one image with a generator of its own."""
+def degrade(gray, name, severity, seed=0):
+    """Corrupt one image with a generator of its own."""
     return CORRUPTIONS[name](gray, severity, np.random.default_rng(seed))
 
 
@@ -82,10 +82,10 @@ def test_the_list_is_medmnist_c_and_ct_own():
 def test_images_are_changed_more_and_more_and_keep_their_shape(name, slices):
     away = []
     for severity in SEVERITIES:
-        spoilt = np.stack([spoil(gray, name, severity) for gray in slices])  # not writeable
-        assert spoilt.shape == slices.shape
-        assert spoilt.dtype == np.uint8
-        away.append(np.abs(spoilt.astype(float) - slices).mean())
+        degraded = np.stack([degrade(gray, name, severity) for gray in slices])  # not writeable
+        assert degraded.shape == slices.shape
+        assert degraded.dtype == np.uint8
+        away.append(np.abs(degraded.astype(float) - slices).mean())
     assert away == sorted(away)
     assert away[0] > 0.05
     assert away[-1] > 1.2 * away[0]
@@ -94,13 +94,13 @@ def test_images_are_changed_more_and_more_and_keep_their_shape(name, slices):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_image_meets_its_own_fate_whatever_stands_beside_it(name, slices):
     keys = [f"key {k}" for k in range(len(slices))]
-    spoilt = corrupt(slices, keys, name, 3, seed=1)
-    assert spoilt.shape == slices.shape
-    assert (spoilt != slices).any(axis=(1, 2)).all()
-    np.testing.assert_array_equal(corrupt(slices, keys, name, 3, seed=1), spoilt)
+    degraded = corrupt(slices, keys, name, 3, seed=1)
+    assert degraded.shape == slices.shape
+    assert (degraded != slices).any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(corrupt(slices, keys, name, 3, seed=1), degraded)
     some = corrupt(slices[[6, 2]], [keys[6], keys[2]], name, 3, seed=1)
-    np.testing.assert_array_equal(some, spoilt[[6, 2]])
-    assert (corrupt(slices, keys, name, 3, seed=2) != spoilt).any() == (name in RANDOM)
+    np.testing.assert_array_equal(some, degraded[[6, 2]])
+    assert (corrupt(slices, keys, name, 3, seed=2) != degraded).any() == (name in RANDOM)
 
 
 def test_chance_depends_on_seed_name_severity_and_key():
@@ -126,11 +126,11 @@ def test_chance_depends_on_seed_name_severity_and_key():
 def test_images_without_contrast_and_tiny_ones_survive(name, level, shape):
     gray = np.full(shape, level, np.uint8)
     for severity in (1, 5):
-        spoilt = spoil(gray, name, severity)
-        assert spoilt.shape == shape
-        assert spoilt.dtype == np.uint8
+        degraded = degrade(gray, name, severity)
+        assert degraded.shape == shape
+        assert degraded.dtype == np.uint8
         if level == 0 and name not in ("Gaussian noise", "impulse noise", "burned-in text"):
-            assert not spoilt.any()
+            assert not degraded.any()
 
 
 @given(
@@ -142,11 +142,11 @@ def test_images_without_contrast_and_tiny_ones_survive(name, level, shape):
 @pytest.mark.filterwarnings("error")
 def test_any_image_survives_any_corruption_and_is_left_as_it_was(gray, name, severity):
     before = gray.copy()
-    spoilt = spoil(gray, name, severity)
-    assert spoilt.shape == gray.shape
-    assert spoilt.dtype == np.uint8
+    degraded = degrade(gray, name, severity)
+    assert degraded.shape == gray.shape
+    assert degraded.dtype == np.uint8
     np.testing.assert_array_equal(gray, before)
-    assert not np.shares_memory(gray, spoilt)
+    assert not np.shares_memory(gray, degraded)
 
 
 def test_no_images_give_none():
@@ -196,18 +196,18 @@ def test_a_severity_outside_one_to_five_is_refused(severity):
     ],
 )
 def test_a_level_becomes_what_is_worked_out_by_hand(name, severity, level, expected):
-    assert spoil(LEVELS, name, severity)[np.nonzero(level == LEVELS)] == [expected]
+    assert degrade(LEVELS, name, severity)[np.nonzero(level == LEVELS)] == [expected]
 
 
 def test_bit_depth_leaves_as_many_levels_as_bits_hold():
     for severity, bits in zip(SEVERITIES, (6, 5, 4, 3, 2), strict=True):
-        assert len(np.unique(spoil(LEVELS, "bit depth", severity))) == 2**bits
+        assert len(np.unique(degrade(LEVELS, "bit depth", severity))) == 2**bits
 
 
 def test_contrast_moves_levels_from_the_mean_or_towards_it():
     gray = np.repeat(np.array([[50, 150]], np.uint8), 4, axis=0)
-    assert np.unique(spoil(gray, "contrast up", 5)).tolist() == [10, 190]
-    assert np.unique(spoil(gray, "contrast down", 5)).tolist() == [75, 125]
+    assert np.unique(degrade(gray, "contrast up", 5)).tolist() == [10, 190]
+    assert np.unique(degrade(gray, "contrast down", 5)).tolist() == [75, 125]
 
 
 def test_the_colour_screen_is_weighed_by_luma_after_clipping():
@@ -215,9 +215,9 @@ def test_the_colour_screen_is_weighed_by_luma_after_clipping():
     gains = [1 + 0.75 * np.cos(hue + k * 2 * np.pi / 3) for k in range(3)]
     channels = [np.minimum(LEVELS * gain, 255) for gain in gains]
     expected = 0.299 * channels[0] + 0.587 * channels[1] + 0.114 * channels[2]
-    spoilt = spoil(LEVELS, "colour screen", 5, seed=7)
-    assert np.abs(spoilt - expected).max() <= 1
-    assert np.abs(spoilt - LEVELS.astype(int)).max() > 5
+    degraded = degrade(LEVELS, "colour screen", 5, seed=7)
+    assert np.abs(degraded - expected).max() <= 1
+    assert np.abs(degraded - LEVELS.astype(int)).max() > 5
 
 
 # --- noise ------------------------------------------------------------------------------------
@@ -238,7 +238,7 @@ def test_the_colour_screen_is_weighed_by_luma_after_clipping():
     ],
 )
 def test_noise_is_as_strong_as_said_and_leaves_the_mean(name, severity, sigma):
-    noise = spoil(FLAT, name, severity).astype(float) - 128
+    noise = degrade(FLAT, name, severity).astype(float) - 128
     assert noise.std() == pytest.approx(sigma, rel=0.03)
     assert abs(noise.mean()) < 0.03 * sigma + 0.1
 
@@ -246,13 +246,13 @@ def test_noise_is_as_strong_as_said_and_leaves_the_mean(name, severity, sigma):
 def test_speckle_follows_the_level_and_gaussian_noise_does_not():
     gray = np.repeat(np.array([[50, 150]], np.uint8), 112, axis=1).repeat(224, axis=0)
     for name, ratio in (("speckle noise", 3), ("Gaussian noise", 1), ("shot noise", np.sqrt(3))):
-        noisy = spoil(gray, name, 2).astype(float)
+        noisy = degrade(gray, name, 2).astype(float)
         assert noisy[:, 112:].std() / noisy[:, :112].std() == pytest.approx(ratio, rel=0.05)
 
 
 def test_impulses_are_as_many_as_said_half_of_them_white():
     for severity, share in zip(SEVERITIES, (0.01, 0.02, 0.03, 0.05, 0.08), strict=True):
-        noisy = spoil(FLAT, "impulse noise", severity)
+        noisy = degrade(FLAT, "impulse noise", severity)
         assert (noisy != 128).mean() == pytest.approx(share, rel=0.15)
         assert (noisy == 255).mean() == pytest.approx(share / 2, rel=0.2)
         assert set(np.unique(noisy)) == {0, 128, 255}
@@ -260,7 +260,7 @@ def test_impulses_are_as_many_as_said_half_of_them_white():
 
 def test_low_dose_noise_has_grains_where_gaussian_noise_has_none():
     def alike(name, step):
-        noise = spoil(FLAT, name, 2).astype(float) - 128
+        noise = degrade(FLAT, name, 2).astype(float) - 128
         return np.corrcoef(noise[:, step:].ravel(), noise[:, :-step].ravel())[0, 1]
 
     assert alike("low dose", 1) > 0.3
@@ -270,7 +270,7 @@ def test_low_dose_noise_has_grains_where_gaussian_noise_has_none():
 
 def test_low_dose_noise_is_strongest_where_rays_cross_most_tissue():
     gray, inside = person()
-    noise = np.stack([spoil(gray, "low dose", 2, seed).astype(float) - gray for seed in range(8)])
+    noise = np.stack([degrade(gray, "low dose", 2, seed).astype(float) - gray for seed in range(8)])
     deep = noise[:, 90:112, 100:124].std()
     rim = noise[:, 40:50, 100:124].std()
     assert deep > 1.4 * rim
@@ -284,21 +284,21 @@ def test_jpeg_is_opencvs(slices):
     for severity, quality in zip(SEVERITIES, (50, 30, 15, 10, 7), strict=True):
         data = cv2.imencode(".jpg", slices[0], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         expected = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-        np.testing.assert_array_equal(spoil(slices[0], "JPEG", severity), expected)
+        np.testing.assert_array_equal(degrade(slices[0], "JPEG", severity), expected)
 
 
 def test_pixelate_shows_the_mean_of_each_block():
     gray = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
     blocks = gray.reshape(4, 2, 4, 2).mean(axis=(1, 3)).repeat(2, axis=0).repeat(2, axis=1)
-    assert np.abs(spoil(gray, "pixelate", 3) - blocks).max() <= 0.5
+    assert np.abs(degrade(gray, "pixelate", 3) - blocks).max() <= 0.5
 
 
 def test_lost_resolution_averages_what_is_finer_than_its_factor():
     fine = (np.indices((224, 224)).sum(axis=0) % 2 * 200).astype(np.uint8)
-    assert np.abs(spoil(fine, "lost resolution", 2) - 100.0).max() <= 1  # aliasing would stripe
+    assert np.abs(degrade(fine, "lost resolution", 2) - 100.0).max() <= 1  # aliasing would stripe
     ramp = np.repeat(np.arange(0, 224, dtype=np.uint8)[None], 224, axis=0)
     inner = np.s_[:, 16:-16]
-    assert np.abs(spoil(ramp, "lost resolution", 5)[inner] - ramp[inner].astype(int)).max() <= 1
+    assert np.abs(degrade(ramp, "lost resolution", 5)[inner] - ramp[inner].astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("side", [224, 448])
@@ -306,7 +306,7 @@ def test_lost_resolution_averages_what_is_finer_than_its_factor():
 def test_blur_spreads_an_edge_by_opencvs_rule_and_the_images_side(side, severity, kernel):
     edge = np.zeros((side, side), np.uint8)
     edge[:, side // 2 :] = 255
-    slope = np.diff(spoil(edge, "Gaussian blur", severity)[side // 2].astype(float))
+    slope = np.diff(degrade(edge, "Gaussian blur", severity)[side // 2].astype(float))
     at = np.arange(side - 1) - (side / 2 - 1)
     spread = np.sqrt((slope * at**2).sum() / slope.sum())
     assert spread == pytest.approx((0.15 * kernel + 0.35) * side / 224, rel=0.04)
@@ -317,7 +317,7 @@ def test_rotation_turns_a_point_about_the_middle_by_its_angle():
     gray[110:115, 182:187] = 250  # centre 72 pixels to the right of the middle
     signs = set()
     for seed in range(8):
-        turned = spoil(gray, "rotation", 5, seed)
+        turned = degrade(gray, "rotation", 5, seed)
         y, x = np.mean(np.nonzero(turned > 128), axis=1) - 112
         assert x == pytest.approx(72 * np.cos(np.radians(15)), abs=0.5)
         assert abs(y) == pytest.approx(72 * np.sin(np.radians(15)), abs=0.5)
@@ -333,7 +333,7 @@ def test_text_stands_in_corners_more_of_them_with_severity(slices):
     gray = slices[0]
     corners = []
     for severity in SEVERITIES:
-        written = spoil(gray, "burned-in text", severity)
+        written = degrade(gray, "burned-in text", severity)
         changed = written != gray
         assert (written >= gray).all()
         assert written[changed].max() > 200
@@ -345,7 +345,7 @@ def test_text_stands_in_corners_more_of_them_with_severity(slices):
 
 
 def test_text_differs_from_draw_to_draw():
-    drawn = {spoil(FLAT, "burned-in text", 5, seed).tobytes() for seed in range(6)}
+    drawn = {degrade(FLAT, "burned-in text", 5, seed).tobytes() for seed in range(6)}
     assert len(drawn) == 6
 
 
@@ -360,18 +360,18 @@ def test_a_drawn_table_goes_black_and_the_person_stays(flesh, side):
     line = [(int(20 * unit), int(178 * unit)), (int(204 * unit), int(178 * unit))]
     cv2.line(gray, *line, 150, max(int(2 * unit), 1))
     for severity in SEVERITIES:
-        spoilt = spoil(gray, "table removed", severity)
-        assert (spoilt[inside] == gray[inside]).mean() > 0.995, severity
-        assert set(np.unique(spoilt[~inside])) <= {0, 150}
-    np.testing.assert_array_equal(spoilt[~inside], bare[~inside])
+        degraded = degrade(gray, "table removed", severity)
+        assert (degraded[inside] == gray[inside]).mean() > 0.995, severity
+        assert set(np.unique(degraded[~inside])) <= {0, 150}
+    np.testing.assert_array_equal(degraded[~inside], bare[~inside])
 
 
 def test_a_table_under_a_phantom_goes_black_and_the_phantom_stays(slices):
     for gray in slices:
-        clear = spoil(gray, "table removed", 5)
+        clear = degrade(gray, "table removed", 5)
         table = clear.copy()
         table[218:221, 30:194] = 200
-        again = spoil(table, "table removed", 5)
+        again = degrade(table, "table removed", 5)
         np.testing.assert_array_equal(again[216:], 0)
         assert (again == clear)[:210].mean() > 0.995
         assert 0.25 < body_mask(gray).mean() < 0.85
@@ -404,4 +404,4 @@ def test_an_image_without_a_body_is_left_whole():
     gray = np.zeros((224, 224), np.uint8)
     cv2.circle(gray, (112, 112), 12, 200, -1)
     assert body_mask(gray).all()
-    np.testing.assert_array_equal(spoil(gray, "table removed", 5), gray)
+    np.testing.assert_array_equal(degrade(gray, "table removed", 5), gray)

@@ -71,8 +71,8 @@ def test_every_corruption_is_answered_in_its_place(answer, images, tmp_path, few
     for name in NAMES:
         assert found[name].shape == (len(SEVERITIES), N, 2, 4)
         for i, severity in enumerate(SEVERITIES):
-            spoilt = corruptions.corrupt(images, KEYS, name, severity, seed=5)
-            np.testing.assert_allclose(found[name][i], answer(spoilt), atol=1e-5)
+            degraded = corruptions.corrupt(images, KEYS, name, severity, seed=5)
+            np.testing.assert_allclose(found[name][i], answer(degraded), atol=1e-5)
 
 
 class Counted(StageAnswers):

@@ -97,8 +97,8 @@ def test_intervals_are_of_whole_groups(rows, corrupted, counts):
 
 def test_of_one_group_nothing_is_known(rows, corrupted):
     one = (rows["group"] == 1).to_numpy()
-    spoilt = {name: [a[one] for a in series] for name, series in corrupted.items()}
-    counts = metrics.tally(rows[one], answers(rows, 0)[one], spoilt, CLASSES)
+    degraded = {name: [a[one] for a in series] for name, series in corrupted.items()}
+    counts = metrics.tally(rows[one], answers(rows, 0)[one], degraded, CLASSES)
     found = metrics.summarise(counts, bootstrap=SAMPLING)
     assert found["clean_ci95"] == found["corrupted_ci95"] == [0, 1]
     assert found["rise_ci95"] == [-1, 1]

@@ -7,9 +7,10 @@ from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run
 
 
-def finished(folder, accuracy, study="mine", **changes):
+def finished(folder, accuracy, study="mine", weights="imagenet", **changes):
     run = Run(folder)
-    run.record(parameters={"seed": changes.get("seed", 2026)}, study=study, changes=changes)
+    parameters = {"seed": changes.get("seed", 2026), "weights": weights}
+    run.record(parameters=parameters, study=study, changes=changes)
     scores = {"n": 20, "groups": 5, "accuracy": accuracy, "macro_f1": accuracy / 2, "loss": 1.0}
     run.write_metrics("test", {"slice": scores | {"accuracy": 1.0}, "patient": scores})
     return run
@@ -25,6 +26,7 @@ def runs(tmp_path):
         "large": finished(tmp_path / "d", 0.2, image_size=448),
         "large, seed 7": finished(tmp_path / "e", 0.3, image_size=448, seed=7),
         "patient, seed 7": finished(tmp_path / "f", 0.9, recipe="patient", seed=7),
+        "untrained, seed 7": finished(tmp_path / "i", 0.1, weights="none", seed=7),
         "another study": finished(tmp_path / "g", 0.1, study="other", seed=12),
     }
     Run(tmp_path / "h").record(study="mine", changes={"seed": 8})  # begun, not finished

@@ -80,7 +80,7 @@ export async function oddFiles(jpeg: string, goodPng: string) {
   ] as const;
 }
 
-/** The pixel data spoilt, all else in place. */
+/** The pixel data damaged, all else in place. */
 function damaged(picture: Buffer): Buffer {
   const copy = Buffer.from(picture);
   const start = copy.indexOf("IDAT") + 4;

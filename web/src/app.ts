@@ -149,7 +149,7 @@ export class App {
     return `${item.name}: ${classes[said.answer]}, ${percent(said.probability)}.`;
   }
 
-  /** A screen reader hears of the progress now and then, and surely of the end. */
+  /** A screen reader hears of the progress now and then, and always of the end. */
   private announce(text: string, last: boolean): void {
     const now = Date.now();
     if (!last && now - this.announced < ANNOUNCE_EVERY) return;
