@@ -193,8 +193,9 @@ class Run:
     def begin(self, notebook: str, parameters: Mapping[str, Any]) -> None:
         """Record that this notebook starts now, with what; it counts only after `finish`."""
         self._notebook, self._started, self._written = notebook, time.monotonic(), []
-        known = self.provenance()
-        merged = known.get("parameters", {}) | dict(parameters)
+        notebooks = self.provenance().get("notebooks", {})
+        others = [facts["parameters"] for name, facts in notebooks.items() if name != notebook]
+        merged = {key: value for given in (*others, parameters) for key, value in given.items()}
         source = project_root() / "notebooks" / f"{notebook}.ipynb"
         started = {"parameters": dict(parameters), "source_sha256": file_digest(source)}
         self.record(
@@ -205,7 +206,7 @@ class Run:
             git=provenance.git_state(project_root()),
             packages=provenance.package_versions(),
             machine=provenance.machine(),
-            notebooks=known.get("notebooks", {}) | {notebook: started},
+            notebooks=notebooks | {notebook: started},
         )
 
     def finish(self, **facts: Any) -> None:

@@ -93,6 +93,14 @@ def test_parameters_of_several_notebooks_are_merged_and_hashed(run):
     assert known["parameters_sha256"] != before
 
 
+def test_a_parameter_that_no_notebook_takes_any_more_is_forgotten(run):
+    run.begin("05_errors", {"bootstrap": 10, "seed": 3})
+    run.begin("04_training", {"seed": 4, "folds": 2})
+    assert run.provenance()["parameters"] == {"bootstrap": 10, "seed": 4, "folds": 2}
+    run.begin("04_training", {"seed": 4})
+    assert run.provenance()["parameters"] == {"bootstrap": 10, "seed": 4}
+
+
 def test_relative_folders_start_at_the_projects_root(tmp_path, monkeypatch):
     (tmp_path / "params").mkdir()
     (tmp_path / "notebooks").mkdir()
