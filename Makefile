@@ -8,6 +8,7 @@ SEED ?=
 AUGMENT ?=
 SIZE ?=
 FOLDS ?=
+JOBS ?=
 MARKS ?=
 BASE ?= main
 PYTHON ?= python3
@@ -15,7 +16,7 @@ PYTHON ?= python3
 UV ?= $(shell command -v uv 2>/dev/null)
 
 # Recipes read these from the environment, so that paths with spaces stay whole.
-export STUDY DATA EXTERNAL RECIPE SEED AUGMENT SIZE FOLDS MARKS BASE
+export STUDY DATA EXTERNAL RECIPE SEED AUGMENT SIZE FOLDS JOBS MARKS BASE
 # The environment's own kernel, even where the user has one of the same name.
 export JUPYTER_PREFER_ENV_PATH = 1
 
@@ -44,11 +45,12 @@ setup: .venv/.ready ## build the environment in .venv from the lock
 .venv/.ready: pyproject.toml uv.lock requirements.lock tools/setup.sh
 	@tools/setup.sh "$(PYTHON)" "$(UV)"
 
-reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path RECIPE=patient EXTERNAL=path SEED=n AUGMENT=n SIZE=px FOLDS=n]
+reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path RECIPE=patient EXTERNAL=path SEED=n AUGMENT=n SIZE=px FOLDS=n JOBS=n]
 	@$(BIN)/kidneyct reproduce --study "$$STUDY" $${DATA:+--data "$$DATA"} \
 		$${EXTERNAL:+--external "$$EXTERNAL"} $${RECIPE:+--recipe "$$RECIPE"} \
 		$${SEED:+--seed "$$SEED"} $${AUGMENT:+--augment "$$AUGMENT"} \
-		$${SIZE:+--image-size "$$SIZE"} $${FOLDS:+--folds "$$FOLDS"}
+		$${SIZE:+--image-size "$$SIZE"} $${FOLDS:+--folds "$$FOLDS"} \
+		$${JOBS:+--jobs "$$JOBS"}
 
 verify: .venv/.ready ## run the phantom study anew and compare every cell with its reference
 	@$(BIN)/kidneyct verify

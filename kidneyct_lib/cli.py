@@ -64,6 +64,15 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         help="another number of folds (1: one split); its results get their own folder",
     )
+    command.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="most notebooks side by side (default: as processors and memory allow, at most four)",
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="only say which notebooks would run, and why"
+    )
     command.set_defaults(answer=_reproduce)
 
     command = commands.add_parser(
@@ -145,7 +154,10 @@ def _reproduce(options: argparse.Namespace) -> int:
     minutes = runner.scaled_minutes(own, **scale)
     run = run_folder.Run(folder)
     changed = {k: v for k, v in changes.items() if v not in (None, getattr(own, k))}
-    runner.reproduce(values.model_copy(update={"expected_minutes": minutes}), changed)
+    values = values.model_copy(update={"expected_minutes": minutes})
+    runner.reproduce(values, changed, jobs=options.jobs, dry_run=options.dry_run)
+    if options.dry_run:
+        return 0
     print(f"Report: {report.write(run)}", flush=True)
     return 0
 

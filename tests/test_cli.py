@@ -138,7 +138,7 @@ def test_an_unknown_study_is_one_line(in_project, capsys):
 )
 def test_augmented_results_get_their_own_folder(in_project, monkeypatch, options, folder, views):
     ran = []
-    monkeypatch.setattr(runner, "reproduce", lambda values, changes: ran.append(values))
+    monkeypatch.setattr(runner, "reproduce", lambda values, *_, **__: ran.append(values))
     monkeypatch.setattr(report, "write", lambda run: run.folder)
     assert cli.main(["reproduce", *options]) == 0
     assert (ran[0].run_folder, ran[0].augment_views) == (folder, views)
@@ -146,7 +146,7 @@ def test_augmented_results_get_their_own_folder(in_project, monkeypatch, options
 
 def test_the_patient_recipe_has_its_own_folder_and_input(in_project, monkeypatch):
     given = []
-    monkeypatch.setattr(runner, "reproduce", lambda values, changes: given.append(values))
+    monkeypatch.setattr(runner, "reproduce", lambda values, *_, **__: given.append(values))
     monkeypatch.setattr(report, "write", lambda run: run.folder)
     assert cli.main(["reproduce", "--recipe", "patient"]) == 0
     (values,) = given
@@ -156,7 +156,7 @@ def test_the_patient_recipe_has_its_own_folder_and_input(in_project, monkeypatch
 
 def test_another_number_of_folds_has_its_own_folder(in_project, monkeypatch):
     given = []
-    monkeypatch.setattr(runner, "reproduce", lambda values, changes: given.append(values))
+    monkeypatch.setattr(runner, "reproduce", lambda values, *_, **__: given.append(values))
     monkeypatch.setattr(report, "write", lambda run: run.folder)
     assert cli.main(["reproduce", "--folds", "1"]) == 0
     assert (given[0].folds, given[0].run_folder) == (1, "outputs/phantom-1fold")
@@ -175,7 +175,7 @@ def test_another_image_size_has_its_own_folder(
     in_project, monkeypatch, arguments, size, folder, times
 ):
     given = []
-    monkeypatch.setattr(runner, "reproduce", lambda values, changes: given.append(values))
+    monkeypatch.setattr(runner, "reproduce", lambda values, *_, **__: given.append(values))
     monkeypatch.setattr(report, "write", lambda run: run.folder)
     assert cli.main(["reproduce", *arguments]) == 0
     (values,) = given

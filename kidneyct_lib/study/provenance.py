@@ -21,7 +21,9 @@ DECISIVE = ("processor", "cpus", "python", "keras_backend")
 _NOT_IN_RESULTS = (
     "cli.py",
     "report/",
+    "study/notebook_process.py",
     "study/runner.py",
+    "study/staleness.py",
     "study/run_diff.py",
     "study/reference.py",
 )

@@ -4,14 +4,16 @@ Everything is written to a temporary name and then renamed, so that a reader nev
 file and an interrupted run keeps what it had.
 """
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 from IPython.display import Image
 from matplotlib.figure import Figure
 
@@ -42,6 +44,7 @@ class Run:
         self.folder = project_root() / folder
         self._notebook: str | None = None
         self._started = time.monotonic()
+        self._read: set[str] = set()
         self._written: list[str] = []
 
     # --- reading -------------------------------------------------------------------------------
@@ -99,6 +102,7 @@ class Run:
                 f"{path} is missing: run the notebooks before this one first "
                 "(`make reproduce` runs them all)."
             )
+        self._read.add(relative)
         return path
 
     # --- writing -------------------------------------------------------------------------------
@@ -164,12 +168,31 @@ class Run:
 
     def record(self, **facts: Any) -> None:
         """Merge facts into `run.json` at its top level."""
-        self.write_json("run.json", self.provenance() | facts)
+        with self._recording() as known:
+            known |= facts
 
     def record_file(self, relative: str, notebook: str) -> None:
         """Record in `run.json` which notebook wrote a file last, and the file's sha256."""
-        known = {"sha256": file_digest(self.folder / relative), "notebook": notebook}
-        self.record(files=self.provenance().get("files", {}) | {relative: known})
+        facts = {"sha256": file_digest(self.folder / relative), "notebook": notebook}
+        with self._recording() as known:
+            known["files"] = known.get("files", {}) | {relative: facts}
+
+    def record_notebook(self, notebook: str, **facts: Any) -> None:
+        """Add facts to what `run.json` tells of a notebook."""
+        with self._recording() as known:
+            known["notebooks"][notebook] |= facts
+
+    @contextlib.contextmanager
+    def _recording(self) -> Iterator[dict[str, Any]]:
+        """Content of `run.json`, to be changed: notebooks that run side by side take turns."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".run.json.lock"):
+                known = self.provenance()
+                yield known
+                self.write_json("run.json", known)
+        except OSError as error:
+            raise StudyError(f"{self.folder} cannot be written: {error}") from error
 
     def _write(self, relative: str, save: Callable[[Path], Any]) -> Path:
         path = self.folder / relative
@@ -192,33 +215,36 @@ class Run:
 
     def begin(self, notebook: str, parameters: Mapping[str, Any]) -> None:
         """Record that this notebook starts now, with what; it counts only after `finish`."""
-        self._notebook, self._started, self._written = notebook, time.monotonic(), []
-        notebooks = self.provenance().get("notebooks", {})
-        others = [facts["parameters"] for name, facts in notebooks.items() if name != notebook]
-        merged = {key: value for given in (*others, parameters) for key, value in given.items()}
+        self._notebook, self._started = notebook, time.monotonic()
+        self._read, self._written = set(), []
         source = project_root() / "notebooks" / f"{notebook}.ipynb"
         started = {"parameters": dict(parameters), "source_sha256": file_digest(source)}
-        self.record(
-            parameters=merged,
-            parameters_sha256=digest(merged),
-            library_sha256=provenance.library_digest(),
-            environment_sha256=provenance.environment_digest(),
-            git=provenance.git_state(project_root()),
-            packages=provenance.package_versions(),
-            machine=provenance.machine(),
-            notebooks=notebooks | {notebook: started},
-        )
+        surroundings = {
+            "library_sha256": provenance.library_digest(),
+            "environment_sha256": provenance.environment_digest(),
+            "git": provenance.git_state(project_root()),
+            "packages": provenance.package_versions(),
+            "machine": provenance.machine(),
+        }
+        with self._recording() as known:
+            others = known.get("notebooks", {})
+            others.pop(notebook, None)
+            given = [facts["parameters"] for facts in others.values()]
+            merged = {k: v for values in (*given, parameters) for k, v in values.items()}
+            known |= {"parameters": merged, "parameters_sha256": digest(merged)} | surroundings
+            known["notebooks"] = dict(sorted((others | {notebook: started}).items()))
 
     def finish(self, **facts: Any) -> None:
-        """Record seconds, peak memory and files written; called in a notebook's last cell."""
-        notebooks = self.provenance()["notebooks"]
-        notebooks[self._notebook] |= facts | {
-            "seconds": round(time.monotonic() - self._started, 1),
-            "peak_memory_mb": provenance.peak_memory_mb(),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "outputs": sorted(set(self._written)),
-        }
-        self.record(notebooks=notebooks)
+        """Record seconds, peak memory, files read and written; called in a notebook's last cell."""
+        self.record_notebook(
+            self._notebook,
+            **facts,
+            seconds=round(time.monotonic() - self._started, 1),
+            peak_memory_mb=provenance.peak_memory_mb(),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            inputs=sorted(self._read),
+            outputs=sorted(set(self._written)),
+        )
 
 
 def open_run(folder: str | Path, notebook: str, parameters: Mapping[str, Any]) -> Run:

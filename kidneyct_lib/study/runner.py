@@ -1,26 +1,24 @@
 """Run a study: its notebooks in order through papermill, skipping what is done and unchanged."""
 
-import hashlib
-import json
-import logging
 import os
-import sys
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 from filelock import FileLock, Timeout
-from nbformat import ValidationError
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import discard_temporaries
+from kidneyct_lib.study import staleness
+from kidneyct_lib.study.notebook_process import NotebookProcess
 from kidneyct_lib.study.parameters import Params
-from kidneyct_lib.study.provenance import library_digest
 from kidneyct_lib.study.run_folder import Run, project_root
 
 _PATIENT_RECIPE = 0.7  # of the published recipe's minutes: 86 of about 120 on the axial slices
+_MEMORY = 3e9  # bytes that a notebook may take
+_MOST = 4  # notebooks side by side: no more of them are ready at any time
 
 
 def run_folder(
@@ -69,7 +67,39 @@ def scaled_minutes(
     return float(f"{params.expected_minutes * pixels * trainings:.2g}")
 
 
-def reproduce(params: Params, changes: Mapping[str, Any] | None = None) -> int:
+class Step(NamedTuple):
+    """A notebook of the plan.
+
+    Attributes
+    ----------
+    source : Path
+        The notebook.
+    parameters : dict
+        The study's values of the keys in its own `parameters` cell.
+    depends_on : dict
+        What its outcome depends on, from `staleness.inputs`, with "needed" notebooks.
+    why : list of str
+        Why it must run; empty if it need not.
+    """
+
+    source: Path
+    parameters: dict[str, Any]
+    depends_on: dict[str, Any]
+    why: list[str]
+
+    @property
+    def name(self) -> str:
+        """Name of the notebook."""
+        return self.source.stem
+
+
+def reproduce(
+    params: Params,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    jobs: int | None = None,
+    dry_run: bool = False,
+) -> int:
     """Execute every notebook whose inputs changed since it last finished in this run's folder.
 
     Parameters
@@ -78,11 +108,15 @@ def reproduce(params: Params, changes: Mapping[str, Any] | None = None) -> int:
         Of the run.
     changes
         What they change of the study's own; recorded, so that runs find one another.
+    jobs
+        Most notebooks side by side; None: as processors and memory allow.
+    dry_run
+        Say what would be executed and why, and write nothing.
 
     Returns
     -------
     int
-        Number of notebooks executed.
+        Number of notebooks executed, or that would be.
 
     Raises
     ------
@@ -95,12 +129,15 @@ def reproduce(params: Params, changes: Mapping[str, Any] | None = None) -> int:
     sources = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if not sources:
         raise StudyError(f"{root} holds no notebooks: run this from the project's root.")
+    if dry_run:
+        return sum(bool(step.why) for step in _told(_plan(sources, params, run), run))
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(run.folder / ".lock", timeout=0):
             discard_temporaries(run.folder)
             _record_identity(run, params.study, dict(changes or {}))
-            return _execute_stale(sources, run, params)
+            plan = _told(_plan(sources, params, run), run)
+            return _execute(plan, run, jobs or _side_by_side())
     except Timeout:
         raise StudyError(
             f"Another process is running in {run.folder}; wait for it, or choose another SEED."
@@ -126,39 +163,37 @@ def _announce(params: Params) -> None:
     print(line, flush=True)
 
 
-def _execute_stale(sources: list[Path], run: Run, params: Params) -> int:
-    plan, executed = _plan(sources, params), 0
-    missing = _lacks_images(run) and not all(_is_current(run, s.stem, x) for s, _, x in plan)
-    for number, (source, given, stamp) in enumerate(plan, 1):
-        if _is_current(run, source.stem, stamp) and not (missing and number == 1):
-            continue
-        started = time.monotonic()
-        print(f"[{number}/{len(sources)}] {source.stem}", flush=True)
-        _execute(source, run, given)
-        notebooks = run.provenance()["notebooks"]
-        notebooks[source.stem]["stamp"] = stamp
-        run.record(notebooks=notebooks)
-        run.record_file(f"notebooks/{source.name}", source.stem)
-        executed += 1
-        print(f"      done in {time.monotonic() - started:.0f} s", flush=True)
-    if not executed:
-        print(f"Nothing to do: {run.folder} is up to date.", flush=True)
-    return executed
+# --- what must run -------------------------------------------------------------------------------
 
 
-def _plan(sources: list[Path], params: Params) -> list[tuple[Path, dict[str, Any], str]]:
-    """Each notebook with its parameters and the stamp of what its outcome depends on."""
-    plan, stamp = [], library_digest()
+def _plan(sources: list[Path], params: Params, run: Run) -> list[Step]:
+    """Each notebook with its parameters and why it must run, if it must."""
+    names, stamps = [source.stem for source in sources], {}
+    plan: list[Step] = []
     for source in sources:
         try:
             given = _parameters_of(source, params)
-            stamp = _stamp(stamp, source, given)
-        except (ValueError, KeyError, AttributeError, ValidationError) as error:
+            found = staleness.inputs(source, given, run)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise StudyError(
                 f"{source} is no study notebook ({type(error).__name__}: {error}); restore it."
             ) from None
-        plan.append((source, given, stamp))
+        needed = {name: stamps[name] for name in staleness.needed_by(source.stem, names)}
+        stamps[source.stem] = staleness.results_stamp(found, needed)
+        depends_on = found | {"needed": needed}
+        plan.append(Step(source, given, depends_on, _reasons(run, source.stem, depends_on)))
+    if any(step.why for step in plan) and _lacks_images(run) and not plan[0].why:
+        plan[0].why.append("the images are gone")
     return plan
+
+
+def _reasons(run: Run, notebook: str, depends_on: dict[str, Any]) -> list[str]:
+    """Why a notebook must run: what it depends on changed, or what it wrote is gone or damaged."""
+    known = run.provenance().get("notebooks", {}).get(notebook, {})
+    told = staleness.reasons(known.get("depends_on"), depends_on)
+    written = [f"notebooks/{notebook}.ipynb", *known.get("outputs", [])]
+    damaged = [name for name in written if not run.is_sound(name, notebook)]
+    return told or [f"{name} is missing or not what it wrote" for name in damaged]
 
 
 def _lacks_images(run: Run) -> bool:
@@ -168,71 +203,81 @@ def _lacks_images(run: Run) -> bool:
 
 def _parameters_of(source: Path, params: Params) -> dict[str, Any]:
     """The study's values of the keys in the notebook's own `parameters` cell."""
-    from papermill import inspect_notebook
-
-    return {key: getattr(params, key) for key in inspect_notebook(str(source))}
+    return {key: getattr(params, key) for key in staleness.parameter_names(source)}
 
 
-def _stamp(previous: str, source: Path, given: dict[str, Any]) -> str:
-    """What a notebook's outcome depends on: the notebooks before it, its code, values and data."""
-    cells = json.loads(source.read_text())["cells"]
-    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    folders = [given[key] for key in ("data", "external") if given.get(key)]
-    listing = [_listing(Path(folder)) for folder in folders]
-    return hashlib.sha256(json.dumps([previous, code, given, listing]).encode()).hexdigest()
+def _told(plan: list[Step], run: Run) -> list[Step]:
+    """Print what must run and why, and give the plan back."""
+    stale = [step for step in plan if step.why]
+    if not stale:
+        print(f"Nothing to do: {run.folder} is up to date.", flush=True)
+    elif all(step.why == ["not finished yet"] for step in plan):
+        print(f"All {len(plan)} notebooks are to run.", flush=True)
+    else:
+        print(f"{len(stale)} of {len(plan)} notebooks are to run:", flush=True)
+        for step in stale:
+            more = f" and {len(step.why) - 3} more" if len(step.why) > 3 else ""
+            print(f"  {step.name}: {', '.join(step.why[:3])}{more}", flush=True)
+    return plan
 
 
-def _listing(folder: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of every file below a folder: cheap, and changes when they do."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+# --- running it ----------------------------------------------------------------------------------
 
 
-def _is_current(run: Run, notebook: str, stamp: str) -> bool:
-    known = run.provenance().get("notebooks", {}).get(notebook, {})
-    outputs = [f"notebooks/{notebook}.ipynb", *known.get("outputs", [])]
-    return known.get("stamp") == stamp and all(run.is_sound(name, notebook) for name in outputs)
+def _side_by_side() -> int:
+    """As many notebooks as there are processors, and as fit into the memory that is free."""
+    fitting = int(psutil.virtual_memory().available // _MEMORY)
+    return max(1, min(os.cpu_count() or 1, fitting, _MOST))
 
 
-def _execute(source: Path, run: Run, given: dict[str, Any]) -> None:
-    """One notebook through papermill; its progress bars reach the terminal as they are drawn."""
-    from papermill import execute_notebook
-    from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
-
-    os.environ.setdefault("TQDM_MININTERVAL", "1")
-    os.environ.setdefault("PYTHONHASHSEED", "0")
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not a user's own
-    target = run.folder / "notebooks" / source.name
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _execute(plan: list[Step], run: Run, jobs: int) -> int:
+    """Execute what must run, each notebook as soon as those that it waits for are done."""
+    steps = {step.name: step for step in plan}
+    numbers = {name: f"[{number}/{len(plan)}]" for number, name in enumerate(steps, 1)}
+    waiting = [step.name for step in plan if step.why]
+    running: dict[str, NotebookProcess] = {}
+    executed, failures = 0, []
     try:
-        with tempfile.TemporaryDirectory() as sockets:
-            execute_notebook(
-                source,
-                target,
-                parameters=given,
-                kernel_name="python3",
-                progress_bar=False,
-                stderr_file=sys.stderr,
-                cwd=project_root(),
-                config=Config(
-                    {
-                        "KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"},
-                        "NotebookClient": {"shutdown_kernel": "immediate"},
-                    }
-                ),
-            )
-    except KeyboardInterrupt:
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # what waited for the kernel
-        raise
-    except PapermillExecutionError as error:
-        raise StudyError(
-            f"{source.stem} stopped in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
-            f"What ran until then is kept, and {target} shows it; "
-            "the same command goes on from there."
-        ) from None
-    except Exception as error:  # a killed kernel, a lost connection to it
-        raise StudyError(
-            f"{source.stem} did not finish ({type(error).__name__}: {error}); "
-            "the same command goes on from there."
-        ) from error
+        while running or (waiting and not failures):
+            for name in [] if failures else _ready(waiting, running, steps)[: jobs - len(running)]:
+                print(f"{numbers[name]} {name}", flush=True)
+                waiting.remove(name)
+                running[name] = _start(steps[name], run, running)
+            time.sleep(0.1)
+            for name in [name for name, process in running.items() if process.has_ended()]:
+                process = running.pop(name)
+                failure = process.failure()
+                if failure is None:
+                    run.record_notebook(name, depends_on=steps[name].depends_on)
+                    run.record_file(f"notebooks/{name}.ipynb", name)
+                    executed += 1
+                    print(f"      {name} done in {process.seconds:.0f} s", flush=True)
+                else:
+                    failures.append(f"{name} {failure}")
+    finally:
+        for process in running.values():
+            process.stop()
+    if failures:
+        raise StudyError("\n".join([*failures, "The same command goes on from there."]))
+    return executed
+
+
+def _start(step: Step, run: Run, running: Mapping[str, NotebookProcess]) -> NotebookProcess:
+    taken = {process.line for process in running.values()}
+    line = min(set(range(len(taken) + 1)) - taken)
+    target = run.folder / "notebooks" / step.source.name
+    return NotebookProcess(step.source, target, step.parameters, line=line)
+
+
+def _ready(
+    waiting: Sequence[str], running: Mapping[str, NotebookProcess], steps: Mapping[str, Step]
+) -> list[str]:
+    """Notebooks that may start now, as those that they wait for are done."""
+    if staleness.ALONE & running.keys():
+        return []
+    busy, found = {*waiting, *running}, []
+    for name in waiting:
+        first = {*steps[name].depends_on["needed"], *staleness.AFTER.get(name, [])}
+        if not first & busy and (name not in staleness.ALONE or busy == {name}):
+            found.append(name)
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from kidneyct_lib.study.parameters import digest
 from kidneyct_lib.study.run_folder import Run
 
 
@@ -71,6 +72,19 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
     }
     grouped = table.groupby("scheme", sort=False)
     return grouped.agg(seeds=("seed", "nunique"), **measures).reset_index()
+
+
+def results_digests(run: Run) -> dict[str, str]:
+    """Digest of the recorded metrics and tables of each run of the same study: {folder: digest}."""
+    study, found = _identity(run)[0], {}
+    for one in _others(run):
+        files = one.provenance().get("files", {})
+        results = {
+            k: v["sha256"] for k, v in files.items() if k.startswith(("metrics/", "tables/"))
+        }
+        if _identity(one)[0] == study:
+            found[one.folder.name] = digest(results)
+    return found
 
 
 _Identity = tuple[tuple[str | None, str | None], dict[str, Any]]

@@ -1,0 +1,144 @@
+"""One notebook through papermill, in a process of its own: `python -m` this module.
+
+The process is told what to do on its standard input, which stays open as long as the one that
+started it lives; when that is killed, so is this one, and the kernel follows.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kidneyct_lib.core.files import project_root
+
+_STOPPED = 1  # exit status after a notebook that did not reach its end
+
+
+class NotebookProcess:
+    """A notebook that is being executed.
+
+    Parameters
+    ----------
+    source, target : Path
+        The notebook, and where the executed one is written.
+    parameters : mapping
+        Values for its `parameters` cell.
+    line : int
+        Its progress bars' line below the cursor, so that notebooks side by side do not write over
+        each other's.
+
+    Attributes
+    ----------
+    line : int
+        As given.
+    seconds : float
+        How long it ran, once it has ended.
+    """
+
+    def __init__(
+        self, source: Path, target: Path, parameters: Mapping[str, Any], *, line: int
+    ) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.line, self._began, self.seconds = line, time.monotonic(), 0.0
+        asked = {"source": str(source), "target": str(target), "parameters": dict(parameters)}
+        rarely = "1" if sys.stderr.isatty() else "10"  # seconds between a bar's changes
+        drawn = {"TQDM_POSITION": str(line), "TQDM_MININTERVAL": rarely} | os.environ
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=drawn | {"PYTHONHASHSEED": "0", "JUPYTER_PREFER_ENV_PATH": "1"},
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the one that started it, which stops this one
+        )
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+
+    def has_ended(self) -> bool:
+        """Whether it is done or could not go on."""
+        if self._process.poll() is None:
+            return False
+        self.seconds = time.monotonic() - self._began
+        return True
+
+    def failure(self) -> str | None:
+        """What kept an ended one from its end; None if nothing did."""
+        told = self._process.stdout.read().strip()
+        self._process.stdin.close()
+        if self._process.returncode == 0:
+            return None
+        return told or f"did not finish (exit status {self._process.returncode})"
+
+    def stop(self) -> None:
+        """End it and its kernel."""
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+
+def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> str | None:
+    """Execute a notebook here; its progress bars reach the terminal as they are drawn.
+
+    Returns
+    -------
+    What kept it from its end, or None.
+    """
+    from papermill import execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    try:
+        with tempfile.TemporaryDirectory() as sockets:
+            execute_notebook(
+                source,
+                target,
+                parameters=dict(parameters),
+                kernel_name="python3",
+                progress_bar=False,
+                stderr_file=sys.stderr,
+                cwd=project_root(),
+                config=Config(
+                    {
+                        "KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"},
+                        "NotebookClient": {"shutdown_kernel": "immediate"},
+                    }
+                ),
+            )
+    except PapermillExecutionError as error:
+        return (
+            f"stopped in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+            f"What ran until then is kept, and {target} shows it."
+        )
+    except Exception as error:  # a killed kernel, a lost connection to it
+        return f"did not finish ({type(error).__name__}: {error})"
+    return None
+
+
+def _end_with_the_other_side() -> None:
+    sys.stdin.read()  # gives nothing until the other side closes it or is gone
+    os._exit(_STOPPED)
+
+
+def main() -> int:
+    """Execute the notebook named on standard input; print what kept it from its end."""
+    # jsonschema, which papermill imports, would spend two seconds on a grammar of web addresses.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+    asked = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_the_other_side, daemon=True).start()
+    source, target = Path(asked["source"]), Path(asked["target"])
+    told = execute(source, target, asked["parameters"])
+    if told:
+        print(told)
+    return _STOPPED if told else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

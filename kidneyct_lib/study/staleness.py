@@ -1,0 +1,254 @@
+"""What a notebook's outcome depends on, and so whether it must run again, and why.
+
+A notebook depends on the code of its cells, on the modules that it imports (and what these import),
+on its parameters, on the images, on the versions of the packages that compute, on runs beside its
+own if it looks at them, and on the notebooks whose results it reads. Docstrings, comments and
+layout of code change no outcome and are left out.
+"""
+
+import ast
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kidneyct_lib.study import provenance, sibling_runs
+from kidneyct_lib.study.run_folder import Run
+
+LIBRARY = Path(__file__).parents[1]
+_DRAWING = "kidneyct_lib.plots"
+_IN_THE_FOLDER = ("data", "external")  # parameters that name folders of images
+
+NEEDS = {
+    "01_download": [],
+    "02_explore": ["01_download"],
+    "03_split_and_weight": ["01_download"],
+    "04_two_stage_training": ["03_split_and_weight"],
+    "05_error_analysis": ["04_two_stage_training"],
+    "06_external_grayscale": ["04_two_stage_training"],
+    "07_leakage_audit": ["04_two_stage_training"],
+    "08_robustness_and_calibration": ["04_two_stage_training"],
+    "09_patient_level": ["05_error_analysis"],
+    "10_deployment": ["08_robustness_and_calibration"],
+}
+"""Whose results each notebook reads, beside those that these have read."""
+
+ALONE = {"10_deployment"}
+"""Notebooks that time something: no other runs beside them."""
+
+AFTER = {"03_split_and_weight": ["02_explore"]}
+"""Notebooks that change a table which others read: these come first."""
+
+
+def needed_by(notebook: str, notebooks: list[str]) -> list[str]:
+    """Notebooks whose results one reads; one that `NEEDS` does not know reads all before it."""
+    before = [name for name in notebooks if name < notebook]
+    return [name for name in NEEDS.get(notebook, before) if name in before]
+
+
+def parameter_names(source: Path) -> list[str]:
+    """Names that a notebook's `parameters` cell sets.
+
+    Raises
+    ------
+    ValueError, KeyError, AttributeError, TypeError
+        If the file is no notebook.
+    """
+    for cell in json.loads(source.read_text())["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            set_there = (one.targets for one in ast.parse("".join(cell["source"])).body)
+            return [target.id for targets in set_there for target in targets]
+    raise ValueError("no cell is tagged as its parameters")
+
+
+def inputs(source: Path, parameters: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Collect what one notebook depends on, other notebooks left out.
+
+    Parameters
+    ----------
+    source
+        The notebook.
+    parameters
+        Values for its `parameters` cell.
+    run
+        Where it is executed.
+
+    Returns
+    -------
+    dict of plain values: ``code`` (hex digest), ``modules`` {name: digest}, ``parameters``,
+    ``packages`` {name: version}, ``images`` {parameter: digest}, ``runs beside it`` {name: digest}.
+
+    Raises
+    ------
+    ValueError, KeyError, AttributeError, TypeError
+        If the file is no notebook.
+    """
+    cells = json.loads(source.read_text())["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    modules = _with_imports(_imports(ast.parse(code)))
+    versions = provenance.package_versions()
+    listings = {key: parameters[key] for key in _IN_THE_FOLDER if parameters.get(key)}
+    looks_beside = sibling_runs.__name__ in modules
+    return {
+        "code": _digest(_meaning(code)),
+        "modules": {name: _module(name)[0] for name in sorted(modules)},
+        "parameters": json.loads(json.dumps(dict(parameters))),
+        "packages": {name: v for name, v in versions.items() if name != "kidneyct"},
+        "images": {key: _digest(json.dumps(listing(Path(at)))) for key, at in listings.items()},
+        "runs beside it": sibling_runs.results_digests(run) if looks_beside else {},
+    }
+
+
+def results_stamp(found: Mapping[str, Any], needed: Mapping[str, str]) -> str:
+    """One digest of what a notebook's metrics, tables and models depend on: figures play no part.
+
+    `found` is from `inputs`; `needed` {notebook: its own results stamp}.
+    """
+    drawing = [name for name in found["modules"] if name.startswith(_DRAWING)]
+    modules = {k: v for k, v in found["modules"].items() if k not in drawing}
+    return _digest(json.dumps([{**found, "modules": modules}, needed], sort_keys=True))
+
+
+def reasons(known: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """Say what a notebook depends on that is not as it was when it last finished.
+
+    Both are from `inputs`, with "needed" {notebook: results stamp} beside them; None: it has not
+    finished yet. Empty if all is as it was.
+    """
+    if known is None:
+        return ["not finished yet"]
+    told = ["its code"] if known["code"] != now["code"] else []
+    for kind in ("parameters", "modules", "packages", "images", "runs beside it", "needed"):
+        old, new = known[kind], now[kind]
+        changed = sorted(key for key in old | new if old.get(key) != new.get(key))
+        if kind in ("parameters", "packages"):
+            told += [f"{key}: {old.get(key)} -> {new.get(key)}" for key in changed]
+        elif kind == "images":
+            told += [f"images of {key}" for key in changed]
+        elif kind == "needed":
+            told += [f"results of {key}" for key in changed]
+        else:
+            told += changed
+    return told
+
+
+def listing(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file below a folder: cheap, and changes when they do.
+
+    Linked folders are looked into; hidden files and what file managers leave are passed over.
+    """
+    found, seen = [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        folders[:] = [] if real in seen else [f for f in folders if not f.startswith(".")]
+        for name in () if real in seen else names:
+            if not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"):
+                file = Path(parent, name)
+                facts = file.stat()
+                inside = str(file.relative_to(folder))
+                found.append((inside, facts.st_size, facts.st_mtime_ns))
+        seen.add(real)
+    return sorted(found)
+
+
+# --- code ----------------------------------------------------------------------------------------
+
+
+def _meaning(code: str) -> str:
+    """Code without comments, layout and strings that stand alone, which are docstrings."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        for field in ("body", "orelse", "finalbody"):
+            statements = getattr(node, field, None)
+            if isinstance(statements, list):
+                setattr(node, field, [one for one in statements if not _is_text(one)])
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    value = getattr(statement, "value", None)
+    return isinstance(statement, ast.Expr) and isinstance(getattr(value, "value", None), str)
+
+
+def _with_imports(modules: set[str]) -> set[str]:
+    """Modules and all that they import, directly or not."""
+    found: set[str] = set()
+    waiting = set(modules)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= _module(name)[1] - found
+    return found
+
+
+@functools.cache
+def _module(name: str) -> tuple[str, frozenset[str]]:
+    """Digest of a module's meaning, and the library's modules that it imports."""
+    code = _path(name).read_text()
+    return _digest(_meaning(code)), frozenset(_imports(ast.parse(code)))
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    """Modules of this library that code imports; of a package, those whose names it uses."""
+    found: set[str] = set()
+    packages: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and _is_own(node.module):
+            for alias in node.names:
+                found |= _resolve(node.module, alias.name)
+                if _path(f"{node.module}.{alias.name}").name == "__init__.py":
+                    packages[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if _is_own(alias.name)}
+    picked = {
+        id(node.value): node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in packages:
+            package = packages[node.id]
+            names = [picked[id(node)]] if id(node) in picked else _passed_on(package)
+            found = found.union(*(_resolve(package, name) for name in names))
+    return found
+
+
+def _resolve(parent: str, name: str) -> set[str]:
+    """Modules that `from parent import name` needs: a package that passes names on is none."""
+    if _path(f"{parent}.{name}").name == "__init__.py":
+        return set()
+    if _path(f"{parent}.{name}").is_file():
+        return {f"{parent}.{name}"}
+    if _path(parent).name == "__init__.py":
+        passed_on = _passed_on(parent)
+        return {passed_on[name]} if name in passed_on else {parent}
+    return {parent}
+
+
+@functools.cache
+def _passed_on(package: str) -> dict[str, str]:
+    """Names that a package imports from its modules: {name: module}."""
+    tree = ast.parse(_path(package).read_text())
+    return {
+        alias.asname or alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+
+
+def _is_own(module: str | None) -> bool:
+    return module is not None and module.partition(".")[0] == LIBRARY.name
+
+
+def _path(module: str) -> Path:
+    """File of a module, whether or not it exists."""
+    path = LIBRARY.parent.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
