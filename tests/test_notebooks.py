@@ -10,7 +10,7 @@ from tiny_study import NOTEBOOKS, tiny
 
 from kidneyct_lib import report
 from kidneyct_lib.data import phantom
-from kidneyct_lib.study import parameters, runner
+from kidneyct_lib.study import parameters, runner, staleness
 from kidneyct_lib.study.run_folder import Run
 
 
@@ -77,6 +77,20 @@ def test_a_run_leaves_what_it_promises(run):
         assert (run.folder / path).is_file(), path
     for notebook in NOTEBOOKS:
         assert list((run.folder / "figures").glob(f"{notebook.stem}__*.png"))
+
+
+@pytest.mark.slow
+def test_a_notebook_reads_only_what_notebooks_that_it_waits_for_wrote(run):
+    known = run.provenance()
+    for name, facts in known["notebooks"].items():
+        before, waiting = {name}, [name]
+        while waiting:
+            new = set(staleness.NEEDS[waiting.pop()]) - before
+            before |= new
+            waiting += new
+        assert facts["inputs"] or name == "01_download"
+        for file in facts["inputs"]:
+            assert known["files"][file]["notebook"] in before, (name, file)
 
 
 @pytest.mark.slow

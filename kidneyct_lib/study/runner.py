@@ -246,7 +246,7 @@ def _execute(plan: list[Step], run: Run, jobs: int) -> int:
             time.sleep(0.1)
             for name in [name for name, process in running.items() if process.has_ended()]:
                 process = running.pop(name)
-                failure = process.failure()
+                failure = process.failure() or _unfinished(run, name)
                 if failure is None:
                     run.record_notebook(name, depends_on=steps[name].depends_on)
                     run.record_file(f"notebooks/{name}.ipynb", name)
@@ -260,6 +260,11 @@ def _execute(plan: list[Step], run: Run, jobs: int) -> int:
     if failures:
         raise StudyError("\n".join([*failures, "The same command goes on from there."]))
     return executed
+
+
+def _unfinished(run: Run, notebook: str) -> str | None:
+    known = run.provenance().get("notebooks", {}).get(notebook, {})
+    return None if "finished" in known else "never called `run.finish()`: its last cell must."
 
 
 def _start(step: Step, run: Run, running: Mapping[str, NotebookProcess]) -> NotebookProcess:

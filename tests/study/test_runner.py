@@ -77,6 +77,63 @@ def test_a_study_runs_once_and_only_what_changed_runs_again(project, capsys):
     assert run.read_metrics("first")["seed"] == 8
 
 
+def test_what_would_run_is_told_and_nothing_is_written(project, capsys):
+    values = study_parameters.load(Path("params/phantom.yaml"))
+    assert runner.reproduce(values, dry_run=True) == 2
+    assert not (project / "outputs").exists()
+    reproduce()
+    capsys.readouterr()
+    changed = values.model_copy(update={"bootstrap": 7})
+    assert runner.reproduce(changed, dry_run=True) == 1
+    assert f"02_second: bootstrap: {values.bootstrap} -> 7" in capsys.readouterr().out
+    assert runner.reproduce(values, dry_run=True) == 0
+
+
+MEET = (
+    BEGIN
+    + """
+import time
+from pathlib import Path
+Path("{name}").touch()
+end = time.monotonic() + 60
+while not Path("{other}").exists() and time.monotonic() < end:
+    time.sleep(0.1)
+run.write_metrics("{name}", {{"met": Path("{other}").exists()}})
+run.finish()
+"""
+)
+
+
+@pytest.mark.parametrize(("jobs", "met"), [(2, True), (1, False)])
+def test_notebooks_that_do_not_wait_for_one_another_run_side_by_side(
+    project, monkeypatch, jobs, met
+):
+    monkeypatch.setattr(runner.staleness, "NEEDS", {"02_second": [], "03_third": []})
+    monkeypatch.setattr(runner.staleness, "ALONE", {"03_third"} if jobs == 1 else set())
+    (project / "notebooks/01_first.ipynb").unlink()
+    code = MEET if met else MEET.replace("+ 60", "+ 0")
+    write(project, "02_second", "seed = 1", code.format(name="02_second", other="03_third"))
+    write(project, "03_third", "seed = 1", code.format(name="03_third", other="02_second"))
+    values = study_parameters.load(Path("params/phantom.yaml"))
+    assert runner.reproduce(values, jobs=2) == 2
+    assert Run("outputs/phantom").read_metrics("02_second") == {"met": met}
+    notebooks = Run("outputs/phantom").provenance()["notebooks"]
+    assert all({"finished", "depends_on"} <= set(facts) for facts in notebooks.values())
+
+
+def test_one_that_fails_lets_the_others_finish(project, monkeypatch):
+    monkeypatch.setattr(runner.staleness, "NEEDS", {"01_first": [], "02_second": []})
+    slow = FIRST.replace("run.write", "import time; time.sleep(3)\nrun.write")
+    write(project, "01_first", "seed = 1", slow)
+    write(project, "02_second", "bootstrap = 1", "raise ValueError('broken here')")
+    with pytest.raises(StudyError, match=r"02_second stopped in cell .*broken here"):
+        reproduce()
+    write(project, "02_second", "bootstrap = 1", "pass")
+    assert "01_first" in Run("outputs/phantom").provenance()["notebooks"]
+    with pytest.raises(StudyError, match="02_second never called `run.finish"):
+        reproduce()
+
+
 def test_a_failure_tells_the_cell_and_the_next_call_goes_on(project):
     write(project, "02_second", "bootstrap = 1", "raise ValueError('broken here')")
     with pytest.raises(StudyError, match=r"02_second stopped in cell .*broken here"):
