@@ -47,8 +47,8 @@ class NotebookProcess:
         target.parent.mkdir(parents=True, exist_ok=True)
         self.line, self._began, self.seconds = line, time.monotonic(), 0.0
         asked = {"source": str(source), "target": str(target), "parameters": dict(parameters)}
-        rarely = "1" if sys.stderr.isatty() else "10"  # seconds between a bar's changes
-        drawn = {"TQDM_POSITION": str(line), "TQDM_MININTERVAL": rarely} | os.environ
+        on_screen = {"TQDM_POSITION": str(line), "TQDM_MININTERVAL": "1"}
+        drawn = (on_screen if sys.stderr.isatty() else {"TQDM_MININTERVAL": "10"}) | os.environ
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,

@@ -12,7 +12,9 @@ from kidneyct_lib.study.run_folder import Run
 
 LIBRARY = {
     "__init__": "",
-    "plots/__init__": "from kidneyct_lib.plots.bars import bars\nfrom kidneyct_lib.plots.lines import lines",
+    "plots/__init__": (
+        "from kidneyct_lib.plots.bars import bars\nfrom kidneyct_lib.plots.lines import lines"
+    ),
     "plots/bars": "from kidneyct_lib.plots import style\n\ndef bars():\n    return style.COLOR",
     "plots/lines": "def lines():\n    return 1",
     "plots/style": "COLOR = 1",
