@@ -1,6 +1,9 @@
 """A study's saved model as files that run anywhere, with what their user must know beside them."""
 
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,16 +114,22 @@ def _gate(net, images, part, given, cache) -> tuple[str, ood_detection.Gate]:
     return body.layer, fitted
 
 
-def _write_files(run: Run, scheme: str, chosen: dict, graph, pictures: np.ndarray) -> None:
-    whole = run.export_folder(scheme) / FILES["onnx", "float32"]
-    ways = {
-        ("onnx", "float32"): lambda path: quantization.to_onnx(graph, path),
-        ("onnx", "int8"): lambda path: quantization.to_int8_onnx(whole, path, pictures),
-        ("litert", "float32"): lambda path: quantization.to_litert(graph, path),
-        ("litert", "int8"): lambda path: quantization.to_int8_litert(graph, path),
-    }
-    for kind, name in tqdm(chosen.items(), desc="export", unit="file", leave=False):
-        run.write_export(scheme, name, ways[kind])
+def _write_files(
+    run: Run, scheme: str, chosen: Mapping[tuple[str, str], str], graph, pictures: np.ndarray
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, quantization.saved_graph(graph) as saved:
+        litert, onnx = Path(folder, "whole.tflite"), Path(folder, "whole.onnx")
+        quantization.to_litert(saved, litert)
+        if any(kind == "onnx" for kind, _ in chosen):
+            quantization.to_onnx(litert, onnx)
+        ways = {
+            ("onnx", "float32"): lambda path: shutil.copyfile(onnx, path),
+            ("onnx", "int8"): lambda path: quantization.to_int8_onnx(onnx, path, pictures),
+            ("litert", "float32"): lambda path: shutil.copyfile(litert, path),
+            ("litert", "int8"): lambda path: quantization.to_litert(saved, path, eight_bits=True),
+        }
+        for kind, name in tqdm(chosen.items(), desc="export", unit="file", leave=False):
+            run.write_export(scheme, name, ways[kind])
 
 
 def _bundle(

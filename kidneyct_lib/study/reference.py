@@ -101,4 +101,6 @@ def _about(run: Run) -> dict[str, Any]:
 
 def _differing(kept: dict[str, Any], now: dict[str, Any]) -> str:
     a, b = kept["parameters"], now["parameters"]
-    return ", ".join(sorted(key for key in a | b if key not in a or key not in b or a[key] != b[key]))
+    return ", ".join(
+        sorted(key for key in a | b if key not in a or key not in b or a[key] != b[key])
+    )

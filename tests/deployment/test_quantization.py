@@ -30,10 +30,11 @@ def graph():
 def files(graph, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     paths = {name: folder / name for name in ("a.onnx", "b.onnx", "a.tflite", "b.tflite")}
-    quantization.to_onnx(graph, paths["a.onnx"])
+    with quantization.saved_graph(graph) as saved:
+        quantization.to_litert(saved, paths["a.tflite"])
+        quantization.to_litert(saved, paths["b.tflite"], eight_bits=True)
+    quantization.to_onnx(paths["a.tflite"], paths["a.onnx"])
     quantization.to_int8_onnx(paths["a.onnx"], paths["b.onnx"], pictures(8, 40, 50))
-    quantization.to_litert(graph, paths["a.tflite"])
-    quantization.to_int8_litert(graph, paths["b.tflite"])
     return paths
 
 
@@ -83,7 +84,9 @@ def test_biases_make_up_for_rounding_in_the_mean(tmp_path, monkeypatch):
     model = keras.Model(pixels, {"means": keras.layers.GlobalAveragePooling2D()(x)})
     given = pictures(8, 40, 50)
     model(given)
-    quantization.to_onnx(model, tmp_path / "exact.onnx")
+    with quantization.saved_graph(model) as saved:
+        quantization.to_litert(saved, tmp_path / "exact.tflite")
+    quantization.to_onnx(tmp_path / "exact.tflite", tmp_path / "exact.onnx")
     quantization.to_int8_onnx(tmp_path / "exact.onnx", tmp_path / "corrected.onnx", given)
     measured = quantization._mean_inputs
 
