@@ -15,7 +15,8 @@ from kidneyct_lib.data import catalog
 from kidneyct_lib.models import builder, freezing
 from kidneyct_lib.models.builder import NetworkSettings
 from kidneyct_lib.models.keras_setup import keras
-from kidneyct_lib.training import feature_cache, recipes
+from kidneyct_lib.training import recipes
+from kidneyct_lib.training.feature_cache import Storage
 from kidneyct_lib.training.stage import StageSettings
 
 
@@ -61,15 +62,13 @@ def compute_body(
 ) -> recipes.FrozenBody:
     """Decode the images and store what the frozen layers say of them, a phase each."""
     cache = Path(job["scratch"]) / "cache"
-    options = {"cache": cache, "batch": job["batch_size"]}
+    storage, unfrozen = Storage(cache, job["batch_size"]), job["unfreeze_layers"]
     with clock.phase("decode"):
         images = catalog.decode_all(job["folder"], rows, job["image_size"], cache)
-    freezing.unfreeze_last(net, job["unfreeze_layers"])
-    cut = freezing.frozen_cut(net)
     with clock.phase("prefix"):  # on its own first, so that `frozen_body` finds it in the store
-        feature_cache.of_images(net, cut, images, dtype="float16", **options)
+        recipes.frozen_prefix(net, images, storage, unfreeze_layers=unfrozen)
     with clock.phase("pooled features"):
-        return recipes.frozen_body(net, images, unfreeze_layers=job["unfreeze_layers"], **options)
+        return recipes.frozen_body(net, images, storage, unfreeze_layers=unfrozen)
 
 
 def training(net: keras.Model, job: dict, body: recipes.FrozenBody) -> recipes.TwoStageTraining:

@@ -18,6 +18,7 @@ from kidneyct_lib.evaluation.fold_predictions import study_folds
 from kidneyct_lib.models import builder
 from kidneyct_lib.study.run_folder import Run, project_root
 from kidneyct_lib.training import feature_cache, recipes
+from kidneyct_lib.training.feature_cache import Storage
 from kidneyct_lib.uncertainty import calibration, ood_detection, operating_points
 
 FILES = {
@@ -104,9 +105,8 @@ def chosen_thresholds(run: Run, scheme: str) -> dict[str, Any]:
 
 def _gate(net, images, part, given, cache) -> tuple[str, ood_detection.Gate]:
     """Layer and score of OOD detection, as notebook 08 chose them, but compact."""
-    unfreeze = given["unfreeze_layers"]
-    storing = {"cache": cache, "batch": given["batch_size"], "most_gb": given["feature_cache_gb"]}
-    body = recipes.frozen_body(net, images, unfreeze_layers=unfreeze, **storing).prefix
+    storage = Storage(cache, given["batch_size"], given["feature_cache_gb"])
+    body = recipes.frozen_prefix(net, images, storage, unfreeze_layers=given["unfreeze_layers"])
     means = feature_cache.channel_means(body, batch=given["batch_size"])
     fitted = ood_detection.fit_gate(
         means, part, ood_detection.principal_distance, kept=given["ood_accepted"]

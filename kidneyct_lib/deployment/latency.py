@@ -1,6 +1,6 @@
 """Time one model in a process of its own, so that neither memory nor threads are another's.
 
-`python -m kidneyct_lib.stopwatch KIND PATH THREADS SIZE BATCH...` prints one line of JSON.
+`python -m kidneyct_lib.deployment.latency KIND,... PATH THREADS SIZE BATCH...` prints JSON.
 """
 
 import json
@@ -23,13 +23,15 @@ KINDS = ("model.predict", "compiled call", "onnx", "litert")
 _REPEATS = {1: 9}  # times of one batch, of which the median counts; of larger batches, three
 
 
-def clock(kind: str, path: Path, *, threads: int, size: int, batches: Sequence[int]) -> dict:
+def clock(
+    kinds: Sequence[str], path: Path, *, threads: int, size: int, batches: Sequence[int]
+) -> dict[str, dict]:
     """Time a model in a fresh process, one batch size after the other.
 
     Parameters
     ----------
-    kind
-        One of `KINDS`.
+    kinds
+        Of `KINDS`: ways to run the same file.
     path
         A .keras file for the first two, an exported file for the others.
     threads
@@ -41,15 +43,15 @@ def clock(kind: str, path: Path, *, threads: int, size: int, batches: Sequence[i
 
     Returns
     -------
-    dict with ``load_seconds`` (libraries and model), ``memory_mb`` (peak of the process) and
-    ``milliseconds`` {batch: median for one picture}.
+    dict of kinds, each a dict with ``load_seconds`` (libraries and model), ``memory_mb`` (peak of
+    the process until then) and ``milliseconds`` {batch: median for one picture}.
 
     Raises
     ------
     StudyError
         If the process fails; the message ends with what it said last.
     """
-    words = [kind, path, threads, size, *batches]
+    words = [",".join(kinds), path, threads, size, *batches]
     limits = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(threads))
     done = subprocess.run(
         [sys.executable, "-m", __name__, *map(str, words)],
@@ -60,19 +62,22 @@ def clock(kind: str, path: Path, *, threads: int, size: int, batches: Sequence[i
     )
     if done.returncode:
         told = done.stderr.strip().splitlines() or ["no word"]
-        raise StudyError(f"{path} could not be timed as {kind}: {told[-1]}")
+        raise StudyError(f"{path} could not be timed as {kinds[0]}: {told[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(kind: str, path: Path, threads: int, size: int, batches: Sequence[int]) -> dict:
+def measure(
+    kinds: Sequence[str], path: Path, threads: int, size: int, batches: Sequence[int]
+) -> dict[str, dict]:
     """Do in this process what `clock` does in another."""
     began = perf_counter()
-    run = _opened(kind, path, threads)
-    loaded, milliseconds = perf_counter() - began, {}
-    for batch in batches:
-        milliseconds[batch] = one_picture(run, (size, size, 3), batch=batch)
-    told = {"load_seconds": round(loaded, 2), "memory_mb": _own_peak_mb()}
-    return told | {"milliseconds": milliseconds}
+    ways = _opened(kinds, path, threads)
+    loaded, found = round(perf_counter() - began, 2), {}
+    for kind, run in ways.items():
+        times = {batch: one_picture(run, (size, size, 3), batch=batch) for batch in batches}
+        told = {"load_seconds": loaded, "memory_mb": _own_peak_mb()}
+        found[kind] = told | {"milliseconds": times}
+    return found
 
 
 def one_picture(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batch: int) -> float:
@@ -101,17 +106,21 @@ def one_picture(run: Callable[[np.ndarray], object], shape: Sequence[int], *, ba
     return round(1000 * statistics.median(times) / batch, 3)
 
 
-def _opened(kind: str, path: Path, threads: int) -> Callable[[np.ndarray], object]:
+def _opened(
+    kinds: Sequence[str], path: Path, threads: int
+) -> dict[str, Callable[[np.ndarray], object]]:
     from kidneyct_lib.deployment import runtimes
 
-    if kind in runtimes.RUNNERS:
-        return runtimes.RUNNERS[kind](path, threads)
+    if kinds[0] in runtimes.RUNNERS:
+        return {kind: runtimes.RUNNERS[kind](path, threads) for kind in kinds}
     from kidneyct_lib.models import builder
 
     net = builder.load(path)
-    if kind == "model.predict":
-        return lambda pictures: net.predict(pictures, verbose=0)
-    return net.predict_on_batch
+    ways = {
+        "model.predict": lambda pictures: net.predict(pictures, verbose=0),
+        "compiled call": net.predict_on_batch,
+    }
+    return {kind: ways[kind] for kind in kinds}
 
 
 def _own_peak_mb() -> float | None:
@@ -131,6 +140,6 @@ def _here() -> str:
 
 
 if __name__ == "__main__":
-    kind, path, *numbers = sys.argv[1:]
+    kinds, path, *numbers = sys.argv[1:]
     threads, size, *batches = map(int, numbers)
-    print(json.dumps(measure(kind, Path(path), threads, size, batches)))
+    print(json.dumps(measure(kinds.split(","), Path(path), threads, size, batches)))

@@ -1,7 +1,6 @@
 """Whether the exported files answer as the Keras model does, and how fast."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -113,7 +112,7 @@ def compare(
 def latencies(
     run: Run, bundle: Mapping, *, threads: Sequence[int], batches: Sequence[int]
 ) -> pd.DataFrame:
-    """Time the saved model in Keras and every exported file, each in a process of its own.
+    """Time the saved model in Keras and every exported file, each file in a process of its own.
 
     The bundle is what `export.export` returns. Keras is given squares of the study's size and
     answers probabilities alone; the files are given the same pictures as raw pixels and answer maps
@@ -126,19 +125,18 @@ def latencies(
     ``model.predict`` on as many threads with the same batch), ``memory_mb`` and ``load_seconds``.
     """
     scheme = bundle["scheme"]
-    ways: dict[tuple[str, str], Path] = dict.fromkeys(
-        [("model.predict", "float32"), ("compiled call", "float32")], run.model_path(scheme)
-    )
-    ways |= {kind: run.export_folder(scheme) / name for kind, name in _files(bundle)}
-    rows = []
-    asked = [(count, kind) for count in threads for kind in ways]
-    for count, (way, precision) in tqdm(asked, desc="timing", unit="model", leave=False):
+    folder = run.export_folder(scheme)
+    # Keras once for both of its ways: the start and the loading are most of the time.
+    files = [(("model.predict", "compiled call"), "float32", run.model_path(scheme))]
+    files += [((kind,), precision, folder / name) for (kind, precision), name in _files(bundle)]
+    asked, rows = [(count, *file) for count in threads for file in files], []
+    for count, kinds, precision, path in tqdm(asked, desc="timing", unit="model", leave=False):
         timing = {"threads": count, "size": bundle["image_size"], "batches": batches}
-        found = latency.clock(way, ways[way, precision], **timing)
-        costs = {key: found[key] for key in ("memory_mb", "load_seconds")}
-        for batch, milliseconds in found["milliseconds"].items():
-            told = {"way": way, "precision": precision, "threads": count, "batch": int(batch)}
-            rows.append(told | {"milliseconds": milliseconds} | costs)
+        for way, found in latency.clock(kinds, path, **timing).items():
+            costs = {key: found[key] for key in ("memory_mb", "load_seconds")}
+            for batch, milliseconds in found["milliseconds"].items():
+                told = {"way": way, "precision": precision, "threads": count, "batch": int(batch)}
+                rows.append(told | {"milliseconds": milliseconds} | costs)
     table = pd.DataFrame(rows)
     keys = ["threads", "batch"]
     base = table[table["way"] == "model.predict"].set_index(keys)["milliseconds"]

@@ -26,28 +26,46 @@ class StageAnswers:
         The network after stage 1 and after stage 2.
     unfreeze_layers : int
         Layers of the backbone, counted from its end, that stage 2 trained.
+    beside : StageAnswers or None
+        Of another scheme, whose traced networks are used with these weights: tracing takes longer
+        than an answer.
 
     Raises
     ------
     StudyError
-        If the two differ before those layers.
+        If networks differ before those layers.
     """
 
-    def __init__(self, first: keras.Model, second: keras.Model, *, unfreeze_layers: int) -> None:
+    def __init__(
+        self,
+        first: keras.Model,
+        second: keras.Model,
+        *,
+        unfreeze_layers: int,
+        beside: "StageAnswers | None" = None,
+    ) -> None:
         freezing.unfreeze_last(second, unfreeze_layers)
         cut = freezing.frozen_cut(second)
-        self._prefix = freezing.part(first, None, cut)
-        self._suffixes = [freezing.part(net, cut, None) for net in (first, second)]
+        suffixes = [freezing.part(net, cut, None) for net in (first, second)]
         prefixes = [builder.digest(freezing.part(net, None, cut)) for net in (first, second)]
-        if prefixes[0] != prefixes[1]:
-            raise StudyError(f"The two stages differ up to {cut}, which both should have frozen.")
+        self._frozen = prefixes[0] if beside is None else beside._frozen
+        if set(prefixes) != {self._frozen}:
+            raise StudyError(f"The networks differ up to {cut}, which all should have frozen.")
+        self._prefix = freezing.part(first, None, cut) if beside is None else beside._prefix
+        # A copy, as it is given the weights of one network after the other.
+        self._suffix = keras.models.clone_model(suffixes[0]) if beside is None else beside._suffix
+        self._weights = [suffix.get_weights() for suffix in suffixes]
         self.digest = sha256("".join(map(builder.digest, (first, second))).encode()).hexdigest()
         self.classes = second.output.shape[-1]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities float32 (N, 2, K), stage 1 then 2, of gray images uint8 (N, S, S)."""
         activations = self._prefix.predict_on_batch(gray_to_rgb(images))
-        return np.stack([part.predict_on_batch(activations) for part in self._suffixes], axis=1)
+        answers = []
+        for weights in self._weights:
+            self._suffix.set_weights(weights)
+            answers.append(self._suffix.predict_on_batch(activations))
+        return np.stack(answers, axis=1)
 
 
 def of_corrupted(

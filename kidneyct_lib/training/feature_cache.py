@@ -70,15 +70,33 @@ class Activations:
         return values.astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Storage:
+    """Where activations are kept, and how they are computed.
+
+    Attributes
+    ----------
+    cache : Path
+        Folder of all stores; a store's name is derived from the prefix's weights and the dtype.
+    batch : int
+        Images computed at a time.
+    most_gb : float or None
+        How large one store may become; what does not fit is computed at every use. 0: nothing is
+        stored or read. None: no limit.
+    """
+
+    cache: Path
+    batch: int
+    most_gb: float | None = None
+
+
 def of_images(
     network: "keras.Model",
     layer: str,
     images: np.ndarray | AugmentedImages,
+    storage: Storage,
     *,
-    cache: Path,
-    dtype: str,
-    batch: int,
-    most_gb: float | None = None,
+    dtype: str = "float32",
 ) -> Activations:
     """Output of a frozen layer for gray images, from the store where it is there already.
 
@@ -90,15 +108,10 @@ def of_images(
         Where the frozen prefix ends.
     images : uint8 array (N, H, W) or AugmentedImages
         Gray pixels in 0..255; views are made only where their rows are not stored.
-    cache : Path
-        Folder of all stores; this one's name is derived from the prefix's weights and the dtype.
+    storage : Storage
+        Where rows are kept.
     dtype : {"float16", "float32"}
         Type of the stored values.
-    batch : int
-        Images computed at a time.
-    most_gb : float or None
-        How large the store may become; what does not fit is computed at every use. 0: nothing is
-        stored or read. None: no limit.
     """
     prefix = part(network, None, layer)
     keys = images.keys if isinstance(images, AugmentedImages) else content_keys(images)
@@ -107,10 +120,8 @@ def of_images(
         layer,
         keys,
         lambda rows: prefix.predict_on_batch(gray_to_rgb(images[rows])),
-        cache=cache,
-        dtype=dtype,
-        batch=batch,
-        most_gb=most_gb,
+        storage,
+        dtype,
     )
 
 
@@ -118,13 +129,9 @@ def of_activations(
     network: "keras.Model",
     layer: str,
     earlier: Activations,
-    *,
-    cache: Path,
-    dtype: str,
-    batch: int,
-    most_gb: float | None = None,
+    storage: Storage,
 ) -> Activations:
-    """Output of a later frozen layer, computed from the stored output of an earlier one."""
+    """Output of a later frozen layer (float32), computed from the stored one of an earlier."""
     between = part(network, earlier.layer, layer)
     return _stored(
         between,
@@ -132,10 +139,8 @@ def of_activations(
         # What these rows are computed from is part of their content: its precision included.
         [f"{key}-{earlier.store.folder.name}" for key in earlier.keys],
         lambda rows: between.predict_on_batch(earlier[rows]),
-        cache=cache,
-        dtype=dtype,
-        batch=batch,
-        most_gb=most_gb,
+        storage,
+        "float32",
     )
 
 
@@ -157,16 +162,13 @@ def _stored(
     layer: str,
     keys: Sequence[str],
     compute: Callable[[np.ndarray], np.ndarray],
-    *,
-    cache: Path,
+    storage: Storage,
     dtype: str,
-    batch: int,
-    most_gb: float | None,
 ) -> Activations:
-    folder = cache / f"activations-{layer}-{dtype}-{digest(model)[:16]}"
+    folder = storage.cache / f"activations-{layer}-{dtype}-{digest(model)[:16]}"
     store = RowStore(folder, model.output.shape[1:], dtype)
-    most_bytes = math.inf if most_gb is None else most_gb * 1e9
+    most_bytes = math.inf if storage.most_gb is None else storage.most_gb * 1e9
     if most_bytes:
         label = f"activations of {layer}"
-        store.fill(keys, compute, batch=batch, label=label, most_bytes=most_bytes)
-    return Activations(layer, store, keys, compute, batch)
+        store.fill(keys, compute, batch=storage.batch, label=label, most_bytes=most_bytes)
+    return Activations(layer, store, keys, compute, storage.batch)

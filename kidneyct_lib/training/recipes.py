@@ -12,7 +12,7 @@ import pandas as pd
 from kidneyct_lib.data.augmentation import AugmentedImages
 from kidneyct_lib.models import builder, freezing, linear_head
 from kidneyct_lib.training import feature_cache
-from kidneyct_lib.training.feature_cache import Activations
+from kidneyct_lib.training.feature_cache import Activations, Storage
 from kidneyct_lib.training.stage import StageSettings, predict, train_stage
 
 
@@ -48,29 +48,39 @@ class Stage(NamedTuple):
     probabilities: np.ndarray
 
 
+def frozen_prefix(
+    net: keras.Model,
+    images: np.ndarray | AugmentedImages,
+    storage: Storage,
+    *,
+    unfreeze_layers: int,
+) -> Activations:
+    """Activations of the longest prefix that stays frozen in stage 2, of gray images uint8.
+
+    The arguments are those of `frozen_body`.
+    """
+    freezing.unfreeze_last(net, unfreeze_layers)
+    cut = freezing.frozen_cut(net)
+    dtype = "float32" if cut == builder.POOL else "float16"
+    return feature_cache.of_images(net, cut, images, storage, dtype=dtype)
+
+
 def frozen_body(
     net: keras.Model,
     images: np.ndarray | AugmentedImages,
+    storage: Storage,
     *,
     unfreeze_layers: int,
-    cache: Path,
-    batch: int,
-    most_gb: float | None = None,
 ) -> FrozenBody:
     """Activations of both stages for gray images uint8 (N, S, S), computed where not yet stored.
 
     A stage that trains on `AugmentedImages` sees their views, as `stage.train_stage` tells.
-    `cache`, `batch` and `most_gb` (of each of both stores) as in `feature_cache.of_images`.
+    `storage` is of each of both stores.
     """
-    freezing.unfreeze_last(net, unfreeze_layers)
-    options = {"cache": cache, "batch": batch, "most_gb": most_gb}
-    cut = freezing.frozen_cut(net)
-    if cut == builder.POOL:
-        pooled = feature_cache.of_images(net, cut, images, dtype="float32", **options)
-        return FrozenBody(pooled, pooled)
-    prefix = feature_cache.of_images(net, cut, images, dtype="float16", **options)
-    pooled = feature_cache.of_activations(net, builder.POOL, prefix, dtype="float32", **options)
-    return FrozenBody(prefix, pooled)
+    prefix = frozen_prefix(net, images, storage, unfreeze_layers=unfreeze_layers)
+    if prefix.layer == builder.POOL:
+        return FrozenBody(prefix, prefix)
+    return FrozenBody(prefix, feature_cache.of_activations(net, builder.POOL, prefix, storage))
 
 
 class TwoStageTraining:

@@ -47,7 +47,9 @@ def test_test_slices_come_first_and_each_slice_once():
 
 def test_a_file_is_timed_in_a_process_of_its_own(tmp_path):
     write_graph(tmp_path / "red.onnx")
-    told = latency.clock("onnx", tmp_path / "red.onnx", threads=1, size=32, batches=[1, 4])
+    told = latency.clock(["onnx"], tmp_path / "red.onnx", threads=1, size=32, batches=[1, 4])[
+        "onnx"
+    ]
     assert set(told["milliseconds"]) == {"1", "4"}
     assert all(value > 0 for value in told["milliseconds"].values())
     assert 20 < told["memory_mb"] < 500
@@ -56,7 +58,7 @@ def test_a_file_is_timed_in_a_process_of_its_own(tmp_path):
 def test_a_file_that_cannot_be_timed_is_named(tmp_path):
     (tmp_path / "no.onnx").write_text("no graph")
     with pytest.raises(StudyError, match=r"no\.onnx could not be timed as onnx"):
-        latency.clock("onnx", tmp_path / "no.onnx", threads=1, size=32, batches=[1])
+        latency.clock(["onnx"], tmp_path / "no.onnx", threads=1, size=32, batches=[1])
 
 
 def test_figures_show_each_file_and_each_way():

@@ -52,12 +52,22 @@ def test_each_stage_answers_as_its_own_network(first, second, answer, images):
     assert np.abs(found[:, 0] - found[:, 1]).max() > 1e-3
 
 
+def test_another_scheme_answers_as_its_own_networks_beside_the_first(first, second, answer, images):
+    other = StageAnswers(second, first, unfreeze_layers=50, beside=answer)
+    np.testing.assert_allclose(other(images)[:, ::-1], answer(images), atol=1e-5)
+    pixels = gray_to_rgb(images)
+    np.testing.assert_allclose(other(images)[:, 0], second.predict_on_batch(pixels), atol=1e-5)
+
+
 def test_stages_that_differ_before_the_cut_are_refused(build_network, first):
     other = build_network(seed=9)
     layer = other.get_layer("conv2_block1_1_conv")
     layer.set_weights([1.5 * value for value in layer.get_weights()])
-    with pytest.raises(StudyError, match="both should have frozen"):
+    with pytest.raises(StudyError, match="all should have frozen"):
         StageAnswers(first, other, unfreeze_layers=50)
+    alone = StageAnswers(first, first, unfreeze_layers=50)
+    with pytest.raises(StudyError, match="all should have frozen"):
+        StageAnswers(other, other, unfreeze_layers=50, beside=alone)
 
 
 def asked(answer, images, folder, **changes):

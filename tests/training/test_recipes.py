@@ -10,6 +10,7 @@ from kidneyct_lib.data.augmentation import Augmentation, AugmentedImages
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.models import builder, freezing
 from kidneyct_lib.training import feature_cache, recipes
+from kidneyct_lib.training.feature_cache import Storage
 from kidneyct_lib.training.stage import StageSettings, predict, train_stage
 
 SIZE, N = 64, 24
@@ -42,7 +43,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def body(net, images, cache):
-    return recipes.frozen_body(net, images, unfreeze_layers=50, cache=cache, batch=5)
+    return recipes.frozen_body(net, images, Storage(cache, 5), unfreeze_layers=50)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def shown(images):
 @pytest.fixture(scope="module")
 def viewed(net, shown, cache, body):
     """The body of the images and their views, in the store that holds the images' own."""
-    return recipes.frozen_body(net, shown, unfreeze_layers=50, cache=cache, batch=5)
+    return recipes.frozen_body(net, shown, Storage(cache, 5), unfreeze_layers=50)
 
 
 def relative_error(found, expected):
@@ -76,7 +77,7 @@ def test_stored_activations_are_the_networks_own(net, images, body):
 
 
 def test_single_precision_agrees_to_float_tolerance(net, images, tmp_path):
-    stored = feature_cache.of_images(net, "pool", images, cache=tmp_path, dtype="float32", batch=5)
+    stored = feature_cache.of_images(net, "pool", images, Storage(tmp_path, 5))
     direct = freezing.part(net, None, "pool").predict_on_batch(gray_to_rgb(images))
     assert relative_error(stored[np.arange(N)], direct) < 1e-5
 
@@ -91,7 +92,7 @@ def test_channel_means_are_the_stored_rows_averaged(body):
 def test_nothing_is_computed_twice(build, images, cache, body, monkeypatch):
     monkeypatch.setattr(feature_cache.RowStore, "_append", None)
     shuffled = np.random.default_rng(1).permutation(N)
-    again = recipes.frozen_body(build(), images[shuffled], unfreeze_layers=50, cache=cache, batch=5)
+    again = recipes.frozen_body(build(), images[shuffled], Storage(cache, 5), unfreeze_layers=50)
     np.testing.assert_array_equal(again.pooled[np.arange(N)], body.pooled[shuffled])
 
 
@@ -119,9 +120,8 @@ def test_each_view_is_computed_once(net, images, shown, tmp_path, monkeypatch):
     monkeypatch.setattr(
         augmentation, "view", lambda *given, **more: made.extend(given[1]) or view(*given, **more)
     )
-    asked = {"unfreeze_layers": 50, "cache": tmp_path, "batch": 7}
     for pictures, rows in ((images, N), (shown, 3 * N), (shown, 3 * N), (images, 3 * N)):
-        recipes.frozen_body(net, pictures, **asked)
+        recipes.frozen_body(net, pictures, Storage(tmp_path, 7), unfreeze_layers=50)
         assert len(computed) == len(set(computed)) == 2 * rows  # of the prefix and pooled
     assert len(made) == 2 * N
 
@@ -130,9 +130,8 @@ def test_what_is_not_stored_is_computed_in_batches(net, images, tmp_path, monkey
     shown = []
     convert = feature_cache.gray_to_rgb
     monkeypatch.setattr(feature_cache, "gray_to_rgb", lambda g: shown.append(len(g)) or convert(g))
-    options = {"cache": tmp_path, "dtype": "float32", "batch": 5, "most_gb": 0}
     order = np.random.default_rng(2).permutation(N)
-    found = feature_cache.of_images(net, "pool", images, **options)[order]
+    found = feature_cache.of_images(net, "pool", images, Storage(tmp_path, 5, most_gb=0))[order]
     direct = freezing.part(net, None, "pool").predict_on_batch(gray_to_rgb(images[order]))
     assert relative_error(found, direct) < 1e-5
     assert max(shown) == 5 and sum(shown) == N
@@ -143,7 +142,7 @@ def test_a_capped_store_gives_the_same_activations(net, images, body, tmp_path, 
     row_bytes = body.prefix.store.row_bytes
     most = share * N * row_bytes / 1e9
     capped = recipes.frozen_body(
-        net, images, unfreeze_layers=50, cache=tmp_path, batch=5, most_gb=most
+        net, images, Storage(tmp_path, 5, most_gb=most), unfreeze_layers=50
     )
     file = capped.prefix.store.folder / "rows.bin"
     assert file.exists() == bool(share)
@@ -159,7 +158,7 @@ def test_other_weights_have_another_store(build, images, cache, body):
     kernel = other.get_layer("conv1_conv").kernel
     kernel.assign(np.array(kernel) * 1.01)
     freezing.unfreeze_last(other, 50)
-    stored = feature_cache.of_images(other, CUT, images[:2], cache=cache, dtype="float16", batch=2)
+    stored = feature_cache.of_images(other, CUT, images[:2], Storage(cache, 2), dtype="float16")
     assert stored.store.folder != body.prefix.store.folder
 
 
@@ -172,9 +171,7 @@ def test_stage_one_from_the_store_equals_stage_one_through_the_whole_network(
         net = build()
         net.get_layer("head_dropout").rate = 0.0
         freezing.unfreeze_last(net, 0)
-        pooled = feature_cache.of_images(
-            net, "pool", images, cache=tmp_path, dtype="float32", batch=5
-        )
+        pooled = feature_cache.of_images(net, "pool", images, Storage(tmp_path, 5))
         model = net if whole else freezing.part(net, "pool", None)
         inputs = gray_to_rgb(images).astype(np.float32) if whole else pooled
         history = train_stage(
@@ -264,7 +261,7 @@ def patient_net(build):
 
 @pytest.fixture(scope="module")
 def patient_body(patient_net, shown, cache):
-    return recipes.frozen_body(patient_net, shown, unfreeze_layers=0, cache=cache, batch=5)
+    return recipes.frozen_body(patient_net, shown, Storage(cache, 5), unfreeze_layers=0)
 
 
 def test_all_of_the_patient_body_is_frozen_and_stored_once(patient_net, patient_body, shown):
@@ -327,7 +324,7 @@ def test_the_tested_slices_have_no_say(linear, tmp_path):
 
 def test_views_train_the_patient_recipe_too(patient_net, patient_body, shown, cache, tmp_path):
     plain = recipes.frozen_body(
-        patient_net, shown[np.arange(N)], unfreeze_layers=0, cache=cache, batch=5
+        patient_net, shown[np.arange(N)], Storage(cache, 5), unfreeze_layers=0
     )
     ends = []
     for body in (plain, patient_body):
