@@ -16,7 +16,6 @@ BY_HAND = {
     "review-web": "opens a page that a person closes",
     "web": "serves the page that web-test tests until a person stops it",
     "lock": "asks the registry for newer versions; lock-check compares what it wrote",
-    "typecheck": "type hints of some sub-packages are not yet clean",
     "distclean": "removes the environment that the checks run in",
 }
 

@@ -113,7 +113,14 @@ class RowStore:
         """Whether each key's row is there and its checksum holds, bool (len(keys),)."""
         return np.fromiter((self._is_sound(key) for key in keys), bool, len(keys))
 
-    def _fill(self, keys, compute, batch: int, label: str, most_bytes: float) -> int:
+    def _fill(
+        self,
+        keys: Sequence[str],
+        compute: Callable[[np.ndarray], np.ndarray],
+        batch: int,
+        label: str,
+        most_bytes: float,
+    ) -> int:
         self._read_index(repair=True)
         missing = self._missing(keys)
         room = most_bytes / self.row_bytes - self._length  # infinite where there is no limit

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -67,14 +67,14 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     cache = project_root() / given["cache_folder"]
     images = catalog.decode_all(run.data_folder, table, given["image_size"], cache)
     net = builder.load(run.model_path(scheme))
-    layer, gate = _gate(net, images, part, given, cache)
+    layer, distance, limit = _gate(net, images, part, given, cache)
     graph = inference_graph.build(
-        net, layer=layer, temperature=points["temperature"], distance=gate.score
+        net, layer=layer, temperature=points["temperature"], distance=distance
     )
     training = np.random.default_rng(given["seed"]).permutation(np.flatnonzero(part == "train"))
     chosen = {kind: name for kind, name in FILES.items() if kind[0] in formats}
     _write_files(run, scheme, chosen, graph, gray_to_rgb(images[np.sort(training[:_MEASURED])]))
-    bundle = _bundle(run, scheme, list(chosen.values()), points, gate.threshold)
+    bundle = _bundle(run, scheme, list(chosen.values()), points, limit)
     run.write_json(f"export/{scheme}/{BUNDLE}", bundle)
     return bundle
 
@@ -103,15 +103,15 @@ def chosen_thresholds(run: Run, scheme: str) -> dict[str, Any]:
     return {"temperature": temperature, "confidence": confidence, "recall": recall}
 
 
-def _gate(net, images, part, given, cache) -> tuple[str, ood_detection.Gate]:
-    """Layer and score of OOD detection, as notebook 08 chose them, but compact."""
+def _gate(net, images, part, given, cache) -> tuple[str, ood_detection.PrincipalDistance, float]:
+    """Layer, score and threshold of OOD detection, as notebook 08 chose them, but compact."""
     storage = Storage(cache, given["batch_size"], given["feature_cache_gb"])
     body = recipes.frozen_prefix(net, images, storage, unfreeze_layers=given["unfreeze_layers"])
     means = feature_cache.channel_means(body, batch=given["batch_size"])
     fitted = ood_detection.fit_gate(
         means, part, ood_detection.principal_distance, kept=given["ood_accepted"]
     )
-    return body.layer, fitted
+    return body.layer, cast(ood_detection.PrincipalDistance, fitted.score), fitted.threshold
 
 
 def _write_files(

@@ -107,7 +107,7 @@ def build(
         "distance": score(features),
     }
     numbers = [distance.mean, distance.axes, 1 / distance.variances, 1 / distance.rest]
-    score.set_weights([np.float32(number) for number in numbers])
+    score.set_weights([np.asarray(number, np.float32) for number in numbers])
     whole = keras.Model(pixels, answers, name="kidneyct")
     whole(np.zeros((1, 8, 8, 3), np.uint8))  # Keras exports only what was called
     return whole

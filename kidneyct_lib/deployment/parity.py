@@ -1,6 +1,7 @@
 """Whether the exported files answer as the Keras model does, and how fast."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -127,6 +128,7 @@ def latencies(
     scheme = bundle["scheme"]
     folder = run.export_folder(scheme)
     # Keras once for both of its ways: the start and the loading are most of the time.
+    files: list[tuple[Sequence[str], str, Path]]
     files = [(("model.predict", "compiled call"), "float32", run.model_path(scheme))]
     files += [((kind,), precision, folder / name) for (kind, precision), name in _files(bundle)]
     asked, rows = [(count, *file) for count in threads for file in files], []

@@ -7,7 +7,7 @@ chosen on validation slices, stands beside it; the threshold for an asked sensit
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -214,7 +214,7 @@ def _rates(
     """Give sensitivity and specificity with their intervals."""
     if positive.all() or not positive.any():
         raise EvaluationError("All slices are of one class: two are needed to tell them apart.")
-    rates = {}
+    rates: dict[str, Any] = {}
     for name, right, among in (
         ("sensitivity", alarm & positive, positive),
         ("specificity", ~alarm & ~positive, ~positive),
@@ -243,7 +243,7 @@ def _both_classes(
     once = _measures(slices, np.ones(times.shape[1], int))
     of_both = [positive, ~positive]
     needed = {"positive_predictive_value": alarm, "negative_predictive_value": ~alarm}
-    found = {}
+    found: dict[str, Any] = {}
     for name, value, values in zip(_OF_BOTH, once, drawn.T, strict=True):
         among = [*of_both, *([needed[name]] if name in needed else [])]
         known = min(_count(group[mask]) for mask in among) > 1

@@ -4,8 +4,8 @@ Whatever is fitted to a model's answers is fitted to the validation slices of a 
 its test slices; the test slices of all folds are then pooled.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -61,13 +61,14 @@ def study_folds(
         If a fold has no validation or no test rows, or the table fails `check_predictions`.
     """
     grouped = predictions.reset_index(drop=True).groupby(["scheme", "stage"], sort=False)
-    return {key: _fold_answers(rows, classes) for key, rows in grouped}
+    keyed = {cast(tuple[str, int], key): rows for key, rows in grouped}
+    return {key: _fold_answers(rows, classes) for key, rows in keyed.items()}
 
 
 def _fold_answers(predictions: pd.DataFrame, classes: Sequence[str]) -> list[Fold]:
     group = pd.Series(pd.factorize(predictions["group"])[0], predictions.index)
 
-    def part(rows: pd.DataFrame, number: int, name: str) -> Answers:
+    def part(rows: pd.DataFrame, number: Hashable, name: str) -> Answers:
         chosen = rows[rows["split"] == name]
         if chosen.empty:
             raise StudyError(f"Fold {number} of the predictions has no {name} rows.")

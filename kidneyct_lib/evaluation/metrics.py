@@ -154,7 +154,7 @@ def by_group(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     slices = pd.DataFrame(
         {
             "group": predictions["group"].to_numpy(),
-            "label": pd.Categorical.from_codes(true, list(classes)),
+            "label": pd.Categorical.from_codes(true, pd.Index(classes)),
             "correct": probabilities.argmax(axis=1) == true,
             "p_true": probabilities[np.arange(len(true)), true],
         }

@@ -74,7 +74,7 @@ def compare(
         "share_better": float((gained > 0).mean()),
         "share_worse": float((gained < 0).mean()),
     }
-    return facts | _differences(*confusions, bootstrap) | shares
+    return facts | _differences(confusions[0], confusions[1], bootstrap) | shares
 
 
 def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:

@@ -61,7 +61,7 @@ def check_predictions(
     if "path" in predictions and predictions["path"].duplicated().any():
         path = predictions.loc[predictions["path"].duplicated(), "path"].iloc[0]
         raise EvaluationError(f"The predictions list {path} more than once.")
-    true = pd.Index(classes).get_indexer(predictions["label"])
+    true = pd.Index(classes).get_indexer(pd.Index(predictions["label"]))
     if (true < 0).any():
         unknown = predictions["label"].iloc[int((true < 0).argmax())]
         raise EvaluationError(f"Label {unknown!r} is not one of the classes {', '.join(classes)}.")

@@ -1,6 +1,7 @@
 """Whether maps of what speaks for a class point at the lesion, where the lesion is known."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,7 +89,8 @@ def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: Bootstrap)
     -------
     dict of plain numbers: ``n``, ``groups``, ``area``, and each of `MEASURES` with ``_ci95``.
     """
-    found = {"n": len(located), "groups": len(np.unique(group)), "area": located["area"].mean()}
+    found: dict[str, Any] = {"n": len(located), "groups": len(np.unique(group))}
+    found["area"] = located["area"].mean()
     once = np.ones(len(located))
     for name, bounds in MEASURES.items():
         values = located[name].to_numpy()

@@ -179,7 +179,7 @@ def digest(model: keras.Model) -> str:
         told = json.dumps(settings, sort_keys=True, default=str)
         sha.update(f"{type(layer).__name__}{layer.output.shape}{told}".encode())
         for value in layer.get_weights():
-            sha.update(np.ascontiguousarray(value))
+            sha.update(np.ascontiguousarray(value).data)
     return sha.hexdigest()
 
 

@@ -120,7 +120,7 @@ def _keep(arrays: dict[str, np.ndarray]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            np.savez(temporary, **arrays)
+            np.savez(temporary, allow_pickle=False, **arrays)
             temporary.replace(folder / CONVERTED)
         finally:
             temporary.unlink(missing_ok=True)

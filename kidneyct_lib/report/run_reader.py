@@ -63,7 +63,8 @@ class Saved:
         """Rows of `tables/<name>.csv`; none where the run has none."""
         if not self.has(f"tables/{name}.csv"):
             return []
-        return self.run.read_table(name).to_dict("records")
+        rows = self.run.read_table(name).to_dict("records")
+        return [{str(key): value for key, value in row.items()} for row in rows]
 
     def table(
         self, name: str, *, without: Sequence[str] = (), only: Mapping[str, Any] | None = None
@@ -86,7 +87,7 @@ class Saved:
             rows = rows[rows[column] == value].drop(columns=column)
         if rows.empty:
             return None
-        kept = [column for column in rows if not column.startswith(tuple(without))]
+        kept = [column for column in rows if not str(column).startswith(tuple(without))]
         content = shown(rows[kept], self._names)
         return content._replace(left_out=len(table) - len(content.rows))
 

@@ -47,11 +47,12 @@ def shown(table: pd.DataFrame, names: Mapping[str, Mapping[str, str]]) -> Shown:
         ``headers`` and ``cells`` that are not shown as they are saved.
     """
     head = table.head(MOST_ROWS)
-    ends = [c.removesuffix("_low") for c in head if c.endswith("_low")]
+    known = [str(column) for column in head]
+    ends = [c.removesuffix("_low") for c in known if c.endswith("_low")]
     ends = [base for base in ends if f"{base}_high" in head]
     columns: dict[str, list[str]] = {}
     numeric = []
-    for column in head:
+    for column in known:
         base = column.removesuffix("_low").removesuffix("_high")
         if column == "few_groups":
             if not head[column].any():

@@ -1,7 +1,5 @@
 """The splits of a study under both schemes: one split, or folds that test every image once."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
@@ -124,10 +122,13 @@ def _slice_split(
     table: pd.DataFrame, *, test_fraction: float, validation_fraction: float, seed: int
 ) -> pd.Series:
     """One split by slice, by the fractions or with the predefined test set."""
-    shares = {"validation_fraction": validation_fraction, "seed": seed}
     if "part" in table:
-        return predefined_split.slice_split(table, **shares)
-    return holdout.slice_split(table, test_fraction=test_fraction, **shares)
+        return predefined_split.slice_split(
+            table, validation_fraction=validation_fraction, seed=seed
+        )
+    return holdout.slice_split(
+        table, test_fraction=test_fraction, validation_fraction=validation_fraction, seed=seed
+    )
 
 
 def _parts(
@@ -137,14 +138,16 @@ def _parts(
     folds: int,
     validation_fraction: float,
     seed: int,
-) -> Sequence[str]:
+) -> np.ndarray:
     """Part of each image in one fold: the next fold's images validate, the others train.
 
     Of two folds the next one is all that is left to train on, so a share of it validates.
     """
     if folds == 2:
         halves = table.assign(part=np.where(tested == fold, "test", "train"))
-        shares = {"validation_fraction": validation_fraction, "seed": seed}
-        return predefined_split.slice_split(halves, **shares).to_numpy()
+        halved = predefined_split.slice_split(
+            halves, validation_fraction=validation_fraction, seed=seed
+        )
+        return halved.to_numpy()
     validating = tested == (fold + 1) % folds
     return np.select([tested == fold, validating], ["test", "validation"], "train")

@@ -299,7 +299,7 @@ def _require(table: pd.DataFrame, columns: Sequence[str]) -> None:
         raise SplitError("There are no images to split.")
     for column in columns:
         if column not in table:
-            raise SplitError(f"The table has no column {column!r}: {', '.join(table)}.")
+            raise SplitError(f"The table has no column {column!r}: {', '.join(map(str, table))}.")
         missing = table[column].isna() | (table[column].astype(str) == "")
         if missing.any():
             row = int(missing.to_numpy().argmax())

@@ -98,7 +98,8 @@ def near_duplicates(thumbs: np.ndarray, threshold: float, *, block: int) -> Edge
             found_j.append((j + left).astype(np.int32))
             found_r.append(np.clip(square[i, j], -1, 1))
     if not found_i:
-        return Edges(*np.empty((2, 0), np.int32), np.empty(0, np.float32), threshold)
+        none = np.empty(0, np.int32)
+        return Edges(none, none, np.empty(0, np.float32), threshold)
     return Edges(
         np.concatenate(found_i), np.concatenate(found_j), np.concatenate(found_r), threshold
     )
@@ -218,11 +219,11 @@ def series_correlations(
     ``correlation``. A class of one slice has no pairs.
     """
     rng = np.random.default_rng(seed)
-    labels, numbers = np.asarray(labels), np.asarray(numbers)
+    label_of, number_of = np.asarray(labels), np.asarray(numbers)
     frames = []
-    for label in pd.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        next_to = np.flatnonzero(np.diff(numbers[rows]) == 1)
+    for label in pd.unique(label_of):
+        rows = np.flatnonzero(label_of == label)
+        next_to = np.flatnonzero(np.diff(number_of[rows]) == 1)
         pairs = {"consecutive": (rows[next_to], rows[next_to + 1])}
         if len(rows) > 1:
             first = rng.integers(len(rows), size=random_pairs)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from kidneyct_lib.core.files import project_root
 
@@ -57,8 +57,9 @@ class NotebookProcess:
             text=True,
             start_new_session=True,  # Ctrl-C is for the one that started it, which stops this one
         )
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
+        self._stdin, self._stdout = cast(IO, self._process.stdin), cast(IO, self._process.stdout)
+        self._stdin.write(json.dumps(asked) + "\n")
+        self._stdin.flush()
 
     def has_ended(self) -> bool:
         """Whether it is done or could not go on."""
@@ -69,8 +70,8 @@ class NotebookProcess:
 
     def failure(self) -> str | None:
         """What kept an ended one from its end; None if nothing did."""
-        told = self._process.stdout.read().strip()
-        self._process.stdin.close()
+        told = self._stdout.read().strip()
+        self._stdin.close()
         if self._process.returncode == 0:
             return None
         return told or f"did not finish (exit status {self._process.returncode})"

@@ -166,8 +166,8 @@ def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
         If a value is out of its range.
     """
     given = {key: namespace[key] for key in Params.model_fields if key in namespace}
-    fields = {key: (field.annotation, field) for key, field in Params.model_fields.items()}
-    subset = create_model("Subset", __base__=_Strict, **{key: fields[key] for key in given})
+    known: dict[str, Any] = {key: (f.annotation, f) for key, f in Params.model_fields.items()}
+    subset = create_model("Subset", __base__=_Strict, **{key: known[key] for key in given})
     return _validated(subset, given, "the parameters cell").model_dump()
 
 

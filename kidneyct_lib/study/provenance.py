@@ -11,8 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow")
-PACKAGES += ("opencv-python-headless", "papermill", "kidneyct")
+PACKAGES = (
+    *("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow"),
+    *("opencv-python-headless", "papermill", "kidneyct"),
+)
 
 DECISIVE = ("processor", "cpus", "python", "keras_backend")
 """Facts of a machine on which the last digits of a result depend."""
@@ -103,7 +105,7 @@ def _backend() -> str:
 
 def _processor() -> str:
     """Name and revision of the processor where Linux tells them, else its architecture."""
-    told = {}
+    told: dict[str, str] = {}
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")

@@ -1,7 +1,7 @@
 """Which metrics and tables moved between two runs, and by how much."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,7 @@ def _compare_tables(a: Path, b: Path, tolerance: float) -> list[dict[str, Any]]:
         if moved.any():
             apart = np.abs(x - y).to_numpy(float) if numeric else np.ones(len(x))
             most = int(np.where(moved, np.nan_to_num(apart, nan=np.inf), -1).argmax())
-            cell = {"row": f"{most} ({left.iloc[most, 0]})", "a": x[most], "b": y[most]}
+            cell = {"row": f"{most} ({left.iloc[most, 0]!s})", "a": x[most], "b": y[most]}
             difference = {"difference": y[most] - x[most]} if numeric else {}
             cells = {"cells": f"{moved.sum()} of {len(x)}"}
             rows.append({"what": column} | cell | difference | cells)
@@ -120,9 +120,9 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts and lists to one level; keys joined by dots."""
     if isinstance(content, dict):
-        items = content.items()
+        items = list(content.items())
     elif isinstance(content, list):
-        items = enumerate(content)
+        items = list(enumerate(content))
     else:
         return {prefix: content}
     flat: dict[str, Any] = {}
@@ -131,5 +131,5 @@ def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _number(value: Any) -> bool:
+def _number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

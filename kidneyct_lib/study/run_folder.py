@@ -236,6 +236,7 @@ class Run:
 
     def finish(self, **facts: Any) -> None:
         """Record seconds, peak memory, files read and written; called in a notebook's last cell."""
+        assert self._notebook, "finish without begin"
         self.record_notebook(
             self._notebook,
             **facts,

@@ -168,7 +168,8 @@ def _announce(params: Params) -> None:
 
 def _plan(sources: list[Path], params: Params, run: Run) -> list[Step]:
     """Each notebook with its parameters and why it must run, if it must."""
-    names, stamps = [source.stem for source in sources], {}
+    names = [source.stem for source in sources]
+    stamps: dict[str, str] = {}
     plan: list[Step] = []
     for source in sources:
         try:
@@ -236,7 +237,8 @@ def _execute(plan: list[Step], run: Run, jobs: int) -> int:
     numbers = {name: f"[{number}/{len(plan)}]" for number, name in enumerate(steps, 1)}
     waiting = [step.name for step in plan if step.why]
     running: dict[str, NotebookProcess] = {}
-    executed, failures = 0, []
+    failures: list[str] = []
+    executed = 0
     try:
         while running or (waiting and not failures):
             for name in [] if failures else _ready(waiting, running, steps)[: jobs - len(running)]:

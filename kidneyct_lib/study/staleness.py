@@ -59,8 +59,8 @@ def parameter_names(source: Path) -> list[str]:
     """
     for cell in json.loads(source.read_text())["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
-            set_there = (one.targets for one in ast.parse("".join(cell["source"])).body)
-            return [target.id for targets in set_there for target in targets]
+            nodes = ast.walk(ast.parse("".join(cell["source"])))
+            return [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
     raise ValueError("no cell is tagged as its parameters")
 
 
@@ -196,7 +196,7 @@ def _imports(tree: ast.Module) -> set[str]:
     found: set[str] = set()
     packages: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and _is_own(node.module):
+        if isinstance(node, ast.ImportFrom) and node.module and _is_own(node.module):
             for alias in node.names:
                 found |= _resolve(node.module, alias.name)
                 if _path(f"{node.module}.{alias.name}").name == "__init__.py":
@@ -240,8 +240,8 @@ def _passed_on(package: str) -> dict[str, str]:
     }
 
 
-def _is_own(module: str | None) -> bool:
-    return module is not None and module.partition(".")[0] == LIBRARY.name
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == LIBRARY.name
 
 
 def _path(module: str) -> Path:

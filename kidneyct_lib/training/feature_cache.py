@@ -63,8 +63,8 @@ class Activations:
         missing = np.flatnonzero(~held)
         starts = range(0, len(missing), self.batch)
         hidden = len(starts) == 1  # no bar for each batch of a training
-        told = {"desc": f"activations of {self.layer}", "unit": "batch"}
-        for start in tqdm(starts, **told, leave=False, disable=hidden):
+        label = f"activations of {self.layer}"
+        for start in tqdm(starts, desc=label, unit="batch", leave=False, disable=hidden):
             places = missing[start : start + self.batch]
             values[places] = self.compute(rows[places])
         return values.astype(np.float32)

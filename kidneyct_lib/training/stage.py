@@ -229,7 +229,7 @@ class _State:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                np.savez(temporary, about=np.array(about), **arrays)
+                np.savez(temporary, allow_pickle=False, about=np.array(about), **arrays)
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -264,13 +264,13 @@ def _identity(model, inputs, targets, weights, train, validation, settings) -> s
     """sha256 of all that the outcome depends on, this code included."""
     sha = hashlib.sha256()
     keys = getattr(inputs, "keys", None)
-    content = "".join(keys).encode() if keys is not None else np.ascontiguousarray(inputs)
+    content = "".join(keys).encode() if keys is not None else np.asarray(inputs).tobytes()
     trainable = [variable.trainable for variable in model.variables]
     for piece in (
         builder.digest(model).encode(),
         bytes(trainable),
         content,
-        *(np.ascontiguousarray(array) for array in (targets, weights, train, validation)),
+        *(np.asarray(array).tobytes() for array in (targets, weights, train, validation)),
         json.dumps(asdict(settings)).encode(),
         Path(__file__).read_bytes(),
         Path(backbones.__file__).read_bytes(),
