@@ -35,7 +35,7 @@ export CHROMIUM
 PAGE_PACKAGES = web/node_modules/.package-lock.json
 PICTURES = .cache/web-e2e
 
-.PHONY: help setup lab reproduce verify test test-all faults lint typecheck coverage bench web web-test review review-web lock lock-check clean distclean
+.PHONY: help setup lab reproduce verify test test-all faults lint typecheck docs coverage bench web web-test review review-web lock lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -78,6 +78,9 @@ lint: .venv/.ready ## check code, layers, notebooks, spelling and workflows; not
 
 typecheck: .venv/.ready ## check the type hints of the library
 	$(BIN)/mypy
+
+docs: .venv/.ready ## write the numbers of README and docs anew from results/
+	$(BIN)/python tools/results.py write
 
 coverage: .venv/.ready ## run the tests and show which lines and branches they miss (.cache/coverage)
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered \

@@ -1,5 +1,7 @@
 """README and docs: short enough, and every link leads somewhere."""
 
+import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -46,3 +48,40 @@ def test_the_files_and_parameters_that_the_pages_name_exist():
     for page in PAGES:
         for name in re.findall(pattern, page.read_text()):
             assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+@pytest.fixture(scope="module")
+def results():
+    """tools/results.py as a module."""
+    spec = importlib.util.spec_from_file_location("results", ROOT / "tools/results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_numbers_of_the_pages_are_those_of_the_result_files(results):
+    marked = 0
+    for page in results.PAGES:
+        text = page.read_text()
+        assert results.written(text) == text, f"{page.name}: `make docs` writes it anew"
+        marked += len(results.MARKED.findall(text))
+    assert marked > 10
+
+
+def test_another_number_in_a_page_is_found_and_mended(results):
+    study = next(path.name for path in sorted(results.RESULTS.iterdir()))
+    right = results.written(f'<!--= percent("{study}", "slice") --><!--/-->')
+    accuracy = json.loads((results.RESULTS / study / "metrics/test.json").read_text())["slice"]
+    assert f"-->{100 * accuracy['accuracy']:.1f} % (" in right
+    assert results.written(right) == right
+    wrong = right.replace(" % (", "1 % (")
+    assert results.written(wrong) == right
+
+
+def test_results_hold_no_row_of_a_slice_and_no_path_of_a_machine(results):
+    for path in results.RESULTS.rglob("*"):
+        if path.is_file():
+            text = path.read_text()
+            assert not re.search(r"/(home|root|work|tmp|Users)/", text), path
+            assert not re.search(r"\.(jpe?g|png|dcm)\b", text), path
+            assert path.stat().st_size < 500_000
