@@ -92,10 +92,11 @@ def functions() -> dict[str, Callable[..., str]]:
         return shown(found[key], found.get(f"{key}_ci95"), digits, "")
 
     def percent(study: str, scheme: str) -> str:
-        """Accuracy of the test slices in percent with its interval."""
+        """Accuracy of the test slices in percent with its interval; by patient in bold."""
         found = read(study, f"metrics/test.{scheme}")
-        ends = [100 * end for end in found["accuracy_ci95"]]
-        return shown(100 * found["accuracy"], ends, 1, " %")
+        ends, bold = [100 * end for end in found["accuracy_ci95"]], scheme == "patient"
+        number = shown(100 * found["accuracy"], ends, 1, " %")
+        return f"**{number}**".replace(" (", "** (").removesuffix("**") if bold else number
 
     def value(study: str, where: str, digits: int) -> str:
         """A number: value("phantom", "metrics/test.slice.n", 0)."""
