@@ -12,10 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks import multiply_adds
 from benchmarks.measure import read_job, write_result
 from benchmarks.two_stage import build
-from kidneyct_lib.models import freezing
+from kidneyct_lib.models import freezing, multiply_adds
 from kidneyct_lib.models.keras_setup import keras
 
 SIDE = 2048

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import multiply_adds
 from benchmarks.measure import Clock, read_job, write_result
 from kidneyct_lib.data import catalog
-from kidneyct_lib.models import builder, freezing
+from kidneyct_lib.models import builder, freezing, multiply_adds
 from kidneyct_lib.models.builder import NetworkSettings
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.training import recipes

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import bench, job, multiply_adds, tables
+from benchmarks import bench, job, tables
 from kidneyct_lib.data import phantom
-from kidneyct_lib.models import builder, freezing
+from kidneyct_lib.models import builder, freezing, multiply_adds
 
 N = 50
 

@@ -149,9 +149,9 @@ def build_body(
         return body
     pretrained = _resnet50_weights() if weights == "imagenet" else {}
     keras.utils.set_random_seed(seed)
-    body = _in_inference_mode(
-        architecture.build(include_top=False, weights=None, input_tensor=prepared)
-    )
+    with keras.StatelessScope(initialize_variables=False):  # only the graph is wanted: no values
+        graph = architecture.build(include_top=False, weights=None, input_tensor=prepared)
+    body = _in_inference_mode(graph)
     for layer in body.layers if pretrained else ():
         if layer.weights:
             layer.set_weights(pretrained[layer.name])

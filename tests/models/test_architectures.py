@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from kidneyct_lib.models import architectures, backbones, freezing, roi_crops
+from kidneyct_lib.models import architectures, backbones, freezing, multiply_adds, roi_crops
 from kidneyct_lib.models.pretrained_weights import WeightsError
+from kidneyct_lib.models.small_cnn import SmallCNN, small_cnn
 
 PUBLISHED = {  # billion multiplications of one picture of 224 pixels, from the papers
     "resnet50": 3.8,  # https://arxiv.org/abs/1512.03385, table 1
@@ -25,13 +26,13 @@ def built(name):
 
 @pytest.mark.parametrize("backbone", list(PUBLISHED))
 def test_costs_are_the_published_ones(backbone):
-    found = architectures.costs(built(f"{backbone}-none"))
+    found = multiply_adds.costs(built(f"{backbone}-none"))
     assert found["gflops"] / 2 == pytest.approx(PUBLISHED[backbone], rel=0.03)
     assert found["parameters"] / 1e6 == pytest.approx(PARAMETERS[backbone], abs=0.06)
 
 
 def test_costs_of_the_small_network_are_those_counted_by_hand():
-    found = architectures.costs(architectures.small_cnn(32, 4))
+    found = multiply_adds.costs(small_cnn(32, 4))
     kernels = [9 * 1 * 16, 9 * 16 * 32, 9 * 32 * 64, 9 * 64 * 128]
     places = [32**2, 16**2, 8**2, 4**2]
     multiplications = sum(k * n for k, n in zip(kernels, places, strict=True)) + 128 * 4
@@ -108,7 +109,7 @@ def pictures():
 
 def test_the_small_network_learns_and_answers_in_the_order_of_its_classes(pictures):
     drawn, labels = pictures
-    fitted = architectures.SmallCNN(epochs=12, batch_size=8, seed=1).fit(drawn, labels)
+    fitted = SmallCNN(epochs=12, batch_size=8, seed=1).fit(drawn, labels)
     answers = fitted.predict_proba(drawn)
     assert list(fitted.classes_) == ["low", "middle", "tall"]
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
@@ -119,8 +120,7 @@ def test_the_small_network_learns_and_answers_in_the_order_of_its_classes(pictur
 def test_equal_seeds_give_equal_small_networks(pictures):
     drawn, labels = pictures
     one, again, other = (
-        architectures.SmallCNN(epochs=1, seed=seed).fit(drawn, labels).predict_proba(drawn)
-        for seed in (1, 1, 2)
+        SmallCNN(epochs=1, seed=seed).fit(drawn, labels).predict_proba(drawn) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, again)
     assert np.abs(one - other).max() > 0.001

@@ -5,7 +5,7 @@ Convolutions and dense layers only: what normalisation, activations and pooling 
 
 import math
 
-import keras
+from kidneyct_lib.models.keras_setup import keras
 
 
 def of_layer(layer: keras.layers.Layer) -> int:
@@ -46,3 +46,14 @@ def training(model: keras.Model) -> int:
         total += of_layer(layer) * passes
         something_trains_before |= bool(layer.trainable_weights)
     return total
+
+
+def costs(model: keras.Model) -> dict[str, float]:
+    """Count what a model holds and computes.
+
+    Returns
+    -------
+    dict with ``parameters`` and ``gflops``: billion floating-point operations a picture, a
+    multiplication and an addition counting as two.
+    """
+    return {"parameters": model.count_params(), "gflops": 2 * forward(model) / 1e9}
