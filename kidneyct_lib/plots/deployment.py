@@ -34,7 +34,7 @@ def parity(expected: np.ndarray, answers: Mapping[str, np.ndarray]) -> Figure:
 
 @journal_style
 def latency(table: pd.DataFrame) -> Figure:
-    """Draw the milliseconds for one picture, one panel per batch size, one bar per way to run.
+    """Draw the milliseconds for one image, one panel per batch size, one bar per way to run.
 
     Parameters
     ----------
@@ -55,7 +55,10 @@ def latency(table: pd.DataFrame) -> Figure:
         panel.set_yticks(range(len(names)), names if batch == batches[0] else [""] * len(names))
         panel.invert_yaxis()
         panel.margins(x=0.15)
-        panel.set(title=f"{batch} picture{'s' if batch > 1 else ''} at a time")
-        panel.set_xlabel("milliseconds a picture")
-    np.ravel(axes)[-1].legend(loc="lower right")
+        alone = f", {threads[0]} thread" if threads == [1] else ""
+        panel.set(title=f"{batch} image{'s' if batch > 1 else ''} at a time{alone}")
+        panel.set_xlabel("milliseconds an image")
+    if len(threads) > 1:
+        handles, labels = panel.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(threads))
     return figure

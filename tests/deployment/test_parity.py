@@ -73,7 +73,7 @@ def test_figures_show_each_file_and_each_way():
     ]
     figure = plots.latency(pd.DataFrame(rows))
     assert [axes.get_title() for axes in figure.axes] == [
-        "1 picture at a time",
-        "32 pictures at a time",
+        "1 image at a time",
+        "32 images at a time",
     ]
     assert len(figure.axes[0].patches) == 4
