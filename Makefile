@@ -26,8 +26,8 @@ BIN = .venv/bin
 BENCH ?=
 
 # Tests run in two processes, each test file in one: its tests share a study. Files are begun in
-# the order in which tests/conftest.py leaves them.
-PARALLEL = --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# the order in which tests/conftest.py leaves them; the slowest are listed at the end.
+PARALLEL = --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 # The browser of `make web-test`.
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
