@@ -279,12 +279,16 @@ def _start(step: Step, run: Run, running: Mapping[str, NotebookProcess]) -> Note
 def _ready(
     waiting: Sequence[str], running: Mapping[str, NotebookProcess], steps: Mapping[str, Step]
 ) -> list[str]:
-    """Notebooks that may start now, as those that they wait for are done."""
+    """Notebooks that may start now, as those that they wait for are done.
+
+    One that runs alone starts when no other runs or can.
+    """
     if staleness.ALONE & running.keys():
         return []
     busy, found = {*waiting, *running}, []
     for name in waiting:
         first = {*steps[name].depends_on["needed"], *staleness.AFTER.get(name, [])}
-        if not first & busy and (name not in staleness.ALONE or busy == {name}):
+        if not first & busy:
             found.append(name)
-    return found
+    others = [name for name in found if name not in staleness.ALONE]
+    return others or ([] if running else found[:1])

@@ -121,6 +121,30 @@ def test_notebooks_that_do_not_wait_for_one_another_run_side_by_side(
     assert all({"finished", "depends_on"} <= set(facts) for facts in notebooks.values())
 
 
+@pytest.mark.parametrize(
+    ("waiting", "running", "expected"),
+    [
+        (["01_a", "02_b", "03_c", "04_d"], [], ["01_a"]),
+        (["02_b", "03_c", "04_d"], [], ["02_b"]),
+        (["03_c", "04_d"], ["02_b"], []),
+        (["03_c", "04_d"], [], ["03_c"]),  # alone, and another waits for it
+        (["04_d"], ["03_c"], []),
+        (["04_d"], [], ["04_d"]),
+    ],
+)
+def test_one_that_runs_alone_starts_when_no_other_runs_or_can(
+    monkeypatch, waiting, running, expected
+):
+    needs = {"01_a": [], "02_b": ["01_a"], "03_c": ["01_a"], "04_d": ["03_c"]}
+    steps = {
+        name: runner.Step(Path(f"{name}.ipynb"), {}, {"needed": dict.fromkeys(needed)}, ["new"])
+        for name, needed in needs.items()
+    }
+    monkeypatch.setattr(runner.staleness, "ALONE", {"03_c"})
+    monkeypatch.setattr(runner.staleness, "AFTER", {})
+    assert runner._ready(waiting, dict.fromkeys(running), steps) == expected
+
+
 def test_one_that_fails_lets_the_others_finish(project, monkeypatch):
     monkeypatch.setattr(runner.staleness, "NEEDS", {"01_first": [], "02_second": []})
     slow = FIRST.replace("run.write", "import time; time.sleep(3)\nrun.write")
