@@ -14,6 +14,8 @@ MAY_IMPORT_KERAS = {
     "interpretability.grad_cam",
     "interpretability.weight_randomization",
     "models.architectures",
+    "models.multiply_adds",
+    "models.small_cnn",
     "models.keras_setup",
     "models.backbones",
     "models.builder",
