@@ -123,6 +123,8 @@ def reproduce(
     StudyError
         If a notebook fails, or another process is working in the same folder.
     """
+    if jobs is not None and jobs < 1:
+        raise StudyError(f"JOBS is {jobs}: give the number of notebooks side by side, 1 or more.")
     root = project_root()
     run = Run(params.run_folder)
     _announce(params)
@@ -175,7 +177,7 @@ def _plan(sources: list[Path], params: Params, run: Run) -> list[Step]:
         try:
             given = _parameters_of(source, params)
             found = staleness.inputs(source, given, run)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, SyntaxError) as error:
             raise StudyError(
                 f"{source} is no study notebook ({type(error).__name__}: {error}); restore it."
             ) from None
@@ -185,6 +187,10 @@ def _plan(sources: list[Path], params: Params, run: Run) -> list[Step]:
         plan.append(Step(source, given, depends_on, _reasons(run, source.stem, depends_on)))
     if any(step.why for step in plan) and _lacks_images(run) and not plan[0].why:
         plan[0].why.append("the images are gone")
+    steps = {step.name: step for step in plan}
+    for later, earlier in staleness.ADDS_TO.items():
+        if {later, earlier} <= steps.keys() and steps[earlier].why and not steps[later].why:
+            steps[later].why.append(f"{earlier} writes its table anew")
     return plan
 
 
@@ -269,6 +275,17 @@ def _unfinished(run: Run, notebook: str) -> str | None:
     return None if "finished" in known else "never called `run.finish()`: its last cell must."
 
 
+def _before(notebook: str, steps: Mapping[str, Step]) -> set[str]:
+    """Notebooks whose results one needs, directly or not."""
+    found: set[str] = set()
+    waiting = [notebook]
+    while waiting:
+        new = steps[waiting.pop()].depends_on["needed"].keys() - found
+        found |= new
+        waiting += new
+    return found
+
+
 def _start(step: Step, run: Run, running: Mapping[str, NotebookProcess]) -> NotebookProcess:
     taken = {process.line for process in running.values()}
     line = min(set(range(len(taken) + 1)) - taken)
@@ -287,8 +304,7 @@ def _ready(
         return []
     busy, found = {*waiting, *running}, []
     for name in waiting:
-        first = {*steps[name].depends_on["needed"], *staleness.AFTER.get(name, [])}
-        if not first & busy:
+        if not (_before(name, steps) | {*staleness.AFTER.get(name, [])}) & busy:
             found.append(name)
     others = [name for name in found if name not in staleness.ALONE]
     return others or ([] if running else found[:1])

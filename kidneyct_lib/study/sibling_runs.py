@@ -76,13 +76,13 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
 
 def results_digests(run: Run) -> dict[str, str]:
     """Digest of the recorded metrics and tables of each run of the same study: {folder: digest}."""
-    study, found = _identity(run)[0], {}
+    study, found = run.provenance().get("study"), {}
     for one in _others(run):
         files = one.provenance().get("files", {})
         results = {
             k: v["sha256"] for k, v in files.items() if k.startswith(("metrics/", "tables/"))
         }
-        if _identity(one)[0] == study:
+        if one.provenance().get("study") == study:
             found[one.folder.name] = digest(results)
     return found
 

@@ -42,6 +42,9 @@ ALONE = {"10_deployment"}
 AFTER = {"03_split_and_weight": ["02_explore"]}
 """Notebooks that change a table which others read: these come first."""
 
+ADDS_TO = {"03_split_and_weight": "01_download"}
+"""Notebooks that add to a table of an earlier one: they must run when that one writes it anew."""
+
 
 def needed_by(notebook: str, notebooks: list[str]) -> list[str]:
     """Notebooks whose results one reads; one that `NEEDS` does not know reads all before it."""
@@ -147,8 +150,11 @@ def listing(folder: Path) -> list[tuple[str, int, int]]:
         for name in () if real in seen else names:
             if not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"):
                 file = Path(parent, name)
-                facts = file.stat()
                 inside = str(file.relative_to(folder))
+                try:
+                    facts = file.stat()
+                except FileNotFoundError:  # a link that leads nowhere
+                    continue
                 found.append((inside, facts.st_size, facts.st_mtime_ns))
         seen.add(real)
     return sorted(found)

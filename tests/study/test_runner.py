@@ -130,6 +130,7 @@ def test_notebooks_that_do_not_wait_for_one_another_run_side_by_side(
         (["03_c", "04_d"], [], ["03_c"]),  # alone, and another waits for it
         (["04_d"], ["03_c"], []),
         (["04_d"], [], ["04_d"]),
+        (["04_d"], ["01_a"], []),  # needed by what it needs
     ],
 )
 def test_one_that_runs_alone_starts_when_no_other_runs_or_can(
@@ -143,6 +144,20 @@ def test_one_that_runs_alone_starts_when_no_other_runs_or_can(
     monkeypatch.setattr(runner.staleness, "ALONE", {"03_c"})
     monkeypatch.setattr(runner.staleness, "AFTER", {})
     assert runner._ready(waiting, dict.fromkeys(running), steps) == expected
+
+
+def test_one_that_adds_to_a_table_runs_when_the_table_is_written_anew(project, monkeypatch):
+    monkeypatch.setattr(runner.staleness, "ADDS_TO", {"02_second": "01_first"})
+    reproduce()
+    (project / "outputs/phantom/metrics/first.json").unlink()
+    assert reproduce() == 2
+    assert reproduce() == 0
+
+
+def test_a_wrong_number_of_jobs_is_refused(project):
+    values = study_parameters.load(Path("params/phantom.yaml"))
+    with pytest.raises(StudyError, match="JOBS is -1"):
+        runner.reproduce(values, jobs=-1)
 
 
 def test_one_that_fails_lets_the_others_finish(project, monkeypatch):
