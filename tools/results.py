@@ -86,11 +86,6 @@ def functions() -> dict[str, Callable[..., str]]:
         interval = f" ({ends[0]:.{digits}f} to {ends[1]:.{digits}f})" if ends else ""
         return f"{value:.{digits}f}{unit}{interval}"
 
-    def score(study: str, where: str, key: str, digits: int = 2) -> str:
-        """A metric with its interval: score("phantom", "metrics/test.slice", "macro_f1")."""
-        found = read(study, where)
-        return shown(found[key], found.get(f"{key}_ci95"), digits, "")
-
     def percent(study: str, scheme: str) -> str:
         """Accuracy of the test slices in percent with its interval; by patient in bold."""
         found = read(study, f"metrics/test.{scheme}")
@@ -98,12 +93,8 @@ def functions() -> dict[str, Callable[..., str]]:
         number = shown(100 * found["accuracy"], ends, 1, " %")
         return f"**{number}**".replace(" (", "** (").removesuffix("**") if bold else number
 
-    def value(study: str, where: str, digits: int) -> str:
-        """A number: value("phantom", "metrics/test.slice.n", 0)."""
-        return f"{read(study, where):,.{digits}f}"
-
     def minutes(study: str) -> str:
-        """Minutes of all notebooks, one after the other."""
+        """Minutes of all notebooks added up, as they ran: side by side they slow one another."""
         seconds = sum(one["seconds"] for one in read(study, "about.notebooks").values())
         return f"{seconds / 60:.0f}"
 
@@ -116,7 +107,7 @@ def functions() -> dict[str, Callable[..., str]]:
         """Command and commit that made the results."""
         return f"`{read(study, 'about.command')}` at {read(study, 'about.commit')[:7]}"
 
-    every = (score, percent, value, minutes, memory, made)
+    every = (percent, minutes, memory, made)
     return {function.__name__: function for function in every}
 
 
