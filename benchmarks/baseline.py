@@ -137,12 +137,12 @@ def main():
             model, job, parts, job["stage2_epochs"], job["stage2_learning_rate"], class_weight
         )
     with clock.phase("test predictions"):
-        answers = model.predict(Files(job, parts["test"]), verbose=0)
+        predictions = model.predict(Files(job, parts["test"]), verbose=0)
     write_result(
         job,
         seconds=clock.seconds,
         history={"stage 1": first, "stage 2": second},
-        test_probabilities=answers.tolist(),
+        test_probabilities=predictions.tolist(),
         xla=bool(model.jit_compile),
     )
 

@@ -19,12 +19,12 @@ def main() -> None:
     net = build(job)
     save_initial(net, job["initial"])
     body = compute_body(net, job, splits[0], clock)
-    both, answers = training(net, job, body), []
+    both, predictions = training(net, job, body), []
     for number, rows in enumerate(splits, 1):
         with clock.phase(f"training {number}"):
             outcomes = dict(both.train(*columns(rows), Path(job["scratch"]) / f"split{number}"))
-        answers.append(outcomes[2].probabilities[rows["split"] == "test"].tolist())
-    write_result(job, seconds=clock.seconds, test_probabilities=answers[0])
+        predictions.append(outcomes[2].probabilities[rows["split"] == "test"].tolist())
+    write_result(job, seconds=clock.seconds, test_probabilities=predictions[0])
 
 
 if __name__ == "__main__":

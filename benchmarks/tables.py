@@ -18,10 +18,10 @@ OURS, THEIRS = "two-stage study", "common recipe"
 
 def scores(probabilities: Sequence[Sequence[float]], targets: Sequence[int]) -> dict[str, float]:
     """Accuracy and mean negative log likelihood of probabilities (N, K) against N true classes."""
-    answers, truth = np.asarray(probabilities, float), np.asarray(targets)
-    chosen = answers[np.arange(len(truth)), truth]
+    predictions, truth = np.asarray(probabilities, float), np.asarray(targets)
+    chosen = predictions[np.arange(len(truth)), truth]
     return {
-        "test accuracy": float((answers.argmax(axis=1) == truth).mean()),
+        "test accuracy": float((predictions.argmax(axis=1) == truth).mean()),
         "test loss": float(-np.log(chosen.clip(1e-7, 1)).mean()),
     }
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from kidneyct_lib import __version__
 from kidneyct_lib.core.errors import StudyError
 
-NOT_A_DIAGNOSIS = "Research use only: an answer is not a diagnosis."
+NOT_A_DIAGNOSIS = "Research use only: a prediction is not a diagnosis."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (0 good, 1 a told problem, 2 wrong usage)."""
+    """Run the command line; returns the exit status (0 good, 1 a reported error, 2 wrong usage)."""
     options = _parser().parse_args(arguments)
     try:
-        return options.answer(options)
+        return options.handler(options)
     except StudyError as error:
         print(f"kidneyct: {error}", file=sys.stderr)
         return 1
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kidneyct", description=__doc__.splitlines()[0])
     parser.description = (
-        "Kidney CT classification, told by slice and by patient. " + NOT_A_DIAGNOSIS
+        "Kidney CT classification, evaluated with slice-level and patient-level splits. "
+        + NOT_A_DIAGNOSIS
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--dry-run", action="store_true", help="only say which notebooks would run, and why"
     )
-    command.set_defaults(answer=_reproduce)
+    command.set_defaults(handler=_reproduce)
 
     command = commands.add_parser(
         "predict",
@@ -84,17 +85,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, TIFF or DICOM file")
     _ask_which_model(command)
     command.add_argument("--model", type=Path, help="a .keras file instead of a study's")
-    command.set_defaults(answer=_predict)
+    command.set_defaults(handler=_predict)
 
     command = commands.add_parser(
         "export",
         help="write a study's model as ONNX and LiteRT, whole and in 8 bits",
         description="Writes outputs/STUDY/export/SCHEME: ONNX and LiteRT files that take raw "
-        "pixels and answer calibrated probabilities, class maps and an out-of-distribution "
+        "pixels and return calibrated probabilities, class maps and an out-of-distribution "
         "distance, and bundle.json, which tells what they are. " + NOT_A_DIAGNOSIS,
     )
     _ask_which_model(command)
-    command.set_defaults(answer=_export)
+    command.set_defaults(handler=_export)
 
     command = commands.add_parser(
         "compare",
@@ -103,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("a", type=Path, metavar="OUTPUTS_A")
     command.add_argument("b", type=Path, metavar="OUTPUTS_B")
-    command.set_defaults(answer=_compare)
+    command.set_defaults(handler=_compare)
 
     command = commands.add_parser(
         "verify",
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         "--run", type=Path, metavar="OUTPUTS", help="a finished run, not a new one"
     )
     command.add_argument("--keep", action="store_true", help="make this run the reference")
-    command.set_defaults(answer=_verify)
+    command.set_defaults(handler=_verify)
     return parser
 
 
@@ -163,14 +164,14 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from kidneyct_lib.deployment.predictor import answer
+    from kidneyct_lib.deployment.predictor import predict
 
     model = _model(options)
     failed = False
     for image in options.images:
-        told = answer(model, Path(image))
-        failed |= "error" in told
-        print(json.dumps(told, ensure_ascii=False), flush=True)
+        line = predict(model, Path(image))
+        failed |= "error" in line
+        print(json.dumps(line, ensure_ascii=False), flush=True)
     return int(failed)
 
 
@@ -197,7 +198,7 @@ def _export(options: argparse.Namespace) -> int:
     from kidneyct_lib.study.run_folder import Run
 
     run = Run(f"outputs/{options.study}")
-    run.model_path(options.scheme)  # a missing study is told before anything slow is imported
+    run.model_path(options.scheme)  # a missing study is reported before anything slow is imported
     from kidneyct_lib.deployment import export
 
     export.export(run, options.scheme)

@@ -22,11 +22,11 @@ def write_graph(path):
     weights = [constant("white", [255.0]), constant("one", [1.0])]
     weights.append(helper.make_tensor("axis", TensorProto.INT64, [1], [1]))
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", "H", "W", 3])
-    answers = [
+    predictions = [
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", 2]),
         helper.make_tensor_value_info("distance", TensorProto.FLOAT, ["N"]),
     ]
-    graph = helper.make_graph(nodes, "red", [pixels], answers, weights)
+    graph = helper.make_graph(nodes, "red", [pixels], predictions, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
     onnx.checker.check_model(model)
     onnx.save(model, path)

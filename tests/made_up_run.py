@@ -28,11 +28,13 @@ def make(folder, *, classes=("Cyst", "Normal", "Stone"), folds=3, audit=True, **
     """Write a run whose network knows the patients it has seen and little of others."""
     run, classes = Run(folder), list(classes)
     table = _catalog(classes)
-    asked = {"folds": folds, "test_fraction": 0.2, "validation_fraction": 0.2, "seed": 1}
-    split = cross_validation.study_splits(table, **asked)
+    options = {"folds": folds, "test_fraction": 0.2, "validation_fraction": 0.2, "seed": 1}
+    split = cross_validation.study_splits(table, **options)
     predictions = _predictions(table, split, classes)
     _begin(
-        run, "01_download", asked | {"classes": classes, "must_not_miss": classes[-1:]} | parameters
+        run,
+        "01_download",
+        options | {"classes": classes, "must_not_miss": classes[-1:]} | parameters,
     )
     run.write_table("catalog", table)
     run.write_table("rejected", pd.DataFrame({"path": ["<bad> & name.png"], "reason": ["torn"]}))
@@ -137,12 +139,12 @@ def _analyse(run, table, predictions, metrics, classes):
     finals = dict(tuple(tested[tested["stage"] == 2].groupby("scheme", sort=False)))
     run.write_table("errors", evaluation_metrics.worst_errors(finals["patient"], classes, 9))
     levels = subgroups.levels(table, np.arange(len(table)))
-    found = {
+    result = {
         s: subgroups.by_subgroup(r, levels, classes, bootstrap=resampling)
         for s, r in finals.items()
     }
-    found = pd.concat(found, names=["scheme"]).reset_index("scheme")
-    run.write_table("subgroups", found)
+    result = pd.concat(result, names=["scheme"]).reset_index("scheme")
+    run.write_table("subgroups", result)
     run.write_table("paired", paired_bootstrap.compare_all(tested, classes, bootstrap=resampling))
     if len(classes) == 2:
         _compare_two(run, predictions, classes, resampling)
@@ -190,38 +192,42 @@ def _audit(run):
     row = {"model": "pixel kNN", "scheme": "patient", "accuracy": 0.4321}
     leakage = pd.DataFrame([row | {"accuracy_low": 0.3, "accuracy_high": 0.5}])
     run.write_table("leakage", leakage)
-    told = {"slice": {"accuracy": 0.987}, "patient": {"accuracy": 0.254}}
+    message = {"slice": {"accuracy": 0.987}, "patient": {"accuracy": 0.254}}
     run.write_metrics(
         "leakage",
         {"folds_note": "the study's own 3 folds", "chance": {"uniform": 0.25}}
-        | {"models": {"pixel kNN": told}, "negative_controls": {"labels by group": told}},
+        | {"models": {"pixel kNN": message}, "negative_controls": {"labels by group": message}},
     )
     _finish(run)
     _begin(run, "08_robustness_and_calibration", {})
     run.write_metrics("calibration", {"ece": 0.1})
     rows = [{"scheme": "patient", "stage": stage, "ece": 0.1234 / stage} for stage in (1, 2)]
     run.write_table("calibration", pd.DataFrame(rows))
-    errors = {"n": 37, "groups": 9, "clean": 0.625, "corrupted": 0.6875, "rise": 0.0625}
-    by_corruption = {"by_corruption": {"pixelate": {}, "table_removed": {}}}
+    errors = {"n": 37, "groups": 9, "clean": 0.625, "corrupted": 0.6875, "increase": 0.0625}
+    by_corruption = {"by_corruption": {"pixelate": {}, "couch_removed": {}}}
     run.write_metrics("robustness", {"patient": {"stage2": errors | by_corruption}})
     run.write_table("robustness", pd.DataFrame([{"scheme": "patient", "stage": 2} | errors]))
     _finish(run)
     _begin(run, "09_patient_level", {})
     scores = {"slice": {"macro_f1": 0.71}, "series": {"macro_f1": 0.84}}
-    told = {"cv_repeats": 3, "kept_if_recall_gains": 0.05, "folds_note": "the study's own 3 folds"}
+    message = {
+        "cv_repeats": 3,
+        "kept_if_recall_gains": 0.05,
+        "folds_note": "the study's own 3 folds",
+    }
     published = {"slice": {"macro_f1": 0.31}, "series": {"macro_f1": 0.33}}
     gain = {"slice": {"macro_f1": 0.4, "macro_f1_ci95": [0.17, 0.61]}}
-    told |= {"recipe": "kidneys alone"}
-    told["published_recipe"] = {"published": published, "patient": scores, "difference": gain}
-    run.write_metrics("ablation", told | {"nested_cv": {"scores": scores}})
+    message |= {"recipe": "kidneys alone"}
+    message["published_recipe"] = {"published": published, "patient": scores, "difference": gain}
+    run.write_metrics("ablation", message | {"nested_cv": {"scores": scores}})
     step = {"step": "kidneys alone", "counted": "patients", "macro_f1": 0.7654}
     run.write_table("ablation", pd.DataFrame([step | {"macro_f1_low": 0.6, "macro_f1_high": 0.9}]))
     _finish(run)
     _begin(run, "10_deployment", {})
-    parity = {"n": 243, "n_test": 85, "accuracy": 0.6712, "accuracy_lost": 0.0025}
+    parity = {"n": 243, "n_test": 85, "accuracy": 0.6712, "accuracy_drop": 0.0025}
     row = {"way": "onnx", "precision": "int8", "threads": 1, "batch": 1, "milliseconds": 23.4}
-    told = {"scheme": "patient", "parity": {"model-int8.onnx": parity}}
-    run.write_metrics("deployment", told)
+    message = {"scheme": "patient", "parity": {"model-int8.onnx": parity}}
+    run.write_metrics("deployment", message)
     run.write_timings("deployment", {"latency": [row]})
     run.write_table("deployment", pd.DataFrame([{"file": "model-int8.onnx"} | parity]))
     _finish(run)

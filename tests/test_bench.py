@@ -14,12 +14,12 @@ N = 50
 
 def test_scores_are_those_of_a_plain_loop():
     rng = np.random.default_rng(3)
-    answers, truth = rng.dirichlet(np.ones(4), N), rng.integers(0, 4, N)
-    found = tables.scores(answers.tolist(), truth)
-    hits = sum(row.tolist().index(max(row)) == t for row, t in zip(answers, truth, strict=True))
-    losses = [-np.log(row[t]) for row, t in zip(answers, truth, strict=True)]
-    assert found["test accuracy"] == hits / N
-    assert found["test loss"] == pytest.approx(sum(losses) / N)
+    predictions, truth = rng.dirichlet(np.ones(4), N), rng.integers(0, 4, N)
+    result = tables.scores(predictions.tolist(), truth)
+    hits = sum(row.tolist().index(max(row)) == t for row, t in zip(predictions, truth, strict=True))
+    losses = [-np.log(row[t]) for row, t in zip(predictions, truth, strict=True)]
+    assert result["test accuracy"] == hits / N
+    assert result["test loss"] == pytest.approx(sum(losses) / N)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def in_project(project, monkeypatch):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (80, 90)).astype(np.uint8)
     path = tmp_path / "slice one.png"
     Image.fromarray(pixels).save(path)
@@ -62,17 +62,17 @@ def dicom(path, gray):
     return path
 
 
-def answers(capsys):
+def predictions(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_each_image_gets_one_line(in_project, picture, tmp_path, capsys):
-    gray = image_io.read_gray(picture)
+def test_each_image_gets_one_line(in_project, image, tmp_path, capsys):
+    gray = image_io.read_gray(image)
     same = dicom(tmp_path / "slice.dcm", gray)
-    assert cli.main(["predict", "--study", "phantom", str(picture), str(same)]) == 0
-    first, second = answers(capsys)
-    assert first["path"] == str(picture)
-    assert first["input_sha256"] == hashlib.sha256(picture.read_bytes()).hexdigest()
+    assert cli.main(["predict", "--study", "phantom", str(image), str(same)]) == 0
+    first, second = predictions(capsys)
+    assert first["path"] == str(image)
+    assert first["input_sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
     assert list(first["probabilities"]) == CLASSES
     assert sum(first["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert first["label"] == max(first["probabilities"], key=first["probabilities"].get)
@@ -82,32 +82,32 @@ def test_each_image_gets_one_line(in_project, picture, tmp_path, capsys):
 
 
 def test_a_bad_image_is_an_error_line_and_the_others_are_answered(
-    in_project, picture, tmp_path, capsys
+    in_project, image, tmp_path, capsys
 ):
     text = tmp_path / "text.png"
     text.write_text("no image")
     cut = tmp_path / "cut.jpg"
     file = io.BytesIO()
-    Image.fromarray(image_io.read_gray(picture)).save(file, format="JPEG")
+    Image.fromarray(image_io.read_gray(image)).save(file, format="JPEG")
     cut.write_bytes(file.getvalue()[:500])
     missing = tmp_path / "missing.png"
-    assert cli.main(["predict", str(text), str(cut), str(missing), str(picture)]) == 1
-    *bad, good = answers(capsys)
+    assert cli.main(["predict", str(text), str(cut), str(missing), str(image)]) == 1
+    *bad, good = predictions(capsys)
     assert [line["path"] for line in bad] == [str(text), str(cut), str(missing)]
     assert all(line["error"] and "label" not in line for line in bad)
     assert good["label"] in CLASSES
 
 
-def test_a_model_file_serves_instead_of_a_study(in_project, picture, capsys):
+def test_a_model_file_serves_instead_of_a_study(in_project, image, capsys):
     model = "outputs/phantom/models/patient.keras"
-    assert cli.main(["predict", "--model", model, str(picture)]) == 0
-    by_file = answers(capsys)
-    cli.main(["predict", str(picture)])
-    assert answers(capsys) == by_file
+    assert cli.main(["predict", "--model", model, str(image)]) == 0
+    by_file = predictions(capsys)
+    cli.main(["predict", str(image)])
+    assert predictions(capsys) == by_file
 
 
-def test_a_study_without_a_model_says_how_to_make_one(in_project, picture, capsys):
-    assert cli.main(["predict", "--study", "kaggle", str(picture)]) == 1
+def test_a_study_without_a_model_says_how_to_make_one(in_project, image, capsys):
+    assert cli.main(["predict", "--study", "kaggle", str(image)]) == 1
     assert "make reproduce" in capsys.readouterr().err
 
 
@@ -123,9 +123,9 @@ def test_every_help_text_opens(command, capsys):
 
 def test_an_unknown_study_is_one_line(in_project, capsys):
     assert cli.main(["reproduce", "--study", "nowhere"]) == 1
-    told = capsys.readouterr().err
-    assert "phantom" in told
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "phantom" in message
+    assert message.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ def code_cells(notebook):
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_cells_are_short_and_told(notebook):
     cells = json.loads(notebook.read_text())["cells"]
-    told = [cell for cell in code_cells(notebook) if "parameters" not in str(cell["metadata"])]
-    lengths = [len([x for x in cell["source"] if x.strip()]) for cell in told]
+    message = [cell for cell in code_cells(notebook) if "parameters" not in str(cell["metadata"])]
+    lengths = [len([x for x in cell["source"] if x.strip()]) for cell in message]
     assert max(lengths) <= 25
     assert statistics.median(lengths) <= 5
     assert cells[0]["cell_type"] == "markdown"
@@ -167,7 +167,7 @@ def test_the_audit_holds_every_model_and_control_under_both_schemes(run):
         for scores in by_scheme.values():
             low, high = scores["accuracy_ci95"]
             assert 0 <= low <= high <= 1
-    assert {s: found["n"] for s, found in audit["models"]["pixel kNN"].items()} == {
+    assert {s: result["n"] for s, result in audit["models"]["pixel kNN"].items()} == {
         scheme: len(run.read_table("catalog")) for scheme in ("slice", "patient")
     }
     for scheme in ("slice", "patient"):
@@ -214,14 +214,14 @@ def test_a_second_call_does_nothing(run, values):
 
 @pytest.mark.slow
 def test_maps_are_compared_with_the_phantoms_lesions(run, values):
-    found = run.read_metrics("explanation")
+    result = run.read_metrics("explanation")
     split, catalog = run.read_table("splits"), run.read_table("catalog")
     for scheme in ("slice", "patient"):
         tested = catalog["path"][split[scheme] == "test"]
         masks = phantom.read_masks(run.data_folder, tested, values.image_size)
-        assert found[scheme]["n"] == masks.any(axis=(1, 2)).sum()
-        assert found[scheme]["area"] == pytest.approx(masks[masks.any(axis=(1, 2))].mean())
-        steps = found["weight_randomization"][scheme]
+        assert result[scheme]["n"] == masks.any(axis=(1, 2)).sum()
+        assert result[scheme]["area"] == pytest.approx(masks[masks.any(axis=(1, 2))].mean())
+        steps = result["weight_randomization"][scheme]
         assert steps[0] == {"step": "trained", "correlation": 1, "ci95": [1, 1], "unsigned": 1}
         assert [step["step"] for step in steps[1::5]] == ["head", "conv1"]
         assert steps[-1]["unsigned"] < 1
@@ -229,24 +229,24 @@ def test_maps_are_compared_with_the_phantoms_lesions(run, values):
 
 @pytest.mark.slow
 def test_every_step_of_the_ablation_is_compared(run):
-    told = run.read_metrics("ablation")
-    names = list(told["steps"])
-    assert list(told["compared"]) == names[1:]
-    assert told["recipe"] in names
-    assert set(told["costs"]) == set(names)
-    assert told["published_recipe"] is None  # one split tests some patients only
-    assert set(told["localization"]) == {"published", "this run"}
+    message = run.read_metrics("ablation")
+    names = list(message["steps"])
+    assert list(message["compared"]) == names[1:]
+    assert message["recipe"] in names
+    assert set(message["costs"]) == set(names)
+    assert message["published_recipe"] is None  # one split tests some patients only
+    assert set(message["localization"]) == {"published", "this run"}
     table = run.read_table("ablation")
     assert list(table["step"].unique()) == names
 
 
 @pytest.mark.slow
 def test_architectures_stand_beside_the_first_with_what_they_cost(run):
-    told = run.read_metrics("ablation")["architectures"]
+    message = run.read_metrics("ablation")["architectures"]
     latency = run.read_timings("ablation")["latency"]
     names = ["resnet50-none", "efficientnetb0-none", "small CNN"]
-    assert list(told["scores"]) == list(told["costs"]) == list(latency) == names
-    assert {other["baseline"] for other in told["compared"].values()} == {names[0]}
+    assert list(message["scores"]) == list(message["costs"]) == list(latency) == names
+    assert {other["baseline"] for other in message["compared"].values()} == {names[0]}
     assert min(latency.values()) > 0
     table = run.read_table("architectures")
     assert list(table["step"].unique()) == names

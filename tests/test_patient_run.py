@@ -17,8 +17,8 @@ def test_the_patient_recipe_goes_through_all_notebooks_with_folds_and_views(tmp_
     run = Run(values.run_folder)
     catalog = run.read_table("catalog")
     assert (run.folder / "figures/04_two_stage_training__views.png").is_file()
-    answers = run.read_table("predictions")
-    tested = answers[answers["split"] == "test"]
+    predictions = run.read_table("predictions")
+    tested = predictions[predictions["split"] == "test"]
     for _, rows in tested.groupby(["scheme", "stage"]):
         assert sorted(rows["path"]) == sorted(catalog["path"])
     metrics = run.read_metrics("test")

@@ -88,9 +88,9 @@ def functions() -> dict[str, Callable[..., str]]:
 
     def percent(study: str, scheme: str) -> str:
         """Accuracy of the test slices in percent with its interval; by patient in bold."""
-        found = read(study, f"metrics/test.{scheme}")
-        ends, bold = [100 * end for end in found["accuracy_ci95"]], scheme == "patient"
-        number = shown(100 * found["accuracy"], ends, 1, " %")
+        result = read(study, f"metrics/test.{scheme}")
+        ends, bold = [100 * end for end in result["accuracy_ci95"]], scheme == "patient"
+        number = shown(100 * result["accuracy"], ends, 1, " %")
         return f"**{number}**".replace(" (", "** (").removesuffix("**") if bold else number
 
     def minutes(study: str) -> str:
@@ -115,9 +115,9 @@ def written(page: str) -> str:
     """Text of a page with every number as results/ has it."""
     known, environment = functions(), Environment(autoescape=False)
 
-    def number(found: re.Match) -> str:
-        text = environment.compile_expression(found[1], undefined_to_none=False)(**known)
-        return f"<!--= {found[1]} -->{text}<!--/-->"
+    def number(result: re.Match) -> str:
+        text = environment.compile_expression(result[1], undefined_to_none=False)(**known)
+        return f"<!--= {result[1]} -->{text}<!--/-->"
 
     return MARKED.sub(number, page)
 

@@ -56,7 +56,7 @@ class Scores:
         votes, self._vote = np.unique(both, axis=0, return_inverse=True)
         self._vote_group, self._vote_true = votes.T
 
-    def of(self, answers: np.ndarray) -> dict:
+    def of(self, probabilities: np.ndarray) -> dict:
         """Score predictions (repeats, N, K).
 
         Returns
@@ -64,20 +64,20 @@ class Scores:
         dict by `UNITS`: ``macro_f1`` (mean over repeats), ``macro_f1_ci95``, ``cv_repeats``
         (each) and ``recall`` {class: mean over repeats}.
         """
-        found = {}
+        scores = {}
         for unit in UNITS:
-            counts = [self._confusions(one, unit) for one in answers]
+            counts = [self._confusions(one, unit) for one in probabilities]
             each = [float(self._macro_f1(one, self._once)[0]) for one in counts]
             drawn = np.mean([self._macro_f1(one, self._times) for one in counts], axis=0)
             totals = [one.sum(axis=0) for one in counts]
             recalls = np.mean([one.diagonal() / one.sum(axis=1) for one in totals], axis=0)
-            found[unit] = {
+            scores[unit] = {
                 "macro_f1": float(np.mean(each)),
                 "macro_f1_ci95": percentile_interval(drawn),
                 "cv_repeats": each,
                 "recall": dict(zip(self._classes, recalls.tolist(), strict=True)),
             }
-        return found
+        return scores
 
     def difference(self, baseline: np.ndarray, step: np.ndarray) -> dict:
         """Compare two sets of predictions (repeats, N, K) on the same resamples of groups.
@@ -86,7 +86,7 @@ class Scores:
         -------
         dict by `UNITS`: ``macro_f1`` (step minus baseline, mean over repeats), ``macro_f1_ci95``.
         """
-        found = {}
+        scores = {}
         for unit in UNITS:
             pair = [[self._confusions(one, unit) for one in side] for side in (baseline, step)]
             one, drawn = (
@@ -99,15 +99,15 @@ class Scores:
                 )
                 for times in (self._once, self._times)
             )
-            found[unit] = {"macro_f1": float(one[0]), "macro_f1_ci95": percentile_interval(drawn)}
-        return found
+            scores[unit] = {"macro_f1": float(one[0]), "macro_f1_ci95": percentile_interval(drawn)}
+        return scores
 
-    def _confusions(self, answers: np.ndarray, unit: str) -> np.ndarray:
+    def _confusions(self, probabilities: np.ndarray, unit: str) -> np.ndarray:
         if unit == "slice":
-            named, true, group = answers.argmax(axis=1), self._true, self._group
+            named, true, group = probabilities.argmax(axis=1), self._true, self._group
         else:
             sums = np.zeros((len(self._vote_true), len(self._classes)))
-            np.add.at(sums, self._vote, answers)
+            np.add.at(sums, self._vote, probabilities)
             named, true, group = sums.argmax(axis=1), self._vote_true, self._vote_group
         return group_confusions(true, named, group, len(self._classes))
 
@@ -130,7 +130,7 @@ def kept(scores: Mapping, baseline: Mapping, difference: Mapping) -> bool:
         `Scores.difference` of the two.
     """
     by_slice = difference["slice"]
-    worst = [min(found["slice"]["recall"].values()) for found in (baseline, scores)]
+    worst = [min(one["slice"]["recall"].values()) for one in (baseline, scores)]
     lifts = worst[1] - worst[0] >= KEPT_IF_RECALL_GAINS and by_slice["macro_f1"] >= 0
     return by_slice["macro_f1_ci95"][0] > 0 or lifts
 

@@ -104,18 +104,18 @@ def buffered_curve(
     if distance.max() < 0:
         return []
     reached = [gap for gap in gaps if gap < distance.max()]
-    found = []
+    result = []
     for gap in tqdm([*reached, None], desc="gaps within series", unit="gap"):
-        answers = np.empty((len(tested), len(probe.classes)))
+        predictions = np.empty((len(tested), len(probe.classes)))
         for fold in np.unique(tested[distance == 0]):
             train, test = gap_parts(tested, distance, fold, gap)
-            answers[test] = probe.answers(_without_copies(probe, train, test), test)
+            predictions[test] = probe.predict(_without_copies(probe, train, test), test)
         chosen = distance == 0
-        scores = probe.score(answers[chosen], chosen, bootstrap=bootstrap)
+        scores = probe.score(predictions[chosen], chosen, bootstrap=bootstrap)
         left = probe.table["group"][distance > gap].nunique() if gap is not None else 0
         kept = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
-        found.append({"gap": gap, "series_left": left} | {key: scores[key] for key in kept})
-    return found
+        result.append({"gap": gap, "series_left": left} | {key: scores[key] for key in kept})
+    return result
 
 
 def _without_copies(probe: Probe, train: np.ndarray, test: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ def audit_folds(table: pd.DataFrame, split: pd.DataFrame, *, most: int, seed: in
     return folds
 
 
-def answer_all(
+def predict_all(
     probes: Mapping[str, Probe], nearest: Mapping[str, Nearest], folds: AuditFolds
 ) -> pd.DataFrame:
     """Answer for every image out of fold, by the nearest training slice and by each probe.
@@ -92,8 +92,8 @@ def answer_all(
     any_probe = next(iter(probes.values()))
     frames = []
     for scheme, tested in folds.tested.items():
-        answers = nearest[scheme].answers(any_probe.table["label"], any_probe.classes)
-        frames.append(any_probe.rows(answers, tested, scheme=scheme, model="pixel kNN"))
+        probabilities = nearest[scheme].predict(any_probe.table["label"], any_probe.classes)
+        frames.append(any_probe.rows(probabilities, tested, scheme=scheme, model="pixel kNN"))
     todo = [(model, scheme) for model in probes for scheme in SCHEMES]
     for model, scheme in tqdm(todo, desc="shallow models", unit="model"):
         probe, tested = probes[model], folds.tested[scheme]
@@ -118,8 +118,8 @@ def score_all(
     """
     scores: dict[str, dict[str, dict]] = {}
     for (model, scheme), rows in predictions.groupby(["model", "scheme"], sort=False):
-        found = metrics.summarise(rows, classes, bootstrap=bootstrap)
-        scores.setdefault(model, {})[scheme] = found
+        result = metrics.summarise(rows, classes, bootstrap=bootstrap)
+        scores.setdefault(model, {})[scheme] = result
     return scores
 
 
@@ -143,7 +143,7 @@ def nearest_error(
     Parameters
     ----------
     predictions
-        One model's rows of `answer_all`.
+        One model's rows of `predict_all`.
     nearest
         {scheme: `probes.nearest_training` of the same folds}.
     classes
@@ -158,7 +158,7 @@ def nearest_error(
     One dict a scheme and bin that is not empty: ``scheme``, ``above``, ``up_to``,
     ``correlation`` (median), ``n``, ``groups``, ``error`` (share of slices) and ``error_ci95``.
     """
-    found = []
+    result = []
     for scheme, rows in predictions.groupby("scheme", sort=False):
         alike = nearest[scheme].correlation.astype(np.float64)
         for above, up_to in pairwise(edges):
@@ -167,7 +167,7 @@ def nearest_error(
                 continue
             scores = metrics.summarise(rows[chosen], classes, bootstrap=bootstrap)
             low, high = scores["accuracy_ci95"]
-            found.append(
+            result.append(
                 {
                     "scheme": scheme,
                     "above": above,
@@ -179,7 +179,7 @@ def nearest_error(
                     "error_ci95": [1 - high, 1 - low],
                 }
             )
-    return found
+    return result
 
 
 def _fold_of(paths: pd.Series, split: pd.DataFrame, scheme: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from kidneyct_lib.evaluation.bootstrap import NO_INTERVAL
 
 MEASURES = ("accuracy", "macro_f1")
 
-# An extrapolation is of no use where its standard error at the farthest promise is above this.
+# An extrapolation is of no use where its standard error at the farthest projection is above this.
 _MOST_UNCERTAINTY = 0.1
 
 # Nor where a curve rises by less than this when the patients are multiplied by e.
@@ -79,24 +79,24 @@ def patient_curve(
     todo = [(part, draw) for part in fractions for draw in range(repeats if part < 1 else 1)]
     rows = []
     for fraction, draw in tqdm(todo, desc="fewer patients", unit="draw"):
-        answers, trained = np.empty((len(tested), len(probe.classes))), []
+        predictions, trained = np.empty((len(tested), len(probe.classes))), []
         for fold in np.unique(tested):
             train = draw_groups(labels, group, tested != fold, fraction, seed=seed + draw)
-            answers[tested == fold] = probe.answers(train, tested == fold)
+            predictions[tested == fold] = probe.predict(train, tested == fold)
             trained.append(len(np.unique(group[train])))
         everything = np.ones(len(tested), bool)
-        scores = probe.score(answers, everything, bootstrap=NO_INTERVAL)
+        scores = probe.score(predictions, everything, bootstrap=NO_INTERVAL)
         measured = {measure: scores[measure] for measure in MEASURES}
         rows.append({"fraction": fraction, "groups": np.mean(trained)} | measured)
-    found = []
+    result = []
     for fraction, draws in pd.DataFrame(rows).groupby("fraction"):
         point = {"fraction": float(fraction), "groups": float(draws["groups"].mean())}
         for measure in MEASURES:
             values = draws[measure]
             point |= {measure: float(values.mean())}
             point |= {f"{measure}_low": float(values.min()), f"{measure}_high": float(values.max())}
-        found.append(point)
-    return found
+        result.append(point)
+    return result
 
 
 def power_law(n: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
@@ -119,7 +119,7 @@ def extrapolate(points: Sequence[dict], measure: str, factors: Sequence[int]) ->
     Returns
     -------
     dict: ``use`` (bool: whether the fit says anything), ``why`` (it does not, or ""), and where it
-    does ``a``, ``b``, ``c`` of `power_law` and ``promises``: for each factor ``factor``,
+    does ``a``, ``b``, ``c`` of `power_law` and ``projections``: for each factor ``factor``,
     ``groups``, ``value`` and ``error`` (standard error of the fit alone).
     """
     n = np.array([point["groups"] for point in points])
@@ -147,7 +147,7 @@ def extrapolate(points: Sequence[dict], measure: str, factors: Sequence[int]) ->
         "use": True,
         "why": "",
         **dict(zip("abc", best.tolist(), strict=True)),
-        "promises": [
+        "projections": [
             {
                 "factor": f,
                 "groups": float(g),
@@ -164,12 +164,12 @@ def describe(fits: Mapping[str, Mapping]) -> str:
     parts = []
     for measure, fit in fits.items():
         if fit["use"]:
-            promised = "; ".join(
-                f"{promise['value']:.2f} ± {promise['error']:.2f} with {promise['groups']:.0f} "
-                f"patients in training ({promise['factor']} times as many)"
-                for promise in fit["promises"]
+            projected = "; ".join(
+                f"{point['value']:.2f} ± {point['error']:.2f} with {point['groups']:.0f} "
+                f"patients in training ({point['factor']} times as many)"
+                for point in fit["projections"]
             )
-            parts.append(f"{measure}, extrapolated and not measured: {promised}.")
+            parts.append(f"{measure}, extrapolated and not measured: {projected}.")
             if fit["a"] > _NO_CEILING:
                 parts.append("The measured points do not show where it levels off.")
         else:

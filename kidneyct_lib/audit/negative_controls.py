@@ -1,4 +1,4 @@
-"""Controls of the audit: labels that no picture can tell, and what is reached without looking.
+"""Controls of the audit: labels that no image can tell, and what is reached without looking.
 
 Labels drawn at random for each patient were used on brain MRI by Yagis et al. (2021): 96 % by
 slice, 50 % by subject, on two classes.
@@ -15,8 +15,8 @@ from kidneyct_lib.audit.leakage import AuditFolds
 from kidneyct_lib.audit.probes import Probe
 
 
-def answer_controls(probe: Probe, folds: AuditFolds, *, draws: int, seed: int) -> pd.DataFrame:
-    """Fit and test a probe on labels that no picture can tell, on the same folds.
+def predict_controls(probe: Probe, folds: AuditFolds, *, draws: int, seed: int) -> pd.DataFrame:
+    """Fit and test a probe on labels that no image can tell, on the same folds.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ def answer_controls(probe: Probe, folds: AuditFolds, *, draws: int, seed: int) -
     folds
         From `audit_folds`.
     draws
-        Draws of `control_labels`, all answered: one alone is above or below chance by luck.
+        Draws of `control_labels`, all evaluated: one alone is above or below chance by luck.
     seed
         Of the first draw; the others use the seeds that follow.
 
     Returns
     -------
-    DataFrame as `answer_all` gives, each image once a ``draw``, without ``path``; the model is
+    DataFrame as `predict_all` gives, each image once a ``draw``, without ``path``; the model is
     the control's name, ``label`` the label that it drew.
     """
     table, frames = probe.table, []
@@ -40,8 +40,8 @@ def answer_controls(probe: Probe, folds: AuditFolds, *, draws: int, seed: int) -
         for name, labels in drawn.items():
             control = replace(probe, table=table.assign(label=labels))
             for scheme, tested in folds.tested.items():
-                answers = control.out_of_fold(tested)
-                rows = control.rows(answers, tested, scheme=scheme, model=name)
+                predictions = control.out_of_fold(tested)
+                rows = control.rows(predictions, tested, scheme=scheme, model=name)
                 frames.append(rows.drop(columns="path").assign(draw=draw))
     return pd.concat(frames, ignore_index=True)
 
@@ -49,7 +49,7 @@ def answer_controls(probe: Probe, folds: AuditFolds, *, draws: int, seed: int) -
 def control_labels(
     labels: Sequence[str], group: Sequence, classes: Sequence[str], *, seed: int
 ) -> dict[str, np.ndarray]:
-    """Draw labels that no picture can tell.
+    """Draw labels that no image can tell.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def chance(labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
 
 
 def control_chance(rows: pd.DataFrame, classes: Sequence[str]) -> dict[str, dict[str, float]]:
-    """`chance` for each control of `answer_controls`, mean over its draws."""
+    """`chance` for each control of `predict_controls`, mean over its draws."""
     by_draw = rows[rows["scheme"] == "slice"].groupby(["model", "draw"], sort=False)["label"]
     each = {name: chance(labels, classes) for name, labels in by_draw}
     return pd.DataFrame(each).T.groupby(level=0, sort=False).mean().to_dict("index")

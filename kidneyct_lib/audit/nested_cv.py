@@ -1,7 +1,7 @@
 """Nested cross-validation: what choosing the best of several recipes is worth on new patients.
 
-An outer fold is answered by the recipe that did best in cross-validation within the other folds, so
-that no test image has a say in the choice (Varma and Simon 2006,
+An outer fold is predicted by the recipe that did best in cross-validation within the other folds,
+so that no test image has a say in the choice (Varma and Simon 2006,
 https://doi.org/10.1186/1471-2105-7-91).
 """
 
@@ -91,7 +91,7 @@ def nested_cv(recipes: Mapping[str, Probe], repeats: Sequence[np.ndarray]) -> Ne
         test, held = tested == fold, np.flatnonzero(tested != fold)
         several = len(np.unique(tested[held])) > 1
         for name, probe in recipes.items():
-            predictions[name][repeat, test] = probe.answers(~test, test)
+            predictions[name][repeat, test] = probe.predict(~test, test)
             if several:
                 own = replace(probe, features=probe.features[held], table=probe.table.iloc[held])
                 labels = own.out_of_fold(tested[held]).argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Shallow classifiers on fixed features of the images, and their answers out of fold.
+"""Shallow classifiers on fixed features of the images, and their out-of-fold predictions.
 
 They cost seconds where a network costs hours, so they can be fitted hundreds of times: what
 they reach says how much of a task is solved before any network is trained.
@@ -41,7 +41,7 @@ class Probe:
     table : pandas.DataFrame
         ``path``, ``label``, ``sha256`` and ``group`` of each image, in the same order.
     classes : sequence of str
-        The study's classes: the order of the answers' columns.
+        The study's classes: the order of the predictions' columns.
     by_group : bool
         Weigh slices so that every group counts alike, whatever its number of slices.
     """
@@ -52,8 +52,8 @@ class Probe:
     classes: Sequence[str]
     by_group: bool = False
 
-    def answers(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        """Fit on some images and answer for others.
+    def predict(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        """Fit on some images and predict others.
 
         Parameters
         ----------
@@ -67,17 +67,18 @@ class Probe:
         """
         known, code = np.unique(self.table["label"].to_numpy()[train], return_inverse=True)
         columns = pd.Index(self.classes).get_indexer(known)
-        answers = np.zeros((test.sum(), len(self.classes)))
+        probabilities = np.zeros((test.sum(), len(self.classes)))
         if len(known) == 1:  # nothing to tell apart
-            answers[:, columns] = 1
-            return answers
+            probabilities[:, columns] = 1
+            return probabilities
         # On products this narrow several BLAS threads are slower than one, most of all where
         # other processes are at work, and the last digits would depend on their number.
         with threadpool_limits(1):
             fitted = clone(self.estimator).fit(self.features[train], code, **self._weights(train))
-            found = fitted.predict_proba(self.features[test]).astype(np.float64)
-        answers[:, columns] = found / found.sum(axis=1, keepdims=True)  # sums of single precision
-        return answers
+            scores = fitted.predict_proba(self.features[test]).astype(np.float64)
+        # Sums of single precision are 1 only nearly.
+        probabilities[:, columns] = scores / scores.sum(axis=1, keepdims=True)
+        return probabilities
 
     def _weights(self, train: np.ndarray) -> dict[str, np.ndarray]:
         """Weights for the last step's fit; balanced classes are of what these weigh."""
@@ -99,34 +100,36 @@ class Probe:
         -------
         float64 (N, K): class probabilities.
         """
-        answers = np.empty((len(tested), len(self.classes)))
+        probabilities = np.empty((len(tested), len(self.classes)))
         for fold in np.unique(tested):
-            answers[tested == fold] = self.answers(tested != fold, tested == fold)
-        return answers
+            probabilities[tested == fold] = self.predict(tested != fold, tested == fold)
+        return probabilities
 
-    def score(self, answers: np.ndarray, images: np.ndarray, *, bootstrap: Bootstrap) -> dict:
-        """Score the answers for some images as `metrics.summarise` does.
+    def score(self, probabilities: np.ndarray, images: np.ndarray, *, bootstrap: Bootstrap) -> dict:
+        """Score the predictions for some images as `metrics.summarise` does.
 
         Parameters
         ----------
-        answers
+        probabilities
             float (number of images, K): class probabilities.
         images
             bool (N,): which they are for.
         bootstrap
             Of the intervals.
         """
-        rows = _with_answers(self.table.loc[images, ["label", "group"]], answers, self.classes)
+        rows = _with_probabilities(
+            self.table.loc[images, ["label", "group"]], probabilities, self.classes
+        )
         return metrics.summarise(rows, self.classes, bootstrap=bootstrap)
 
     def rows(
-        self, answers: np.ndarray, tested: np.ndarray, *, scheme: str, model: str
+        self, probabilities: np.ndarray, tested: np.ndarray, *, scheme: str, model: str
     ) -> pd.DataFrame:
-        """Put out-of-fold answers into the form of the predictions table.
+        """Put out-of-fold predictions into the form of the predictions table.
 
         Parameters
         ----------
-        answers, tested
+        probabilities, tested
             As returned and taken by `out_of_fold`.
         scheme, model
             One value each for all rows.
@@ -138,7 +141,7 @@ class Probe:
         """
         named = self.table[["path", "label", "group"]]
         named = named.assign(scheme=scheme, model=model, split="test", fold=tested)
-        return _with_answers(named, answers, self.classes)
+        return _with_probabilities(named, probabilities, self.classes)
 
 
 def logistic_regression(*, c: float) -> Pipeline:
@@ -185,7 +188,7 @@ class Nearest(NamedTuple):
     row: np.ndarray
     correlation: np.ndarray
 
-    def answers(self, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    def predict(self, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
         """Answer with that slice's class, as a classifier by the nearest neighbour does.
 
         Returns
@@ -221,7 +224,9 @@ def nearest_training(thumbs: np.ndarray, tested: np.ndarray, *, block: int) -> N
     return Nearest(row, correlation)
 
 
-def _with_answers(named: pd.DataFrame, answers: np.ndarray, classes: Sequence[str]) -> pd.DataFrame:
+def _with_probabilities(
+    named: pd.DataFrame, probabilities: np.ndarray, classes: Sequence[str]
+) -> pd.DataFrame:
     """Add the probability columns."""
-    columns = pd.DataFrame(answers, columns=probability_columns(classes))
+    columns = pd.DataFrame(probabilities, columns=probability_columns(classes))
     return pd.concat([named.reset_index(drop=True), columns], axis=1)

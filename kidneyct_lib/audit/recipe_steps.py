@@ -69,9 +69,9 @@ def probes(
     """
     options = {name: {"c": c} for name in _SHOWN}
     options |= {name: {"c": c} | how for name, how in _fits(c).items()}
-    found = {}
+    result = {}
     for step, how in options.items():
         picked = [features[:, columns[*POOLED[name], region]] for name, region in parts(step)]
         linear = logistic_regression(c=how.pop("c"))
-        found[step] = Probe(linear, np.hstack(picked), table, list(classes), **how)
-    return found
+        result[step] = Probe(linear, np.hstack(picked), table, list(classes), **how)
+    return result

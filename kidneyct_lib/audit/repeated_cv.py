@@ -49,12 +49,12 @@ def threshold_sweep(
     ""), and where it was tested ``accuracy``, ``accuracy_ci95``, ``macro_f1``, ``macro_f1_ci95``.
     """
     everything = np.ones(len(probe.table), bool)
-    found = []
+    result = []
     for threshold in tqdm(thresholds, desc="grouping thresholds", unit="threshold"):
         group = near_duplicates.find_groups(len(probe.table), edges, threshold)
         regrouped = replace(probe, table=probe.table.assign(group=group))
         row = {"threshold": float(threshold), "groups": int(group.max()) + 1, "skipped": ""}
-        found.append(row)
+        result.append(row)
         try:
             tested = cross_validation.assign_folds(
                 regrouped.table, "patient", folds=folds, seed=bootstrap.seed
@@ -62,10 +62,10 @@ def threshold_sweep(
         except SplitError as error:
             row["skipped"] = str(error)
             continue
-        answers = regrouped.out_of_fold(tested)
-        scores = regrouped.score(answers, everything, bootstrap=bootstrap)
+        predictions = regrouped.out_of_fold(tested)
+        scores = regrouped.score(predictions, everything, bootstrap=bootstrap)
         row |= {key: scores[key] for m in _MEASURES for key in (m, f"{m}_ci95")}
-    return found
+    return result
 
 
 def repeat_cv(
@@ -100,11 +100,12 @@ def repeat_cv(
             )
         except SplitError:  # a small study, which not every seed can divide
             continue
-        answers = probe.out_of_fold(tested)  # one resample: no interval is wanted here
-        scores[scheme].append(probe.score(answers, everything, bootstrap=NO_INTERVAL))
+        predictions = probe.out_of_fold(tested)  # one resample: no interval is wanted here
+        scores[scheme].append(probe.score(predictions, everything, bootstrap=NO_INTERVAL))
     return {
-        scheme: {"repeats": len(found)} | {m: _spread([one[m] for one in found]) for m in _MEASURES}
-        for scheme, found in scores.items()
+        scheme: {"repeats": len(result)}
+        | {m: _spread([one[m] for one in result]) for m in _MEASURES}
+        for scheme, result in scores.items()
     }
 
 

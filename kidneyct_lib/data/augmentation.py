@@ -199,8 +199,8 @@ class AugmentedImages:
     ) -> None:
         self._images, self._augmentation, self._seed = images, augmentation, seed
         self._own = content_keys(images)
-        told = f"{augmentation} {seed} ".encode() + Path(__file__).read_bytes()
-        made_by = hashlib.sha256(told).hexdigest()[:16]
+        text = f"{augmentation} {seed} ".encode() + Path(__file__).read_bytes()
+        made_by = hashlib.sha256(text).hexdigest()[:16]
         self.keys = self._own + [
             f"{key}-{made_by}-view{number}" for number in range(1, views + 1) for key in self._own
         ]

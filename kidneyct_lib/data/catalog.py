@@ -96,12 +96,12 @@ def index_folder(
     """
     folder = Path(folder)
     layout = find_layout(folder, classes, class_folders or {})
-    found, ignored = layout.files, layout.ignored
+    files, ignored = layout.files, layout.ignored
     with image_io.quiet_decoders(), ThreadPoolExecutor() as pool:
-        facts = pool.map(_inspect, [path for _, path in found])
-        results = list(tqdm(facts, total=len(found), desc="indexing images", unit="image"))
+        facts = pool.map(_inspect, [path for _, path in files])
+        results = list(tqdm(facts, total=len(files), desc="indexing images", unit="image"))
     rows, rejected = [], []
-    for (place, path), result in zip(found, results, strict=True):
+    for (place, path), result in zip(files, results, strict=True):
         name = path.relative_to(folder).as_posix()
         if result is None:
             ignored += 1
@@ -140,16 +140,16 @@ def select(table: pd.DataFrame, classes: Sequence[str], *, plane: str | None) ->
     """
     left_out = {}
     if plane is not None:
-        asked = table["plane"] == plane
-        left_out["other plane"] = int((~asked).sum())
+        wanted = table["plane"] == plane
+        left_out["other plane"] = int((~wanted).sum())
         for label in classes:
-            if not (asked & (table["label"] == label)).any():
+            if not (wanted & (table["label"] == label)).any():
                 raise CatalogError(
                     f"None of the {(table['label'] == label).sum():,} images of the class {label} "
-                    f"is {plane}, as measured from the pictures. Set `plane: null` to use images "
+                    f"is {plane}, as measured from the images. Set `plane: null` to use images "
                     "of every plane, or give a folder that has this one."
                 )
-        table = table[asked]
+        table = table[wanted]
     if "part" in table:
         tested = table.loc[table["part"] == "test", "sha256"]
         copy = (table["part"] == "train") & table["sha256"].isin(tested)
@@ -166,11 +166,11 @@ def check_counts(table: pd.DataFrame, expected: Mapping[str, int]) -> None:
     CatalogError
         If they differ; the message gives the found and the expected counts.
     """
-    found = table["label"].value_counts().to_dict()
-    if found != dict(expected):
+    counts = table["label"].value_counts().to_dict()
+    if counts != dict(expected):
         raise CatalogError(
-            f"found {_count_text(found)}, expected {_count_text(expected)}. Delete the data folder "
-            "and fetch it again, or correct expected_counts."
+            f"found {_count_text(counts)}, expected {_count_text(expected)}. Delete the data "
+            "folder and fetch it again, or correct expected_counts."
         )
 
 
@@ -311,18 +311,18 @@ def _with_patients(table: pd.DataFrame, folder: Path, layout: Layout) -> pd.Data
     files = [file for file in files if file.exists()]
     if not files:
         return table
-    told: dict[str, set[str]] = {}
+    patients: dict[str, set[str]] = {}
     for file in files:
         for path, patient in _patients_in(file):
             name = (file.parent.relative_to(folder) / path).as_posix()
-            told.setdefault(name, set()).add(patient)
-    doubtful = [path for path in table["path"] if len(told.get(path, set()) - {""}) != 1]
+            patients.setdefault(name, set()).add(patient)
+    doubtful = [path for path in table["path"] if len(patients.get(path, set()) - {""}) != 1]
     if doubtful:
         raise CatalogError(
             f"{files[0]} gives no single patient for {len(doubtful)} images, {doubtful[0]} among "
             "them; complete it or remove it."
         )
-    return table.assign(patient=[next(iter(told[path])) for path in table["path"]])
+    return table.assign(patient=[next(iter(patients[path])) for path in table["path"]])
 
 
 def _patients_in(file: Path) -> list[tuple[str, str]]:

@@ -98,9 +98,9 @@ def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, st
     files = []
     for one in folders:
         entries = sorted(_entries(one.path), key=lambda entry: natural_key(entry.name))
-        found = [(one, one.path / entry.name) for entry in entries if not entry.is_dir()]
-        ignored += len(entries) - len(found)
-        files += found
+        result = [(one, one.path / entry.name) for entry in entries if not entry.is_dir()]
+        ignored += len(entries) - len(result)
+        files += result
     divided = [next(iter(roots.values())).parent] if len(roots) > 1 else []
     return Layout(folders, files, ignored, [*divided, *roots.values()])
 

@@ -30,8 +30,8 @@ FILES = {
 """Name of each (format, precision)."""
 
 INTENDED_USE = (
-    "Research use only: an answer is not a diagnosis. For single CT slices of the kidneys like "
-    "those of the study's data; what the model is worth on new patients is told by the metrics of "
+    "Research use only: a prediction is not a diagnosis. For single CT slices of the kidneys like "
+    "those of the study's data; what the model is worth on new patients is shown by the metrics of "
     "the scheme 'patient', not of 'slice'."
 )
 _FORMAT = 1  # of bundle.json
@@ -80,25 +80,25 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
 
 
 def chosen_thresholds(run: Run, scheme: str) -> dict[str, Any]:
-    """Temperature of the saved model, and thresholds on its calibrated validation answers.
+    """Temperature of the saved model, and thresholds on its calibrated validation predictions.
 
     Returns
     -------
     dict of plain numbers: ``temperature``; ``confidence``, which the surest four in five
-    validation slices reach; ``recall`` {class: {``asked``, ``threshold``}}, the probability from
-    which on a class that must not be missed is to be thought of.
+    validation slices reach; ``recall`` {class: {``target_recall``, ``threshold``}}, the probability
+    from which on a class that must not be missed is to be thought of.
     """
     given = run.provenance()["parameters"]
     validation = study_folds(run.read_table("predictions"), given["classes"])[scheme, 2][0][0]
     temperature = run.read_metrics("calibration")[scheme]["stage2"]["temperature"][0]
     probabilities = calibration.at_temperature(validation.probabilities, temperature)
-    asked, recall = given["must_not_miss_recall"], {}
+    target, recall = given["must_not_miss_recall"], {}
     for name in given["must_not_miss"]:
         code = given["classes"].index(name)
-        found = operating_points.recall_threshold(
-            validation.true == code, probabilities[:, code], asked
+        threshold = operating_points.recall_threshold(
+            validation.true == code, probabilities[:, code], target
         )
-        recall[name] = {"asked": asked, "threshold": found}
+        recall[name] = {"target_recall": target, "threshold": threshold}
     confidence = float(np.quantile(probabilities.max(axis=1), _LOW))
     return {"temperature": temperature, "confidence": confidence, "recall": recall}
 
@@ -115,7 +115,11 @@ def _gate(net, images, part, given, cache) -> tuple[str, ood_detection.Principal
 
 
 def _write_files(
-    run: Run, scheme: str, chosen: Mapping[tuple[str, str], str], graph, pictures: np.ndarray
+    run: Run,
+    scheme: str,
+    chosen: Mapping[tuple[str, str], str],
+    graph,
+    calibration_images: np.ndarray,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, quantization.saved_graph(graph) as saved:
         litert, onnx = Path(folder, "whole.tflite"), Path(folder, "whole.onnx")
@@ -124,7 +128,9 @@ def _write_files(
             quantization.to_onnx(litert, onnx)
         ways = {
             ("onnx", "float32"): lambda path: shutil.copyfile(onnx, path),
-            ("onnx", "int8"): lambda path: quantization.to_int8_onnx(onnx, path, pictures),
+            ("onnx", "int8"): lambda path: quantization.to_int8_onnx(
+                onnx, path, calibration_images
+            ),
             ("litert", "float32"): lambda path: shutil.copyfile(litert, path),
             ("litert", "int8"): lambda path: quantization.to_litert(saved, path, eight_bits=True),
         }
@@ -161,6 +167,6 @@ def _bundle(
 
 
 def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
-    told = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
+    keys = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
     recall = {name: row["recall"] for name, row in metrics["per_class"].items()}
-    return {key: metrics[key] for key in told} | {"recall": recall}
+    return {key: metrics[key] for key in keys} | {"recall": recall}

@@ -29,7 +29,7 @@ class ExportedModel:
     Attributes
     ----------
     judge : runtimes.Runner
-        What the graph answers of pictures.
+        What the graph returns for images.
 
     Raises
     ------
@@ -58,7 +58,7 @@ class ExportedModel:
         self.judge = runtimes.onnx(folder / file, threads)
 
     def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-        """Calibrated probabilities (K,) of one picture uint8 (H, W, 3), and what to heed."""
+        """Calibrated probabilities (K,) of one image uint8 (H, W, 3), and what to heed."""
         judged = self.judge(rgb[None])
         probabilities = judged["probabilities"][0].astype(np.float64)
         probabilities /= probabilities.sum()  # single precision sums to 1 only within 1e-7

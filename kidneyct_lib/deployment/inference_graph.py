@@ -1,4 +1,4 @@
-"""A trained network with all that an answer needs, from raw pixels on, as one graph to export."""
+"""A trained network and its preprocessing as one graph to export: raw pixels in, outputs out."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from kidneyct_lib.uncertainty.ood_detection import PrincipalDistance
 ops = keras.ops
 
 OUTPUTS = ("probabilities", "maps", "distance")
-"""Names of what `build` answers."""
+"""Names of the outputs of `build`."""
 
 _LEAST = 1e-30  # a probability's logarithm is taken of no less
 
@@ -93,21 +93,21 @@ def build(
         RGB uint8 (N, H, W, 3) of any size to a dict: ``probabilities`` (N, K), calibrated;
         ``maps`` (N, h, w, K), what speaks for each class where; ``distance`` (N,).
     """
-    told = with_class_maps(net)
+    net_with_maps = with_class_maps(net)
     means = net.get_layer(layer).output
     if len(means.shape) == 4:
         means = keras.layers.GlobalAveragePooling2D(name="ood_features")(means)
-    inner = keras.Model(net.inputs, [*told.outputs, means], name=net.name)
+    inner = keras.Model(net.inputs, [*net_with_maps.outputs, means], name=net.name)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
     probabilities, maps, features = inner(Prepare(net.inputs[0].shape[1], name="prepare")(pixels))
     score = Distance(len(distance.variances), name="distance")
-    answers = {
+    predictions = {
         "probabilities": Temperature(temperature, name="probabilities")(probabilities),
         "maps": maps,
         "distance": score(features),
     }
     numbers = [distance.mean, distance.axes, 1 / distance.variances, 1 / distance.rest]
     score.set_weights([np.asarray(number, np.float32) for number in numbers])
-    whole = keras.Model(pixels, answers, name="kidneyct")
+    whole = keras.Model(pixels, predictions, name="kidneyct")
     whole(np.zeros((1, 8, 8, 3), np.uint8))  # Keras exports only what was called
     return whole

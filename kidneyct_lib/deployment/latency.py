@@ -37,14 +37,14 @@ def clock(
     threads
         How many it may use.
     size
-        Side of the pictures in pixels.
+        Side of the images in pixels.
     batches
-        Pictures at a time.
+        Images at a time.
 
     Returns
     -------
     dict of kinds, each a dict with ``load_seconds`` (libraries and model), ``memory_mb`` (peak of
-    the process until then) and ``milliseconds`` {batch: median for one picture}.
+    the process until then) and ``milliseconds`` {batch: median for one image}.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def clock(
         check=False,
     )
     if done.returncode:
-        told = done.stderr.strip().splitlines() or ["no word"]
-        raise StudyError(f"{path} could not be timed as {kinds[0]}: {told[-1]}")
+        reason = done.stderr.strip().splitlines() or ["no word"]
+        raise StudyError(f"{path} could not be timed as {kinds[0]}: {reason[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -72,15 +72,15 @@ def measure(
     """Do in this process what `clock` does in another."""
     began = perf_counter()
     ways = _opened(kinds, path, threads)
-    loaded, found = round(perf_counter() - began, 2), {}
+    loaded, result = round(perf_counter() - began, 2), {}
     for kind, run in ways.items():
-        times = {batch: one_picture(run, (size, size, 3), batch=batch) for batch in batches}
-        told = {"load_seconds": loaded, "memory_mb": _own_peak_mb()}
-        found[kind] = told | {"milliseconds": times}
-    return found
+        times = {batch: one_image(run, (size, size, 3), batch=batch) for batch in batches}
+        costs = {"load_seconds": loaded, "memory_mb": _own_peak_mb()}
+        result[kind] = costs | {"milliseconds": times}
+    return result
 
 
-def one_picture(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batch: int) -> float:
+def one_image(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batch: int) -> float:
     """Time a model on noise, after one call that traces and allocates.
 
     Parameters
@@ -88,20 +88,20 @@ def one_picture(run: Callable[[np.ndarray], object], shape: Sequence[int], *, ba
     run
         Answers for uint8 (batch, height, width, channels).
     shape
-        Height, width and channels of the pictures.
+        Height, width and channels of the images.
     batch
-        Pictures at a time.
+        Images at a time.
 
     Returns
     -------
-    float: milliseconds for one picture, median of several calls.
+    float: milliseconds for one image, median of several calls.
     """
-    pictures = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)
-    run(pictures)
+    images = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)
+    run(images)
     times = []
     for _ in range(_REPEATS.get(batch, 3)):
         began = perf_counter()
-        run(pictures)
+        run(images)
         times.append(perf_counter() - began)
     return round(1000 * statistics.median(times) / batch, 3)
 
@@ -117,7 +117,7 @@ def _opened(
 
     net = builder.load(path)
     ways = {
-        "model.predict": lambda pictures: net.predict(pictures, verbose=0),
+        "model.predict": lambda images: net.predict(images, verbose=0),
         "compiled call": net.predict_on_batch,
     }
     return {kind: ways[kind] for kind in kinds}

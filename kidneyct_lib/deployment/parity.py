@@ -1,4 +1,4 @@
-"""Whether the exported files answer as the Keras model does, and how fast."""
+"""Whether the exported files predict as the Keras model does, and how fast."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from kidneyct_lib.uncertainty import calibration
 
 
 def choose(split: pd.DataFrame, scheme: str, *, most: int, seed: int) -> pd.DataFrame:
-    """Pick slices to compare answers on: test slices of the first fold, then others.
+    """Pick slices to compare predictions on: test slices of the first fold, then others.
 
     Parameters
     ----------
@@ -40,73 +40,75 @@ def choose(split: pd.DataFrame, scheme: str, *, most: int, seed: int) -> pd.Data
     return rows[["path", "label", "test"]].reset_index(drop=True)
 
 
-def keras_answers(run: Run, scheme: str, pictures: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def keras_predictions(run: Run, scheme: str, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Calibrated probabilities (N, K) and maps (N, h, w, K) by the library's own steps.
 
-    `pictures` are RGB uint8 (H, W, 3) of any size.
+    `images` are RGB uint8 (H, W, 3) of any size.
     """
     given = run.provenance()["parameters"]
     size, batch = given["image_size"], given["batch_size"]
-    gray = np.stack([image_io.resize(image_io.rgb_to_gray(one), size) for one in pictures])
-    told = grad_cam.with_class_maps(builder.load(run.model_path(scheme)))
-    starts = tqdm(range(0, len(gray), batch), desc="answers of Keras", unit="batch", leave=False)
-    parts = [told.predict_on_batch(image_io.gray_to_rgb(gray[i : i + batch])) for i in starts]
+    gray = np.stack([image_io.resize(image_io.rgb_to_gray(one), size) for one in images])
+    net = grad_cam.with_class_maps(builder.load(run.model_path(scheme)))
+    starts = tqdm(
+        range(0, len(gray), batch), desc="predictions of Keras", unit="batch", leave=False
+    )
+    parts = [net.predict_on_batch(image_io.gray_to_rgb(gray[i : i + batch])) for i in starts]
     probabilities, maps = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     raw = probabilities.astype(np.float64)
     calibrated = calibration.at_temperature(raw, calibration.saved_temperature(run, scheme))
     return {"probabilities": calibrated, "maps": maps}
 
 
-def file_answers(
-    run: Run, bundle: Mapping, pictures: Sequence[np.ndarray]
+def file_predictions(
+    run: Run, bundle: Mapping, images: Sequence[np.ndarray]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """What each file of a bundle answers, one picture at a time: {file: arrays}."""
-    answers = {}
+    """What each file of a bundle predicts, one image at a time: {file: arrays}."""
+    predictions = {}
     for (kind, _), name in _files(bundle):
         # One thread: sums are then always made in one order.
-        answer = runtimes.RUNNERS[kind](run.export_folder(bundle["scheme"]) / name, 1)
-        asked = tqdm(pictures, desc=f"answers of {name}", unit="picture", leave=False)
-        told = [answer(picture[None]) for picture in asked]
-        answers[name] = {key: np.concatenate([one[key] for one in told]) for key in told[0]}
-    return answers
+        runner = runtimes.RUNNERS[kind](run.export_folder(bundle["scheme"]) / name, 1)
+        progress = tqdm(images, desc=f"predictions of {name}", unit="image", leave=False)
+        parts = [runner(image[None]) for image in progress]
+        predictions[name] = {key: np.concatenate([one[key] for one in parts]) for key in parts[0]}
+    return predictions
 
 
 def compare(
     expected: Mapping[str, np.ndarray],
-    answers: Mapping[str, np.ndarray],
+    predictions: Mapping[str, np.ndarray],
     true: np.ndarray,
     test: np.ndarray,
 ) -> dict[str, float]:
-    """Compare one file's answers with those expected.
+    """Compare one file's predictions with those expected.
 
     Parameters
     ----------
-    expected, answers
+    expected, predictions
         ``probabilities`` (N, K) and ``maps`` (N, h, w, K).
     true
-        Index of each picture's class, (N,).
+        Index of each image's class, (N,).
     test
-        Whether a picture is of the test part, bool (N,), true of at least one.
+        Whether an image is of the test part, bool (N,), true of at least one.
 
     Returns
     -------
-    dict with ``n``, ``probability_off`` (largest difference of a probability), ``map_off``
-    (of a map, as a share of the largest of all), ``other_label`` (share of the pictures that get
-    another class), ``n_test``, and ``accuracy`` on the test part with ``accuracy_lost``, how
-    much lower that is than of the expected answers.
+    dict with ``n``, ``probability_difference`` (largest difference of a probability),
+    ``map_difference`` (of a map, as a share of the largest of all), ``label_changed`` (share of the
+    images that get another class), ``n_test``, and ``accuracy`` on the test part with
+    ``accuracy_drop``, how much lower that is than that of the expected predictions.
     """
-    off = np.abs(answers["probabilities"] - expected["probabilities"])
-    maps = np.abs(answers["maps"] - expected["maps"]).max() / np.abs(expected["maps"]).max()
-    label, before = (given["probabilities"].argmax(axis=1) for given in (answers, expected))
-    right, was_right = (float((found == true)[test].mean()) for found in (label, before))
+    off = np.abs(predictions["probabilities"] - expected["probabilities"])
+    maps = np.abs(predictions["maps"] - expected["maps"]).max() / np.abs(expected["maps"]).max()
+    label, before = (given["probabilities"].argmax(axis=1) for given in (predictions, expected))
+    right, was_right = (float((result == true)[test].mean()) for result in (label, before))
     return {
         "n": len(true),
-        "probability_off": float(off.max()),
-        "map_off": float(maps),
-        "other_label": float((label != before).mean()),
+        "probability_difference": float(off.max()),
+        "map_difference": float(maps),
+        "label_changed": float((label != before).mean()),
         "n_test": int(test.sum()),
         "accuracy": right,
-        "accuracy_lost": was_right - right,
+        "accuracy_drop": was_right - right,
     }
 
 
@@ -116,13 +118,13 @@ def latencies(
     """Time the saved model in Keras and every exported file, each file in a process of its own.
 
     The bundle is what `export.export` returns. Keras is given squares of the study's size and
-    answers probabilities alone; the files are given the same pictures as raw pixels and answer maps
+    returns probabilities alone; the files are given the same images as raw pixels and return maps
     and distance too.
 
     Returns
     -------
     DataFrame with one row per way to run, number of threads and batch: ``way``, ``precision``,
-    ``threads``, ``batch``, ``milliseconds`` (median for one picture), ``times_faster`` (than
+    ``threads``, ``batch``, ``milliseconds`` (median for one image), ``times_faster`` (than
     ``model.predict`` on as many threads with the same batch), ``memory_mb`` and ``load_seconds``.
     """
     scheme = bundle["scheme"]
@@ -131,14 +133,16 @@ def latencies(
     files: list[tuple[Sequence[str], str, Path]]
     files = [(("model.predict", "compiled call"), "float32", run.model_path(scheme))]
     files += [((kind,), precision, folder / name) for (kind, precision), name in _files(bundle)]
-    asked, rows = [(count, *file) for count in threads for file in files], []
-    for count, kinds, precision, path in tqdm(asked, desc="timing", unit="model", leave=False):
+    combinations, rows = [(count, *file) for count in threads for file in files], []
+    for count, kinds, precision, path in tqdm(
+        combinations, desc="timing", unit="model", leave=False
+    ):
         timing = {"threads": count, "size": bundle["image_size"], "batches": batches}
-        for way, found in latency.clock(kinds, path, **timing).items():
-            costs = {key: found[key] for key in ("memory_mb", "load_seconds")}
-            for batch, milliseconds in found["milliseconds"].items():
-                told = {"way": way, "precision": precision, "threads": count, "batch": int(batch)}
-                rows.append(told | {"milliseconds": milliseconds} | costs)
+        for way, result in latency.clock(kinds, path, **timing).items():
+            costs = {key: result[key] for key in ("memory_mb", "load_seconds")}
+            for batch, milliseconds in result["milliseconds"].items():
+                row = {"way": way, "precision": precision, "threads": count, "batch": int(batch)}
+                rows.append(row | {"milliseconds": milliseconds} | costs)
     table = pd.DataFrame(rows)
     keys = ["threads", "batch"]
     base = table[table["way"] == "model.predict"].set_index(keys)["milliseconds"]

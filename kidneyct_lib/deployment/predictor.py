@@ -14,21 +14,21 @@ _BATCH = 32
 
 
 class Model(Protocol):
-    """What `answer` asks of a model: `Predictor` and `exported_model.ExportedModel` have it."""
+    """What `predict` needs of a model: `Predictor` and `exported_model.ExportedModel` have it."""
 
     name: str
     classes: list[str]
 
     def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-        """Probabilities (K,) of one picture RGB uint8 (H, W, 3), and what else to tell."""
+        """Probabilities (K,) of one image RGB uint8 (H, W, 3), and what else to tell."""
         ...
 
 
-def answer(model: Model, path: Path) -> dict[str, Any]:
+def predict(model: Model, path: Path) -> dict[str, Any]:
     """What the command line prints for one file; `error` instead of a label if it is bad."""
     try:
         content = path.read_bytes()
-        probabilities, told = model.say(image_io.read_color(content))
+        probabilities, scores = model.say(image_io.read_color(content))
     except (OSError, image_io.ImageError) as error:
         return {"path": str(path), "error": str(error), "model": model.name}
     named = dict(zip(model.classes, probabilities.round(6).tolist(), strict=True))
@@ -36,7 +36,7 @@ def answer(model: Model, path: Path) -> dict[str, Any]:
         "path": str(path),
         "label": model.classes[int(probabilities.argmax())],
         "probabilities": named,
-        **told,
+        **scores,
         "model": model.name,
         "input_sha256": hashlib.sha256(content).hexdigest(),
     }
@@ -75,7 +75,7 @@ class Predictor:
         self._model = builder.load(path)
 
     def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-        """Calibrated probabilities (K,) of one picture RGB uint8 (H, W, 3) of any size."""
+        """Calibrated probabilities (K,) of one image RGB uint8 (H, W, 3) of any size."""
         from kidneyct_lib.uncertainty.calibration import at_temperature
 
         gray = image_io.resize(image_io.rgb_to_gray(rgb), self.image_size)
@@ -85,6 +85,6 @@ class Predictor:
     def batch(self, pixels: np.ndarray) -> np.ndarray:
         """Class probabilities float64 (N, K) of RGB pixels (N, S, S, 3) in 0..255."""
         chunks = np.array_split(pixels, max(1, -(-len(pixels) // _BATCH)))
-        answers = np.concatenate([self._model.predict_on_batch(chunk) for chunk in chunks])
-        answers = answers.astype(np.float64)  # single precision sums to 1 only within 1e-7
-        return answers / answers.sum(axis=1, keepdims=True)
+        predictions = np.concatenate([self._model.predict_on_batch(chunk) for chunk in chunks])
+        predictions = predictions.astype(np.float64)  # single precision sums to 1 only within 1e-7
+        return predictions / predictions.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""From a raw picture of any size to what the network was trained on, as a layer of the network.
+"""From a raw image of any size to what the network was trained on, as a layer of the network.
 
 The same arithmetic as `image_io.rgb_to_gray` and `image_io.resize`, so that an exported model is
 given raw pixels and nothing is prepared a second time in another language.
@@ -45,8 +45,8 @@ class Prepare(keras.layers.Layer):
 
 
 def _resampled(gray, down, across):
-    """Pictures (N, H, W) by the shares of their lines and columns in the new ones."""
-    # One matrix for all pictures, as a batch of one: exports have no other product of such.
+    """Images (N, H, W) by the shares of their lines and columns in the new ones."""
+    # One matrix for all images, as a batch of one: exports have no other product of such.
     return ops.matmul(down[None], ops.matmul(gray, ops.transpose(across[None], (0, 2, 1))))
 
 

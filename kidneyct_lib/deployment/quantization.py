@@ -2,7 +2,7 @@
 
 In 8 bits are the weights of the large layers, nearly all of the file, each channel in steps of its
 own (Jacob et al. 2018, arXiv 1712.05877). ONNX Runtime computes with them in single precision, so
-that every machine and browser gives the same answer; LiteRT may round what flows between layers,
+that every machine and browser gives the same result; LiteRT may round what flows between layers,
 each time by its own range.
 """
 
@@ -37,13 +37,13 @@ def saved_graph(graph: "keras.Model") -> Iterator[Path]:
     kept = tensorflow.Module()
     kept.weights = [variable.value for variable in graph.variables]
     signature = [tensorflow.TensorSpec(x.shape, x.dtype, x.name) for x in graph.inputs]
-    kept.answer = tensorflow.function(
+    kept.predict = tensorflow.function(
         lambda *given: graph(given[0] if len(given) == 1 else given, training=False),
         input_signature=signature,
         autograph=False,
     )
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        concrete = kept.answer.get_concrete_function()
+        concrete = kept.predict.get_concrete_function()
         tensorflow.saved_model.save(kept, folder, signatures=concrete)
         yield Path(folder)
 
@@ -81,7 +81,7 @@ def to_onnx(whole: Path, path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def to_int8_onnx(source: Path, path: Path, pictures: np.ndarray) -> None:
+def to_int8_onnx(source: Path, path: Path, images: np.ndarray) -> None:
     """Write an ONNX file anew with the weights of convolutions and dense layers in 8 bits.
 
     A convolution is off in the mean by the rounding errors of its weights times its mean input;
@@ -93,13 +93,13 @@ def to_int8_onnx(source: Path, path: Path, pictures: np.ndarray) -> None:
         From `to_onnx`.
     path
         Where to write.
-    pictures
+    images
         RGB uint8 (N, H, W, 3), of the training part, on which mean inputs are measured.
     """
     import onnx
 
     model = onnx.load(source)
-    means = _mean_inputs(model, pictures)
+    means = _mean_inputs(model, images)
     stored = {weights.name: weights for weights in model.graph.initializer}
     for node in list(model.graph.node):
         kernel = stored.get(node.input[1]) if node.op_type in ("Conv", "MatMul") else None
@@ -134,7 +134,7 @@ def _round(graph, node, stored, means) -> None:
         node.input[2:] = [corrected.name]
 
 
-def _mean_inputs(model, pictures: np.ndarray) -> dict[str, np.ndarray]:
+def _mean_inputs(model, images: np.ndarray) -> dict[str, np.ndarray]:
     """Mean of each channel of what every convolution is given: {name: (C,)}."""
     import onnx
     import onnxruntime
@@ -150,8 +150,8 @@ def _mean_inputs(model, pictures: np.ndarray) -> dict[str, np.ndarray]:
     session = onnxruntime.InferenceSession(watched.SerializeToString())
     (pixels,) = (node.name for node in session.get_inputs())
     outputs = [f"{name}_mean" for name in given]
-    found = [session.run(outputs, {pixels: one[None]}) for one in pictures]
-    return {name: np.mean([one[i] for one in found], axis=0) for i, name in enumerate(given)}
+    result = [session.run(outputs, {pixels: one[None]}) for one in images]
+    return {name: np.mean([one[i] for one in result], axis=0) for i, name in enumerate(given)}
 
 
 def _drop_unused(graph) -> None:

@@ -1,4 +1,4 @@
-"""Run an exported file: RGB pictures in, a dict of named arrays out, whatever the format."""
+"""Run an exported file: RGB images in, a dict of named arrays out, whatever the format."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""Pictures RGB uint8 (N, H, W, 3) to the graph's answers, named as in `inference_graph.OUTPUTS`."""
+"""Images RGB uint8 (N, H, W, 3) to the graph's outputs, named as in `inference_graph.OUTPUTS`."""
 
 
 def onnx(path: Path, threads: int) -> Runner:
@@ -16,7 +16,7 @@ def onnx(path: Path, threads: int) -> Runner:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Weights in 8 bits are restored once, when the file is opened, not at every answer.
+    # Weights in 8 bits are restored once, when the file is opened, not at every call.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

@@ -1,9 +1,9 @@
 """What a study of two classes reports: how many are found, how many are spared, how well ranked.
 
 One of the two classes is the positive one, the class that must not be missed; its probability is
-the score. The answer of the highest probability is the standard operating point (0.5). Youden's,
-chosen on validation slices, stands beside it; the threshold for an asked sensitivity is that of
-`kidneyct_lib.selective.operating_point`.
+the score. The prediction of the highest probability is the standard operating point (0.5).
+Youden's, chosen on validation slices, stands beside it; the threshold for a target sensitivity
+is that of `uncertainty.operating_points`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class _Slices(NamedTuple):
     """Slices of two classes, the highest score first; each field (N,) but for `ends`."""
 
     positive: np.ndarray  # bool
-    alarm: np.ndarray  # bool: the answer is the positive class
+    alarm: np.ndarray  # bool: the prediction is the positive class
     group: np.ndarray  # int: code of the group, from 0
     ends: np.ndarray  # int: the last place of each run of equal scores
 
@@ -67,7 +67,7 @@ def summarise(
         ``label``, ``group`` and the probability columns, at least one row of each class.
     classes
         The study's two classes; the class of the highest probability (the first of equals) is
-        the answer.
+        the prediction.
     positive
         The class that must not be missed.
     bootstrap
@@ -79,8 +79,8 @@ def summarise(
     the positive class), ``positive_groups``, ``negative_groups``, ``prevalence`` (share of the
     slices); ``sensitivity`` and ``specificity``, each also with ``_wilson95`` (the interval if
     slices were independent, which they are not); ``balanced_accuracy``,
-    ``positive_predictive_value``, ``negative_predictive_value`` (None where no answer is of that
-    class), ``roc_auc`` and ``pr_auc``. Each measure has its [low, high] under ``<name>_ci95``.
+    ``positive_predictive_value``, ``negative_predictive_value`` (None where no prediction is of
+    that class), ``roc_auc`` and ``pr_auc``. Each measure has its [low, high] under ``<name>_ci95``.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def youden_point(folds: Sequence[Fold], code: int, *, bootstrap: Bootstrap) -> d
     """Choose Youden's threshold on validation slices and read what it does on test slices.
 
     It weighs a lost point of sensitivity and one of specificity alike; for a class that must not
-    be missed, `kidneyct_lib.selective.operating_point` sets the threshold.
+    be missed, `uncertainty.operating_points` sets the threshold.
 
     Parameters
     ----------
@@ -243,14 +243,14 @@ def _both_classes(
     once = _measures(slices, np.ones(times.shape[1], int))
     of_both = [positive, ~positive]
     needed = {"positive_predictive_value": alarm, "negative_predictive_value": ~alarm}
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for name, value, values in zip(_OF_BOTH, once, drawn.T, strict=True):
         among = [*of_both, *([needed[name]] if name in needed else [])]
         known = min(_count(group[mask]) for mask in among) > 1
         interval = percentile_interval(values[~np.isnan(values)]) if known else [0.0, 1.0]
-        found[name] = None if np.isnan(value) else float(value)
-        found[f"{name}_ci95"] = interval
-    return found
+        scores[name] = None if np.isnan(value) else float(value)
+        scores[f"{name}_ci95"] = interval
+    return scores
 
 
 def _measures(slices: _Slices, times: np.ndarray) -> np.ndarray:
@@ -265,12 +265,12 @@ def _measures(slices: _Slices, times: np.ndarray) -> np.ndarray:
     """
     weight = times[slices.group]
     positive = weight * slices.positive
-    found, alarms = positive.cumsum(), weight.cumsum()
-    positives, negatives = found[-1], alarms[-1] - found[-1]
+    hits, alarms = positive.cumsum(), weight.cumsum()
+    positives, negatives = hits[-1], alarms[-1] - hits[-1]
     if not positives or not negatives:
         return np.full(len(_OF_BOTH), np.nan)
-    found, alarms = (np.append(0, sums[slices.ends]) for sums in (found, alarms))
-    precision = found / np.maximum(alarms, 1)  # no slice so far: none was found either
+    hits, alarms = (np.append(0, sums[slices.ends]) for sums in (hits, alarms))
+    precision = hits / np.maximum(alarms, 1)  # no slice so far: none was found either
     right = positive @ slices.alarm
     wrong = weight @ slices.alarm - right
     return np.array(
@@ -278,8 +278,8 @@ def _measures(slices: _Slices, times: np.ndarray) -> np.ndarray:
             (right / positives + 1 - wrong / negatives) / 2,
             _share(right, wrong),
             _share(negatives - wrong, positives - right),
-            np.trapezoid(found, alarms - found) / (positives * negatives),
-            np.diff(found) @ precision[1:] / positives,
+            np.trapezoid(hits, alarms - hits) / (positives * negatives),
+            np.diff(hits) @ precision[1:] / positives,
         ]
     )
 

@@ -1,7 +1,7 @@
-"""Validation and test answers of every fold as arrays, out of the predictions table.
+"""Validation and test predictions of every fold as arrays, from the predictions table.
 
-Whatever is fitted to a model's answers is fitted to the validation slices of a fold and applied to
-its test slices; the test slices of all folds are then pooled.
+Whatever is fitted to a model's predictions is fitted to the validation slices of a fold and
+applied to its test slices; the test slices of all folds are then pooled.
 """
 
 from collections.abc import Hashable, Sequence
@@ -14,7 +14,7 @@ from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.predictions import check_predictions
 
 
-class Answers(NamedTuple):
+class FoldPredictions(NamedTuple):
     """What a model said of some slices.
 
     Attributes
@@ -35,14 +35,14 @@ class Answers(NamedTuple):
 class Fold(NamedTuple):
     """The two parts of one fold that training did not fit."""
 
-    validation: Answers
-    test: Answers
+    validation: FoldPredictions
+    test: FoldPredictions
 
 
 def study_folds(
     predictions: pd.DataFrame, classes: Sequence[str]
 ) -> dict[tuple[str, int], list[Fold]]:
-    """Take validation and test answers out of tables/predictions.csv.
+    """Take validation and test predictions out of tables/predictions.csv.
 
     Parameters
     ----------
@@ -62,18 +62,18 @@ def study_folds(
     """
     grouped = predictions.reset_index(drop=True).groupby(["scheme", "stage"], sort=False)
     keyed = {cast(tuple[str, int], key): rows for key, rows in grouped}
-    return {key: _fold_answers(rows, classes) for key, rows in keyed.items()}
+    return {key: _fold_predictions(rows, classes) for key, rows in keyed.items()}
 
 
-def _fold_answers(predictions: pd.DataFrame, classes: Sequence[str]) -> list[Fold]:
+def _fold_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> list[Fold]:
     group = pd.Series(pd.factorize(predictions["group"])[0], predictions.index)
 
-    def part(rows: pd.DataFrame, number: Hashable, name: str) -> Answers:
+    def part(rows: pd.DataFrame, number: Hashable, name: str) -> FoldPredictions:
         chosen = rows[rows["split"] == name]
         if chosen.empty:
             raise StudyError(f"Fold {number} of the predictions has no {name} rows.")
         true, probabilities = check_predictions(chosen, classes, columns=["group"])
-        return Answers(true, probabilities, group[chosen.index].to_numpy())
+        return FoldPredictions(true, probabilities, group[chosen.index].to_numpy())
 
     return [
         Fold(part(rows, number, "validation"), part(rows, number, "test"))
@@ -81,10 +81,10 @@ def _fold_answers(predictions: pd.DataFrame, classes: Sequence[str]) -> list[Fol
     ]
 
 
-def pooled_test(folds: Sequence[Fold]) -> Answers:
-    """Put the test answers of all folds one after the other."""
+def pooled_test(folds: Sequence[Fold]) -> FoldPredictions:
+    """Put the test predictions of all folds one after the other."""
     parts = [fold.test for fold in folds]
-    return Answers(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return FoldPredictions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def slice_weights(group: np.ndarray) -> np.ndarray:

@@ -170,7 +170,7 @@ def by_group(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     return table[["group", "label", "n", "accuracy", "p_true", "vote"]]
 
 
-def named_answers(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+def named_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Name the class that each prediction decides for.
 
     Parameters
@@ -203,23 +203,23 @@ def named_answers(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataF
 def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], n: int) -> pd.DataFrame:
     """List the at most `n` wrong predictions made with the highest confidence.
 
-    Takes, returns and raises as `named_answers` does.
+    Takes, returns and raises as `named_predictions` does.
     """
-    named = named_answers(predictions, classes)
+    named = named_predictions(predictions, classes)
     return named[named["predicted"] != named["label"]].head(n)
 
 
 def examples(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Pick the most confident right and the most confident wrong answer of each class.
+    """Pick the most confident right and the most confident wrong prediction of each class.
 
-    Takes and raises as `named_answers` does.
+    Takes and raises as `named_predictions` does.
 
     Returns
     -------
-    DataFrame as `named_answers` gives, indexed by ``right`` (True first) and ``label``, in that
-    order; values are missing where no answer of a class is right, or none wrong.
+    DataFrame as `named_predictions` gives, indexed by ``right`` (True first) and ``label``, in that
+    order; values are missing where no prediction of a class is right, or none wrong.
     """
-    named = named_answers(predictions, classes)
+    named = named_predictions(predictions, classes)
     named = named.assign(right=named["predicted"] == named["label"])
     order = pd.MultiIndex.from_product([[True, False], classes], names=["right", "label"])
     return named.groupby(["right", "label"]).head(1).set_index(["right", "label"]).reindex(order)

@@ -131,9 +131,9 @@ def _differences(
         np.subtract(resampled_scores(compared, drawn), resampled_scores(baseline, drawn))
         for drawn in (once, times)
     )
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     for name, estimate, values in zip(("accuracy", "macro_f1"), estimates, resamples, strict=True):
         low, high = percentile_interval(values) if len(baseline) > 1 else (-1.0, 1.0)
         key = f"{name}_difference"
-        found |= {key: float(estimate[0]), f"{key}_low": low, f"{key}_high": high}
-    return found
+        result |= {key: float(estimate[0]), f"{key}_low": low, f"{key}_high": high}
+    return result

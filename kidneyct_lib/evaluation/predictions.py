@@ -92,7 +92,7 @@ def predictions_table(
     stage: int,
     fold: int,
 ) -> pd.DataFrame:
-    """Put one model's answers for every image of a catalog into the predictions table's form.
+    """Put one model's predictions for every image of a catalog into the predictions table's form.
 
     Parameters
     ----------
@@ -119,5 +119,5 @@ def predictions_table(
         )
     known = catalog[["path", "label", "group"]].reset_index(drop=True)
     known = known.assign(scheme=scheme, stage=stage, split=np.asarray(split), fold=fold)
-    answers = pd.DataFrame(np.asarray(probabilities), columns=probability_columns(classes))
-    return pd.concat([known, answers], axis=1)
+    scores = pd.DataFrame(np.asarray(probabilities), columns=probability_columns(classes))
+    return pd.concat([known, scores], axis=1)

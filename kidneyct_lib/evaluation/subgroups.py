@@ -94,13 +94,13 @@ def by_subgroup(
     known = predictions.merge(levels, on="path", validate="one_to_one")
     for subgroup in levels.columns.drop("path"):
         for level, members in known.groupby(subgroup, observed=True):
-            found = summarise(members, classes, bootstrap=bootstrap)
-            f1 = [values["f1"] for values in found["per_class"].values() if values["support"]]
+            result = summarise(members, classes, bootstrap=bootstrap)
+            f1 = [values["f1"] for values in result["per_class"].values() if values["support"]]
             rows.append(
                 {"subgroup": subgroup, "level": level}
-                | {key: found[key] for key in ("n", "groups", "accuracy")}
-                | dict(zip(("accuracy_low", "accuracy_high"), found["accuracy_ci95"], strict=True))
+                | {key: result[key] for key in ("n", "groups", "accuracy")}
+                | dict(zip(("accuracy_low", "accuracy_high"), result["accuracy_ci95"], strict=True))
                 | {"classes": len(f1), "macro_f1": float(np.mean(f1))}
-                | {"few_groups": found["groups"] < FEW_GROUPS}
+                | {"few_groups": result["groups"] < FEW_GROUPS}
             )
     return pd.DataFrame(rows)

@@ -134,7 +134,7 @@ def with_class_maps(net: keras.Model) -> keras.Model:
     -------
     keras.Model
         (N, S, S, 3) in 0..255 to probabilities (N, K) and maps (N, h, w, K). A map's mean is the
-        logit, but for what does not hang on the picture where the ReLUs stay as they are; what is
+        logit, but for what does not hang on the image where the ReLUs stay as they are; what is
         above 0 speaks for the class. h and w are the last convolution's (7 at 224 pixels); 28 for
         the patient recipe, whose crops are put back into their places.
     """
@@ -146,39 +146,39 @@ def with_class_maps(net: keras.Model) -> keras.Model:
     else:
         probabilities, maps = net.output, _maps_of_regions(net)
     # A loaded network has a list of one input, a built one its only input.
-    told = keras.Model(net.inputs[0], [probabilities, maps], name=f"{net.name}_with_maps")
-    copy_head(net, told)
-    return told
+    net_with_maps = keras.Model(net.inputs[0], [probabilities, maps], name=f"{net.name}_with_maps")
+    copy_head(net, net_with_maps)
+    return net_with_maps
 
 
-def copy_head(net: keras.Model, told: keras.Model) -> None:
-    """Give the maps of `told`, from `with_class_maps(net)`, the present weights of the head."""
+def copy_head(net: keras.Model, net_with_maps: keras.Model) -> None:
+    """Copy the present weights of `net`'s head to its `with_class_maps` network."""
     kernel = net.get_layer(builder.PROBABILITIES).get_weights()[0]
     if _is_published(net):
         dense = net.get_layer("head_dense").get_weights()
-        told.get_layer("maps").set_weights([*dense, kernel])
+        net_with_maps.get_layer("maps").set_weights([*dense, kernel])
         return
     start = 0
     regions = [crops for kept in net.get_layer(builder.POOL).kept for crops in kept]
     for number, crops in enumerate(regions):
-        share = told.get_layer(f"maps_of_region{number}")
+        share = net_with_maps.get_layer(f"maps_of_region{number}")
         width = share.kernel.shape[0]
         share.set_weights([kernel[start : start + width] / len(crops)])
         start += width
 
 
 def of_classes(
-    told: keras.Model, images: np.ndarray, codes: np.ndarray, *, batch: int
+    net_with_maps: keras.Model, images: np.ndarray, codes: np.ndarray, *, batch: int
 ) -> np.ndarray:
-    """Maps float32 (N, h, w) of one class (int (N,)) each, by `told` from `with_class_maps`.
+    """Maps float32 (N, h, w) of one class (int (N,)) each, from a `with_class_maps` network.
 
     Images are gray slices uint8 (N, S, S), also none.
     """
     if not len(images):
-        return np.empty((0, *told.output_shape[1][1:3]), np.float32)
+        return np.empty((0, *net_with_maps.output_shape[1][1:3]), np.float32)
     starts = range(0, len(images), batch)
     bar = tqdm(starts, desc="class maps", unit="batch", leave=False, disable=len(starts) == 1)
-    maps = [told.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in bar]
+    maps = [net_with_maps.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in bar]
     return np.concatenate(maps)[np.arange(len(images)), :, :, codes]
 
 
@@ -188,13 +188,13 @@ def _is_published(net: keras.Model) -> bool:
 
 def _pooled_regions(net: keras.Model) -> list[tuple[keras.KerasTensor, list[int]]]:
     """What is pooled of each region, in the order of the features, and the numbers of its crops."""
-    join, found = net.get_layer(builder.POOL), []
+    join, result = net.get_layer(builder.POOL), []
     for pooled, regions in zip(join.input, join.kept, strict=True):
         pool = pooled._keras_history.operation
         highest = isinstance(pool, keras.layers.GlobalMaxPooling2D)
         activations = Peaks()(pool.input) if highest else pool.input
-        found += [(activations, numbers) for numbers in regions]
-    return found
+        result += [(activations, numbers) for numbers in regions]
+    return result
 
 
 def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:

@@ -26,8 +26,8 @@ def enlarge(maps: np.ndarray, size: int) -> np.ndarray:
     """Interpolate maps float (N, h, w) to slices' size: float32 (N, size, size), below 0 cut."""
     positive = np.maximum(maps, 0).astype(np.float32)
     square = size, size
-    found = [cv2.resize(one, square, interpolation=cv2.INTER_LINEAR) for one in positive]
-    return np.reshape(found, (-1, size, size))
+    result = [cv2.resize(one, square, interpolation=cv2.INTER_LINEAR) for one in positive]
+    return np.reshape(result, (-1, size, size))
 
 
 def locate(maps: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def locate(maps: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
         If a mask is empty.
     """
     if not masks.any(axis=(1, 2)).all():
-        raise StudyError("A slice without a lesion can't be asked whether a map points at it.")
+        raise StudyError("A slice without a lesion can't tell whether a map points at it.")
     size = masks.shape[-1]
     reach = round(_TOLERANCE * size)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
@@ -89,16 +89,16 @@ def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: Bootstrap)
     -------
     dict of plain numbers: ``n``, ``groups``, ``area``, and each of `MEASURES` with ``_ci95``.
     """
-    found: dict[str, Any] = {"n": len(located), "groups": len(np.unique(group))}
-    found["area"] = located["area"].mean()
+    result: dict[str, Any] = {"n": len(located), "groups": len(np.unique(group))}
+    result["area"] = located["area"].mean()
     once = np.ones(len(located))
     for name, bounds in MEASURES.items():
         values = located[name].to_numpy()
-        found[name] = float(values.mean())
-        found[f"{name}_ci95"] = bootstrap.ratio_interval(values, once, group, bounds=bounds)
-    return found
+        result[name] = float(values.mean())
+        result[f"{name}_ci95"] = bootstrap.ratio_interval(values, once, group, bounds=bounds)
+    return result
 
 
-def table(found: Mapping[str, Mapping]) -> pd.DataFrame:
+def table(result: Mapping[str, Mapping]) -> pd.DataFrame:
     """One row per scheme of {scheme: `summarise`}; intervals as ``_low`` and ``_high``."""
-    return pd.DataFrame([{"scheme": scheme} | flat_row(one) for scheme, one in found.items()])
+    return pd.DataFrame([{"scheme": scheme} | flat_row(one) for scheme, one in result.items()])

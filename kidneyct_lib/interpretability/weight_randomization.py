@@ -35,11 +35,11 @@ def stages(net: keras.Model) -> dict[str, list[keras.layers.Layer]]:
         For ResNet50: ``head``, ``conv5``, ``conv4``, ``conv3``, ``conv2``, ``conv1``.
     """
     body = freezing.body_layers(net)
-    found = {_HEAD: [layer for layer in net.layers[len(body) :] if layer.weights]}
+    result = {_HEAD: [layer for layer in net.layers[len(body) :] if layer.weights]}
     for layer in reversed(body):
         if layer.weights:
-            found.setdefault(layer.name.split("_")[0], []).append(layer)
-    return found
+            result.setdefault(layer.name.split("_")[0], []).append(layer)
+    return result
 
 
 def shuffle(layers: list[keras.layers.Layer], rng: np.random.Generator) -> None:
@@ -83,20 +83,21 @@ def cascade(
         stage and of all above it shuffled; the trained ones are the same in each draw.
     """
     with _restored(net) as trained:
-        told = grad_cam.with_class_maps(net)  # one graph for all steps: they differ in weights
+        # One graph for all steps: they differ in weights.
+        net_with_maps = grad_cam.with_class_maps(net)
 
         def maps() -> np.ndarray:
-            grad_cam.copy_head(net, told)
-            return grad_cam.of_classes(told, images, codes, batch=batch)
+            grad_cam.copy_head(net, net_with_maps)
+            return grad_cam.of_classes(net_with_maps, images, codes, batch=batch)
 
-        found = {TRAINED: [maps()] * draws}
+        result = {TRAINED: [maps()] * draws}
         for draw in range(draws):
             rng = np.random.default_rng([seed, draw])
             net.set_weights(trained)
             for step, layers in stages(net).items():
                 shuffle(layers, rng)
-                found.setdefault(step, []).append(maps())
-    return {step: np.stack(maps) for step, maps in found.items()}
+                result.setdefault(step, []).append(maps())
+    return {step: np.stack(maps) for step, maps in result.items()}
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
@@ -141,9 +142,9 @@ def summarise(
         pairs = zip(maps[TRAINED], drawn, strict=True)
         alike = np.array([[*map(likeness, *pair)] for pair in pairs])
         mean = alike.mean(axis=0)
-        told = {"step": step, "correlation": float(mean.mean())}
-        told["ci95"] = bootstrap.ratio_interval(mean, np.ones(len(mean)), group, bounds=(-1, 1))
-        rows.append(told | {"unsigned": float(np.abs(alike).mean())})
+        row = {"step": step, "correlation": float(mean.mean())}
+        row["ci95"] = bootstrap.ratio_interval(mean, np.ones(len(mean)), group, bounds=(-1, 1))
+        rows.append(row | {"unsigned": float(np.abs(alike).mean())})
     return rows
 
 

@@ -18,14 +18,14 @@ POOL = "pool"
 """Name of the layer of pooled features, the head's input."""
 
 PROBABILITIES = "probabilities"
-"""Name of the layer that answers."""
+"""Name of the output layer."""
 
 _POOLS = {"mean": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 PATIENT_FEATURES = {
     ("conv4_block6_out", "max"): ["flanks"],
     ("conv5_block3_out", "mean"): ["flanks"],
 }
-"""Layers whose channels the patient recipe pools over the picture, how, and of which regions."""
+"""Layers whose channels the patient recipe pools over the image, how, and of which regions."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def region_features(
     Parameters
     ----------
     kept : mapping of (str, str) to sequence of str
-        Layers of the backbone with "mean" or "max" over the picture, and the regions (of
+        Layers of the backbone with "mean" or "max" over the image, and the regions (of
         `roi_crops.REGIONS`) of which that is kept.
     settings
         Of the backbone.
@@ -176,8 +176,8 @@ def digest(model: keras.Model) -> str:
     sha = hashlib.sha256()
     for layer in model.layers:
         settings = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")}
-        told = json.dumps(settings, sort_keys=True, default=str)
-        sha.update(f"{type(layer).__name__}{layer.output.shape}{told}".encode())
+        text = json.dumps(settings, sort_keys=True, default=str)
+        sha.update(f"{type(layer).__name__}{layer.output.shape}{text}".encode())
         for value in layer.get_weights():
             sha.update(np.ascontiguousarray(value).data)
     return sha.hexdigest()

@@ -1,4 +1,4 @@
-"""A softmax straight on fixed features, fitted to its optimum: the same answer at every run."""
+"""A softmax straight on fixed features, fitted to its optimum: the same result at every run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

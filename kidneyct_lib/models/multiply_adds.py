@@ -53,7 +53,7 @@ def costs(model: keras.Model) -> dict[str, float]:
 
     Returns
     -------
-    dict with ``parameters`` and ``gflops``: billion floating-point operations a picture, a
+    dict with ``parameters`` and ``gflops``: billion floating-point operations an image, a
     multiplication and an addition counting as two.
     """
     return {"parameters": model.count_params(), "gflops": 2 * forward(model) / 1e9}

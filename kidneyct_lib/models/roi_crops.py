@@ -28,7 +28,7 @@ REGIONS = {
 """Regions of interest, each with its crops, whose features are averaged."""
 
 _LUMINANCE = ((0.299,), (0.587,), (0.114,))  # of red, green and blue, ITU-R BT.601
-_GRID = 224  # pixels across the coarse picture in which the body is sought
+_GRID = 224  # pixels across the coarse image in which the body is sought
 _BACKGROUND = 10  # gray level: darker is air, or fat in a narrow window
 _BONE = 1.5  # times the mean of all tissue: brighter is bone or contrast agent
 _DARKEST = 0.5  # times soft tissue: darker is fat or air, whatever the series' window
@@ -40,7 +40,7 @@ _SUBSTANTIAL = 0.12  # of the longest line: lines that hold less are not of the 
 class RoiCrops(keras.layers.Layer):
     """Crop every slice in several ways and bring each crop to one size.
 
-    Windows and scanners differ between series, and so does the patient's place in the picture; the
+    Windows and scanners differ between series, and so does the patient's place in the image; the
     box goes by what is as bright as soft tissue, in proportion to the slice's own brightness.
 
     Parameters
@@ -115,7 +115,7 @@ class JoinRegions(keras.layers.Layer):
 def luminance(pixels):
     """Gray levels (N, H, W) of RGB pixels (N, H, W, 3), by ITU-R BT.601 as OpenCV does.
 
-    One product, not a sum of three pictures: of that, TensorFlow's last digits differ from call to
+    One product, not a sum of three images: of that, TensorFlow's last digits differ from call to
     call.
     """
     return ops.matmul(pixels, ops.convert_to_tensor(_LUMINANCE, pixels.dtype))[..., 0]
@@ -134,8 +134,8 @@ def body_box(gray):
 
     Returns
     -------
-    float (N, 4): left, right, top, bottom as shares of the picture's width and height; the whole
-    picture where nothing is found.
+    float (N, 4): left, right, top, bottom as shares of the image's width and height; the whole
+    image where nothing is found.
     """
     step = max(1, gray.shape[1] // _GRID)
     coarse = ops.average_pool(ops.expand_dims(gray, -1), step, step)
@@ -151,30 +151,30 @@ def body_box(gray):
 
 
 def boxes_of(gray, names):
-    """Box of each crop, in shares of the picture: list of float (N, 4)."""
+    """Box of each crop, in shares of the image: list of float (N, 4)."""
     left, right, top, bottom = (edge[:, 0] for edge in ops.split(body_box(gray), 4, axis=1))
     whole = ops.stack([left * 0, left * 0 + 1, left * 0, left * 0 + 1], axis=1)
     width, height = right - left, bottom - top
-    found = []
+    result = []
     for margins in (CROPS[name] for name in names):
         if margins is None:
-            found.append(whole)
+            result.append(whole)
             continue
         across = [left + share * width for share in margins[:2]]
         down = [top + share * height for share in margins[2:]]
-        found.append(ops.stack(across + down, axis=1))
-    return found
+        result.append(ops.stack(across + down, axis=1))
+    return result
 
 
 def crop(gray, box, size: int):
-    """Resample boxes of pictures to squares.
+    """Resample boxes of images to squares.
 
     Parameters
     ----------
     gray
         float (N, H, W).
     box
-        float (N, 4) as `body_box` gives it; where it lies outside, the picture's edge is repeated.
+        float (N, 4) as `body_box` gives it; where it lies outside, the image's edge is repeated.
     size
         Side of the squares in pixels.
 
@@ -188,7 +188,7 @@ def crop(gray, box, size: int):
 
 
 def paste(maps, box, size: int):
-    """Put maps of crops back into their places, so that means over the picture are kept.
+    """Put maps of crops back into their places, so that means over the image are kept.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def _weights(start, end, length: int, size: int):
 
 
 def _places(start, end, length: int, size: int):
-    """What each of a crop's lines gives to each line of the picture, (N, size, length)."""
+    """What each of a crop's lines gives to each line of the image, (N, size, length)."""
     extent = (end - start)[:, None]
     place = ((ops.arange(size, dtype=start.dtype)[None] + 0.5) / size - start[:, None]) / extent
     inside = ops.cast((place >= 0) & (place <= 1), start.dtype)[:, :, None]

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from kidneyct_lib.models.keras_setup import keras
 
 SMALL_CNN = "small CNN"
-_BLOCKS = (16, 32, 64, 128)  # channels; each block halves the picture
+_BLOCKS = (16, 32, 64, 128)  # channels; each block halves the image
 
 
 def small_cnn(size: int, classes: int) -> keras.Model:
@@ -20,7 +20,7 @@ def small_cnn(size: int, classes: int) -> keras.Model:
     Parameters
     ----------
     size
-        Side of the gray pictures in pixels, 16 or more.
+        Side of the gray images in pixels, 16 or more.
     classes
         Number of outputs.
 
@@ -49,16 +49,16 @@ class SmallCNN(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     epochs
-        Passes over the training pictures; no part of them is held back to choose by.
+        Passes over the training images; no part of them is held back to choose by.
     batch_size, seed
-        Pictures a step; seed of the weights, the order and dropout.
+        Images a step; seed of the weights, the order and dropout.
     """
 
     def __init__(self, *, epochs: int, batch_size: int = 32, seed: int = 0) -> None:
         self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> "SmallCNN":
-        """Train from nothing on gray pictures (N, size, size) and their classes (N,)."""
+        """Train from nothing on gray images (N, size, size) and their classes (N,)."""
         keras.utils.set_random_seed(self.seed)
         self.classes_, code = np.unique(y, return_inverse=True)
         self.network_ = small_cnn(X.shape[1], len(self.classes_))
@@ -71,5 +71,5 @@ class SmallCNN(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Class probabilities (N, K) of gray pictures, in the order of ``classes_``."""
+        """Class probabilities (N, K) of gray images, in the order of ``classes_``."""
         return self.network_.predict(X[..., None], batch_size=self.batch_size, verbose=0)

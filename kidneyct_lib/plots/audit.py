@@ -80,7 +80,7 @@ def leak_summary(
     axes.set_xlabel("Accuracy")
     _mark_chance(axes, chance)
     if controls:
-        axes.text(0, heights[len(models)] + 0.72, "Controls: labels that no picture can tell ",
+        axes.text(0, heights[len(models)] + 0.72, "Controls: labels that no image can tell ",
                   fontsize=8, fontstyle="italic", va="center", backgroundcolor="white")  # fmt: skip
     _summary_words(figure, axes, models, styles)
     return figure

@@ -161,7 +161,7 @@ def patient_curve(
         values = [point[measure] for point in points]
         _line_with_intervals(panel, groups, values, ranges, style, "measured (range over draws)")
         if fits[measure]["use"]:
-            _draw_promises(panel, groups, fits[measure], style)
+            _draw_projections(panel, groups, fits[measure], style)
         else:
             panel.text(0.97, 0.95, f"no extrapolation:\n{fits[measure]['why']}", fontsize=SMALL,
                        ha="right", va="top", transform=panel.transAxes, wrap=True)  # fmt: skip
@@ -238,10 +238,10 @@ def _number_points(axes: Axes, x: Sequence, y: Sequence, texts: Sequence[str]) -
         )
 
 
-def _draw_promises(axes: Axes, groups: np.ndarray, fit: Mapping, style: Style) -> None:
-    """Draw an extrapolation dashed, with the standard error of the fit at its promises."""
+def _draw_projections(axes: Axes, groups: np.ndarray, fit: Mapping, style: Style) -> None:
+    """Draw an extrapolation dashed, with the standard error of the fit at its projections."""
     far, value, error = (
-        np.array([promise[key] for promise in fit["promises"]])
+        np.array([projection[key] for projection in fit["projections"]])
         for key in ("groups", "value", "error")
     )
     n = np.union1d(np.geomspace(groups.max(), far.max(), 50), far)

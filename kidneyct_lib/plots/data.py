@@ -19,7 +19,7 @@ from kidneyct_lib.plots.style import (
     legend_above,
     new_figure,
     series_styles,
-    show_picture,
+    show_image,
 )
 
 _THOUSANDS = StrMethodFormatter("{x:,.0f}")
@@ -176,6 +176,6 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: 
         blank(panel)
     size = fitting_size(titles, side)
     for panel, image, title in zip(axes.flat, images, titles, strict=False):
-        show_picture(panel, image)
+        show_image(panel, image)
         panel.set_title(title, fontsize=size, pad=2)
     return figure

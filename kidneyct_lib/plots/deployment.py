@@ -1,4 +1,4 @@
-"""Figures of the exported files: whether they answer alike, and how fast.
+"""Figures of the exported files: whether their predictions agree, and how fast.
 
 Each function takes data and returns a Figure; it computes no result and saves nothing.
 """
@@ -13,20 +13,20 @@ from kidneyct_lib.plots.style import FULL_WIDTH, journal_style, new_figure
 
 
 @journal_style
-def parity(expected: np.ndarray, answers: Mapping[str, np.ndarray]) -> Figure:
+def parity(expected: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Figure:
     """Draw the probabilities of each exported file against those of Keras.
 
     Parameters
     ----------
     expected
         Probabilities by Keras, (N, K).
-    answers
+    predictions
         {file: probabilities (N, K)}.
     """
-    figure, axes = new_figure(FULL_WIDTH, 2.1, columns=len(answers))
-    for panel, (name, found) in zip(np.ravel(axes), answers.items(), strict=True):
+    figure, axes = new_figure(FULL_WIDTH, 2.1, columns=len(predictions))
+    for panel, (name, result) in zip(np.ravel(axes), predictions.items(), strict=True):
         panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
-        panel.scatter(expected.ravel(), found.ravel(), s=4, linewidths=0, alpha=0.5)
+        panel.scatter(expected.ravel(), result.ravel(), s=4, linewidths=0, alpha=0.5)
         panel.set(title=name, xlabel="Keras", aspect="equal", xticks=[0, 1], yticks=[0, 1])
     np.ravel(axes)[0].set_ylabel("exported file")
     return figure

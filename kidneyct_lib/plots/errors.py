@@ -20,7 +20,7 @@ from kidneyct_lib.plots.style import (
     new_figure,
     panel_letters,
     series_styles,
-    show_picture,
+    show_image,
 )
 
 
@@ -106,7 +106,7 @@ def _curve_panels(
 
 @journal_style
 def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: int) -> Figure:
-    """Show the most confident errors as pictures.
+    """Show the most confident errors as images.
 
     Parameters
     ----------
@@ -115,11 +115,11 @@ def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: in
     rows
         From `metrics.worst_errors`: ``group``, ``label``, ``predicted``, ``confidence``.
     columns
-        Pictures in a row.
+        Images in a row.
 
     Returns
     -------
-    Figure with the true class, the predicted one and its probability above each picture; a
+    Figure with the true class, the predicted one and its probability above each image; a
     line of text where there are no errors.
     """
     if rows.empty:
@@ -138,7 +138,7 @@ def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: in
     ]
     size = fitting_size(titles, side)
     for panel, image, title in zip(axes.flat, images, titles, strict=False):
-        show_picture(panel, image)
+        show_image(panel, image)
         panel.set_title(title, fontsize=size, pad=2, loc="left")
     return figure
 

@@ -17,7 +17,7 @@ from kidneyct_lib.plots.style import (
     legend_above,
     new_figure,
     scheme_styles,
-    show_picture,
+    show_image,
 )
 
 _MOST_OPAQUE = 0.6  # of the map at its highest point
@@ -60,7 +60,7 @@ def class_maps(
         panel.set_title(title, fontsize=size, pad=2)
         if image is None:
             continue
-        show_picture(panel, image)
+        show_image(panel, image)
         share = maps[number] / max(maps[number].max(), np.finfo(np.float32).tiny)
         panel.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=_MOST_OPAQUE * share)
         if masks is not None and masks[number].any():
@@ -69,12 +69,12 @@ def class_maps(
 
 
 @journal_style
-def weight_randomization(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Draw how like the trained model's maps are while weights are shuffled from the head down.
 
     Parameters
     ----------
-    found
+    result
         {scheme: one dict a step, in order}, the same steps for each: ``step``, ``correlation``
         (-1 to 1), ``ci95`` ([low, high]) and ``unsigned`` (0 to 1).
 
@@ -85,9 +85,9 @@ def weight_randomization(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fi
     figure, axes = new_figure(HALF_WIDTH, 2.7)
     panel = axes[0, 0]
     panel.axhline(0, color="0.7", linewidth=0.8, zorder=1)
-    shift = np.linspace(-0.08, 0.08, len(found))
-    for (scheme, style), aside in zip(scheme_styles(list(found)).items(), shift, strict=True):
-        rows, title = pd.DataFrame(found[scheme]), SCHEME_TITLES.get(scheme, scheme)
+    shift = np.linspace(-0.08, 0.08, len(result))
+    for (scheme, style), aside in zip(scheme_styles(list(result)).items(), shift, strict=True):
+        rows, title = pd.DataFrame(result[scheme]), SCHEME_TITLES.get(scheme, scheme)
         places = np.arange(len(rows)) + aside
         low, high = np.array(rows["ci95"].tolist()).T
         look = dict(color=style.colour, marker=style.marker, markersize=4)
@@ -98,7 +98,7 @@ def weight_randomization(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fi
         panel.plot(places, rows["correlation"], label=title, **look, **line)
     names = [name if k < 2 else f"+ {name}" for k, name in enumerate(rows["step"])]
     panel.set_xticks(range(len(rows)), names)
-    lowest = min(row["ci95"][0] for rows in found.values() for row in rows)
+    lowest = min(row["ci95"][0] for rows in result.values() for row in rows)
     panel.set(
         ylim=(min(lowest - 0.05, -0.3), 1.05),
         xlabel="Weights shuffled, from the head down to the first layer",

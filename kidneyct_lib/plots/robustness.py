@@ -18,7 +18,7 @@ from kidneyct_lib.plots.style import (
     legend_above,
     new_figure,
     scheme_styles,
-    show_picture,
+    show_image,
 )
 
 _COLUMNS = 5  # panels in a row
@@ -48,7 +48,7 @@ def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     )
     for row, (name, images) in zip(axes, examples.items(), strict=True):
         for panel, image in zip(row, images, strict=True):
-            show_picture(panel, image)
+            show_image(panel, image)
         row[0].set_ylabel(names[name], rotation=0, ha="right", va="center", fontsize=8)
     for severity, panel in enumerate(axes[0]):
         panel.set_title(f"severity {severity}" if severity else "clean", fontsize=8, pad=3)

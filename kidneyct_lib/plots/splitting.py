@@ -24,7 +24,7 @@ from kidneyct_lib.plots.style import (
     panel_letters,
     part_styles,
     series_styles,
-    show_picture,
+    show_image,
 )
 
 _THOUSANDS = StrMethodFormatter("{x:,.0f}")
@@ -130,7 +130,7 @@ def group_montage(
         for panel in row:
             blank(panel)
         for panel, member in zip(row, members[spread], strict=False):
-            show_picture(panel, images[member])
+            show_image(panel, images[member])
         names = " / ".join(pd.unique(labels[members]))
         row[0].set_ylabel(
             f"Group {group}\n{names}\n{len(members)} slices",

@@ -1,6 +1,6 @@
 """The common look of all figures: sizes, colours, markers, line styles, hatches, legends.
 
-Every series is told apart twice, by colour and by marker, line or hatch, so that figures stay
+Every series is marked twice, by colour and by marker, line or hatch, so that figures stay
 readable in gray and for the colour-blind.
 """
 
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 FULL_WIDTH = 7.1  # inches: two columns of a journal, 180 mm
 HALF_WIDTH = 4.6  # inches: one and a half columns, 117 mm
-SMALL = 7  # points: numbers on bars, titles of pictures
+SMALL = 7  # points: numbers on bars, titles of images
 
 PART_COLOURS = {"train": "#d9d9d9", "validation": "#969696", "test": "#525252"}
 SCHEME_TITLES = {"slice": "By slice", "patient": "By patient"}
@@ -97,7 +97,7 @@ def new_figure(
 ) -> tuple[Figure, np.ndarray]:
     """Make a figure of `rows` x `columns` axes, of a size in inches, known to no one else.
 
-    Made through pyplot, which is what teaches a notebook to show figures as pictures, and
+    Made through pyplot, which is what teaches a notebook to show figures as images, and
     closed at once, so that a notebook shows it once and pyplot holds no memory of it.
     """
     figure, axes = plt.subplots(
@@ -192,7 +192,7 @@ def grouped_bars(
     axes.tick_params(axis="x", length=0)
 
 
-def show_picture(axes: Axes, image: np.ndarray) -> None:
+def show_image(axes: Axes, image: np.ndarray) -> None:
     """Show an 8-bit gray (H, W) or RGB (H, W, 3) image in its true gray levels, without axes."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255)
     blank(axes)

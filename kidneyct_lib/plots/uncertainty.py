@@ -24,8 +24,12 @@ from kidneyct_lib.plots.style import (
     series_styles,
 )
 
-_UNIT_NAMES = {"slices": "every slice", "one_a_group": "one slice a group", "groups": "every group"}
-_PROMISE_NAMES = {"marginal": "one threshold", "class_conditional": "one threshold per class"}
+_UNIT_NAMES = {
+    "slices": "every slice",
+    "one_per_group": "one slice per group",
+    "groups": "every group",
+}
+_GUARANTEE_NAMES = {"marginal": "one threshold", "class_conditional": "one threshold per class"}
 
 
 @journal_style
@@ -87,39 +91,40 @@ def reliability(
 
 
 @journal_style
-def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, asked: float) -> Figure:
+def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) -> Figure:
     """Draw how often the conformal sets hold the true class.
 
     Parameters
     ----------
     table
-        Rows of one stage and method from `conformal.table`: ``scheme``, ``promise``, ``unit``,
+        Rows of one stage and method from `conformal.table`: ``scheme``, ``guarantee``, ``unit``,
         ``coverage``, ``group_coverage``, ``size`` and ``coverage_<class>``.
     classes
         In the order to show them.
-    asked
-        The promised coverage, marked by a line.
+    target
+        The nominal coverage, marked by a line.
 
     Returns
     -------
-    Figure with one panel per scheme (column) and promise (row), one marker per unit of calibration.
+    Figure with one panel per scheme (column) and guarantee (row), one marker per unit of
+    calibration.
     """
-    schemes, promises = list(table["scheme"].unique()), list(table["promise"].unique())
+    schemes, guarantees = list(table["scheme"].unique()), list(table["guarantee"].unique())
     columns = {"coverage": "all\nslices", "group_coverage": "mean of\ngroups"}
     columns |= {f"coverage_{name}": name for name in classes}
     figure, axes = new_figure(
         FULL_WIDTH,
-        0.7 + 2.3 * len(promises),
-        rows=len(promises),
+        0.7 + 2.3 * len(guarantees),
+        rows=len(guarantees),
         columns=len(schemes),
         sharex=True,
         sharey=True,
     )
-    for row, promise in zip(axes, promises, strict=True):
+    for row, guarantee in zip(axes, guarantees, strict=True):
         for panel, scheme in zip(row, schemes, strict=True):
-            shown = table[(table["scheme"] == scheme) & (table["promise"] == promise)]
+            shown = table[(table["scheme"] == scheme) & (table["guarantee"] == guarantee)]
             _coverage_panel(panel, shown.set_index("unit"), columns, len(classes))
-            panel.axhline(asked, color="black", linewidth=0.8, linestyle=":", zorder=0)
+            panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
             panel.set_xticks(range(len(columns)), list(columns.values()))
             if len(columns) > 6:
                 panel.set_xticklabels(
@@ -133,14 +138,14 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, asked: float) -
             panel.yaxis.set_major_formatter(PercentFormatter(1))
             panel.label_outer()
     titles = [
-        f"{SCHEME_TITLES.get(scheme, scheme)}, {_PROMISE_NAMES.get(promise, promise)}"
-        for promise in promises
+        f"{SCHEME_TITLES.get(scheme, scheme)}, {_GUARANTEE_NAMES.get(guarantee, guarantee)}"
+        for guarantee in guarantees
         for scheme in schemes
     ]
     panel_letters(axes.flat, titles)
     for panel in axes[-1]:
         panel.set_xlabel("Test slices")
-    legend_above(figure, axes.flat[0], title=f"Calibrated on (dotted line: {asked:.0%} promised)")
+    legend_above(figure, axes.flat[0], title=f"Calibrated on (dotted line: {target:.0%} nominal)")
     return figure
 
 
@@ -169,7 +174,7 @@ def _coverage_panel(panel: Axes, by_unit: pd.DataFrame, columns: Mapping[str, st
 def risk_coverage(
     curves_by_scheme: Mapping[str, pd.DataFrame], selective_by_scheme: Mapping[str, Mapping]
 ) -> Figure:
-    """Draw the error among the slices answered, when the least sure are left out.
+    """Draw the error among the classified slices, when the least confident are withheld.
 
     Parameters
     ----------
@@ -193,8 +198,8 @@ def risk_coverage(
             linewidth=1.8,
             label=f"{SCHEME_TITLES.get(scheme, scheme)} (area {area:.3f})",
         )
-        for answered in (0.5, 0.8, 0.9, 1.0):
-            place = min(curve["coverage"].searchsorted(answered - 1e-9), len(curve) - 1)
+        for kept in (0.5, 0.8, 0.9, 1.0):
+            place = min(curve["coverage"].searchsorted(kept - 1e-9), len(curve) - 1)
             point = curve.iloc[place]
             axes.plot(
                 point["coverage"],
@@ -217,7 +222,7 @@ def risk_coverage(
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     highest = max(curve["risk"].max() for curve in curves_by_scheme.values())
     axes.set(xlim=(0, 1.03), ylim=(0, max(1.15 * highest, 0.05)))
-    axes.set(xlabel="Slices answered, the surest first", ylabel="Wrong among them")
+    axes.set(xlabel="Slices classified, most confident first", ylabel="Wrong among them")
     legend_above(figure, axes, columns=1)
     return figure
 
@@ -239,7 +244,7 @@ def operating_points(
     Returns
     -------
     Figure with one panel per class: a curve and a marker with its 95 % intervals a scheme, and a
-    line at the asked recall.
+    line at the target recall.
     """
     schemes = list(curves_by_scheme)
     names = list(points_by_scheme[schemes[0]])
@@ -269,10 +274,10 @@ def operating_points(
                 label=f"{SCHEME_TITLES.get(scheme, scheme)}: finds {recall:.0%}, "
                 f"{point['false_alarms_per_100']:.0f} false alarms in 100",
             )
-        panel.axhline(point["asked"], color="black", linewidth=0.8, linestyle=":", zorder=0)
+        panel.axhline(point["target_recall"], color="black", linewidth=0.8, linestyle=":", zorder=0)
         panel.annotate(
-            f"asked: {point['asked']:.0%}",
-            (0.98, point["asked"]),
+            f"target: {point['target_recall']:.0%}",
+            (0.98, point["target_recall"]),
             xytext=(0, 2),
             textcoords="offset points",
             ha="right",
@@ -303,12 +308,12 @@ def ood_scores(
     in_distribution: Collection[str],
     seed: int,
 ) -> Figure:
-    """Draw how strange each kind of picture is to the model.
+    """Draw how strange each kind of image is to the model.
 
     Parameters
     ----------
     scores
-        {kind: scores of its pictures, above 0}.
+        {kind: scores of its images, above 0}.
     threshold
         Above it an image is rejected.
     in_distribution
@@ -354,7 +359,7 @@ def ood_scores(
         va="bottom",
     )
     axes.set_yticks(range(len(scores)), list(scores))
-    axes.set(xscale="log", xlabel="Distance from the training slices", ylabel="Pictures")
+    axes.set(xscale="log", xlabel="Distance from the training slices", ylabel="Images")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -36,11 +36,11 @@ def page(run: Run) -> str:
         undefined=StrictUndefined,
     )
     templates.filters |= {"percent": _percent, "number": _number, "listing": _listing}
-    told = facts(saved) | {"saved": saved, "sections": sections}
+    context = facts(saved) | {"saved": saved, "sections": sections}
 
     def say(text: str) -> Markup:
         """Fill the facts into a text of the YAML files."""
-        return Markup(templates.from_string(text).render(told))
+        return Markup(templates.from_string(text).render(context))
 
     def links(targets: Iterable[str]) -> list[Link]:
         return [link for link in (_link(saved, sections, t) for t in targets) if link]
@@ -50,15 +50,15 @@ def page(run: Run) -> str:
         titles = {f"#{section['id']}": f"section “{section['title']}”" for section in every}
         return [titles.get(target, target) for target in targets]
 
-    told |= {
+    context |= {
         "say": say,
         "links": links,
         "wanted": wanted,
         "figures": _figures_by_section(saved, sections),
         "style": Markup((files(__package__) / "page/style.css").read_text("utf-8")),
     }
-    told |= {name: _text(name) for name in ("model_card", "datasheet", "tripod_ai", "claim")}
-    return templates.get_template("page.html.j2").render(told)
+    context |= {name: _text(name) for name in ("model_card", "datasheet", "tripod_ai", "claim")}
+    return templates.get_template("page.html.j2").render(context)
 
 
 def facts(saved: Saved) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def facts(saved: Saved) -> dict[str, Any]:
 
 
 def _schemes(given: Mapping[str, int] | None) -> dict[str, dict[str, str]]:
-    """How the schemes are told: the slice scheme otherwise where the images came divided."""
+    """How the schemes are described: the slice scheme otherwise where the images came divided."""
     texts = _text("schemes")
     divided = texts.pop("given")
     return texts | {_PUBLISHED: divided} if given else texts

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kidneyct_lib.report import pictures
+from kidneyct_lib.report import images
 from kidneyct_lib.report.tables import Shown, shown
 from kidneyct_lib.study.run_folder import Run
 
@@ -93,11 +93,11 @@ class Saved:
 
     def figures(self, *notebooks: str) -> list[str]:
         """Names of the figures that notebooks of these numbers saved, in order of their names."""
-        pictures = (Path(path) for path in sorted(self.files) if path.startswith("figures/"))
-        return [path.stem for path in pictures if path.stem[:2] in notebooks]
+        images = (Path(path) for path in sorted(self.files) if path.startswith("figures/"))
+        return [path.stem for path in images if path.stem[:2] in notebooks]
 
-    def picture(self, figure: str) -> dict[str, Any]:
+    def image(self, figure: str) -> dict[str, Any]:
         """Address, width and height of a figure."""
         path = self.run.folder / f"figures/{figure}.png"
-        width, height = pictures.size(path)
-        return {"address": pictures.data_address(path), "width": width, "height": height}
+        width, height = images.size(path)
+        return {"address": images.data_address(path), "width": width, "height": height}

@@ -20,7 +20,7 @@ CAST = (1.0, 0.85, 0.65)
 
 
 class Model(Protocol):
-    """Anything that answers a batch of RGB images."""
+    """Anything that classifies a batch of RGB images."""
 
     image_size: int
 
@@ -130,7 +130,7 @@ def evaluate_external(
 def comparison_table(results: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
     """One row per scheme, variant and step: n, groups, accuracy with its interval, macro-F1.
 
-    Where no answer was possible the metrics are missing.
+    Where no prediction was possible the metrics are missing.
     """
     keys = ("n", "groups", "accuracy", "macro_f1")
     rows = []
@@ -154,10 +154,10 @@ def _with_and_without(
 ) -> dict[str, dict | None]:
     def score(pixels: list[np.ndarray]) -> dict:
         squares = np.stack([resize(image, model.image_size) for image in pixels])
-        answers = predictions_table(
+        scored = predictions_table(
             rows, ["test"] * len(rows), model.batch(squares), classes, scheme="", stage=2, fold=0
         )
-        return summarise(answers, classes, bootstrap=bootstrap)
+        return summarise(scored, classes, bootstrap=bootstrap)
 
     stepped = [with_gray_step(file) for file in files]
     plain = [without_gray_step(file) for file in files]

@@ -17,7 +17,7 @@ from kidneyct_lib.robustness import corruptions
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES
 
 
-class StageAnswers:
+class StagePredictions:
     """Both stages' models of one scheme behind the frozen prefix that they share.
 
     Parameters
@@ -26,9 +26,9 @@ class StageAnswers:
         The network after stage 1 and after stage 2.
     unfreeze_layers : int
         Layers of the backbone, counted from its end, that stage 2 trained.
-    beside : StageAnswers or None
+    beside : StagePredictions or None
         Of another scheme, whose traced networks are used with these weights: tracing takes longer
-        than an answer.
+        than a prediction.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class StageAnswers:
         second: keras.Model,
         *,
         unfreeze_layers: int,
-        beside: "StageAnswers | None" = None,
+        beside: "StagePredictions | None" = None,
     ) -> None:
         freezing.unfreeze_last(second, unfreeze_layers)
         cut = freezing.frozen_cut(second)
@@ -61,15 +61,15 @@ class StageAnswers:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities float32 (N, 2, K), stage 1 then 2, of gray images uint8 (N, S, S)."""
         activations = self._prefix.predict_on_batch(gray_to_rgb(images))
-        answers = []
+        predictions = []
         for weights in self._weights:
             self._suffix.set_weights(weights)
-            answers.append(self._suffix.predict_on_batch(activations))
-        return np.stack(answers, axis=1)
+            predictions.append(self._suffix.predict_on_batch(activations))
+        return np.stack(predictions, axis=1)
 
 
 def of_corrupted(
-    answer: StageAnswers,
+    predict: StagePredictions,
     images: np.ndarray,
     keys: Sequence[str],
     *,
@@ -81,7 +81,7 @@ def of_corrupted(
 
     Parameters
     ----------
-    answer : StageAnswers
+    predict : StagePredictions
         The models.
     images : uint8 array (N, S, S)
         Gray slices.
@@ -90,7 +90,7 @@ def of_corrupted(
     cache : Path
         Folder of all stores; an interrupted call goes on where it was.
     batch, seed : int
-        Slices answered at a time; seed of the corruptions.
+        Slices predicted at a time; seed of the corruptions.
 
     Returns
     -------
@@ -109,17 +109,17 @@ def of_corrupted(
             corruptions.corrupt(images[[row]], [keys[row]], name, severity, seed=seed)[0]
             for name, severity, row in (wanted[position] for position in positions)
         ]
-        return answer(np.stack(corrupted))
+        return predict(np.stack(corrupted))
 
-    store = RowStore(_folder(cache, answer, images.shape[1]), (2, answer.classes), "float32")
+    store = RowStore(_folder(cache, predict, images.shape[1]), (2, predict.classes), "float32")
     row_keys = [f"{keys[row]}/{name}/{severity}/{seed}" for name, severity, row in wanted]
     store.fill(row_keys, compute, batch=batch, label="predictions of corrupted slices")
-    shape = (len(CORRUPTIONS), len(SEVERITIES), len(images), 2, answer.classes)
+    shape = (len(CORRUPTIONS), len(SEVERITIES), len(images), 2, predict.classes)
     return dict(zip(CORRUPTIONS, store.take(row_keys).reshape(shape), strict=True))
 
 
-def _folder(cache: Path, answer: StageAnswers, size: int) -> Path:
-    """Named by all that an answer depends on besides the slice: models, size, corruptions."""
+def _folder(cache: Path, predict: StagePredictions, size: int) -> Path:
+    """Named by all that a prediction depends on besides the slice: models, size, corruptions."""
     sources = sorted(Path(inspect.getfile(corruptions)).parent.glob("*.py"))
-    content = [answer.digest, str(size), *map(file_digest, sources)]
-    return cache / f"answers-{sha256(' '.join(content).encode()).hexdigest()[:16]}"
+    content = [predict.digest, str(size), *map(file_digest, sources)]
+    return cache / f"predictions-{sha256(' '.join(content).encode()).hexdigest()[:16]}"

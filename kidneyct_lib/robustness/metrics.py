@@ -42,7 +42,7 @@ def draw(rows: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
 
 
 def examples(image: np.ndarray, key: str, *, seed: int) -> dict[str, list[np.ndarray]]:
-    """One slice in every corruption, for a picture of them.
+    """One slice in every corruption, for an image of them.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def tally(
     corrupted: Mapping[str, Sequence[np.ndarray]],
     classes: Sequence[str],
 ) -> pd.DataFrame:
-    """Count the right answers of one model by corruption, group and class.
+    """Count the right predictions of one model by corruption, group and class.
 
     Parameters
     ----------
@@ -86,22 +86,22 @@ def tally(
     Returns
     -------
     DataFrame with one row per corruption, group and class: ``corruption``, ``group``, ``label``,
-    ``n`` (slices), and of these the right answers ``right_0`` (clean) and ``right_1`` to
+    ``n`` (slices), and of these the right predictions ``right_0`` (clean) and ``right_1`` to
     ``right_5`` by severity.
 
     Raises
     ------
     StudyError
-        If there are no slices, or a severity has not one answer for each.
+        If there are no slices, or a severity has not one prediction for each.
     """
     if rows.empty:
         raise StudyError("There are no slices to corrupt.")
     true = rows["label"].map(list(classes).index).to_numpy()
     tables = []
-    for name, answers in corrupted.items():
-        series = [clean, *answers]
+    for name, probabilities in corrupted.items():
+        series = [clean, *probabilities]
         if [len(a) for a in series] != [len(rows)] * len(_RIGHT):
-            raise StudyError(f"{name}: not one answer for each slice at each severity.")
+            raise StudyError(f"{name}: not one prediction for each slice at each severity.")
         right = {c: a.argmax(axis=1) == true for c, a in zip(_RIGHT, series, strict=True)}
         marked = rows[["group", "label"]].assign(corruption=name, n=1, **right)
         counted = marked.groupby(["corruption", "group", "label"], sort=True).sum()
@@ -114,8 +114,8 @@ def summarise(counts: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
 
     The balanced error is 1 minus the mean recall of the classes. As in MedMNIST-C
     (https://arxiv.org/abs/2406.17536), ``corrupted`` is its mean over all corruptions and
-    severities, and ``rise`` what that lies above clean. Intervals are 95 % percentile intervals of
-    a cluster bootstrap; a resample without any group of a class is scored on the others. With
+    severities, and ``increase`` what that lies above clean. Intervals are 95 % percentile intervals
+    of a cluster bootstrap; a resample without any group of a class is scored on the others. With
     fewer than two groups nothing is known of other ones.
 
     Parameters
@@ -127,15 +127,15 @@ def summarise(counts: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
 
     Returns
     -------
-    dict of plain numbers: ``n`` (slices), ``groups``; ``clean``, ``corrupted`` and ``rise``, each
-    with ``<name>_ci95``; and ``by_corruption``: {name: {``balanced_error`` (one a severity),
-    ``balanced_error_ci95`` (the same), ``mean``, ``mean_ci95``, ``rise``, ``rise_ci95``}}.
+    dict of plain numbers: ``n`` (slices), ``groups``; ``clean``, ``corrupted`` and ``increase``,
+    each with ``<name>_ci95``; and ``by_corruption``: {name: {``balanced_error`` (one a severity),
+    ``balanced_error_ci95`` (the same), ``mean``, ``mean_ci95``, ``increase``, ``increase_ci95``}}.
     """
     counted = _Counts(counts)
     errors, resampled = counted.errors(bootstrap)
-    found: dict = {"n": counted.slices, "groups": counted.groups}
+    summary: dict = {"n": counted.slices, "groups": counted.groups}
     for name, measure in _OVERALL.items():
-        found |= _with_interval(name, measure(errors)[0], measure(resampled), counted)
+        summary |= _with_interval(name, measure(errors)[0], measure(resampled), counted)
     by_corruption = {}
     for i, name in enumerate(counted.corruptions):
         one, draws = errors[:, [i]], resampled[:, [i]]
@@ -146,9 +146,9 @@ def summarise(counts: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
             "balanced_error": errors[0, i, 1:].tolist(),
             "balanced_error_ci95": severities,
             **_with_interval("mean", _corrupted(one)[0], _corrupted(draws), counted),
-            **_with_interval("rise", _rise(one)[0], _rise(draws), counted),
+            **_with_interval("increase", _increase(one)[0], _increase(draws), counted),
         }
-    return found | {"by_corruption": by_corruption}
+    return summary | {"by_corruption": by_corruption}
 
 
 def compare(
@@ -166,7 +166,7 @@ def compare(
     Returns
     -------
     dict with ``n``, ``groups`` and the differences (compared minus baseline; below 0 is better)
-    ``clean``, ``corrupted`` and ``rise``, each with ``<name>_ci95``.
+    ``clean``, ``corrupted`` and ``increase``, each with ``<name>_ci95``.
 
     Raises
     ------
@@ -180,37 +180,37 @@ def compare(
         )
     one, other = map(_Counts, tables)
     (errors, draws), (errors2, draws2) = one.errors(bootstrap), other.errors(bootstrap)
-    found: dict = {"n": one.slices, "groups": one.groups}
+    summary: dict = {"n": one.slices, "groups": one.groups}
     for name, measure in _OVERALL.items():
         difference, drawn = measure(errors2) - measure(errors), measure(draws2) - measure(draws)
-        found |= {name: float(difference[0])}
-        found[f"{name}_ci95"] = _interval(drawn, one.groups, (-1, 1))
-    return found
+        summary |= {name: float(difference[0])}
+        summary[f"{name}_ci95"] = _interval(drawn, one.groups, (-1, 1))
+    return summary
 
 
-def table(found: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
+def table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
     """Set clean and corrupted errors of all models side by side, or their differences.
 
     Parameters
     ----------
-    found
+    summaries
         {(scheme, stage): what `summarise` or `compare` gives}.
 
     Returns
     -------
     DataFrame with one row per scheme and stage: ``n``, ``groups``, ``clean``, ``corrupted`` and
-    ``rise``, each of the three with ``_low`` and ``_high``.
+    ``increase``, each of the three with ``_low`` and ``_high``.
     """
     return pd.DataFrame(
         [
             {"scheme": scheme, "stage": stage} | flat_row(result)
-            for (scheme, stage), result in found.items()
+            for (scheme, stage), result in summaries.items()
         ]
     )
 
 
 def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """One row per scheme, stage, corruption and severity, for a table and its picture.
+    """One row per scheme, stage, corruption and severity, for a table and its image.
 
     Parameters
     ----------
@@ -224,9 +224,9 @@ def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
     """
     rows = []
     for (scheme, stage), summary in summaries.items():
-        for name, found in summary["by_corruption"].items():
-            values = [summary["clean"], *found["balanced_error"]]
-            intervals = [summary["clean_ci95"], *found["balanced_error_ci95"]]
+        for name, errors in summary["by_corruption"].items():
+            values = [summary["clean"], *errors["balanced_error"]]
+            intervals = [summary["clean_ci95"], *errors["balanced_error_ci95"]]
             for severity, (value, (low, high)) in enumerate(zip(values, intervals, strict=True)):
                 rows.append((scheme, stage, name, severity, value, low, high))
     columns = ["scheme", "stage", "corruption", "severity", "balanced_error", "low", "high"]
@@ -285,15 +285,15 @@ def _corrupted(errors: np.ndarray) -> np.ndarray:
     return errors[..., 1:].mean(axis=(1, 2))
 
 
-def _rise(errors: np.ndarray) -> np.ndarray:
+def _increase(errors: np.ndarray) -> np.ndarray:
     return _corrupted(errors) - _clean(errors)
 
 
-_OVERALL = {"clean": _clean, "corrupted": _corrupted, "rise": _rise}
+_OVERALL = {"clean": _clean, "corrupted": _corrupted, "increase": _increase}
 
 
 def _with_interval(name: str, value: float, drawn: np.ndarray, counts: _Counts) -> dict:
-    bounds = (-1, 1) if name == "rise" else (0, 1)
+    bounds = (-1, 1) if name == "increase" else (0, 1)
     return {name: float(value), f"{name}_ci95": _interval(drawn, counts.groups, bounds)}
 
 

@@ -52,9 +52,9 @@ def study_splits(
     """
     named = table[["path", "label", "group"]].reset_index(drop=True)
     if folds == 1 or "part" in table:
-        asked = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
-        by_slice = _slice_split(table, **asked, seed=seed).to_numpy()
-        by_patient = holdout.patient_split(table, **asked, seed=seed).to_numpy()
+        fractions = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
+        by_slice = _slice_split(table, **fractions, seed=seed).to_numpy()
+        by_patient = holdout.patient_split(table, **fractions, seed=seed).to_numpy()
         return named.assign(fold=0, slice=by_slice, patient=by_patient)
     tested = {scheme: assign_folds(table, scheme, folds=folds, seed=seed) for scheme in UNITS}
     return pd.concat(

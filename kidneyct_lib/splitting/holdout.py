@@ -30,7 +30,7 @@ _SLICE_SLACK = 0.03
 
 
 class SplitError(StudyError):
-    """The images cannot be split as asked, or a split leaks."""
+    """The images cannot be split as requested, or a split leaks."""
 
 
 def slice_split(

@@ -1,6 +1,6 @@
 """Pseudo-patients: series of near-duplicate slices recovered from the pixels alone.
 
-Adjacent slices of one series are almost the same picture, so slices whose thumbnails
+Adjacent slices of one series are almost the same image, so slices whose thumbnails
 correlate above a threshold are linked, and the connected components of the links stand in
 for the patients that the public data set does not name. They can only under-estimate
 leakage: two series of one patient (another plane, another contrast phase) stay apart.
@@ -164,7 +164,7 @@ def threshold_curve(
     return pd.DataFrame(rows, columns=["threshold", "groups", "largest", "cross_class_links"])
 
 
-def pairwise_scores(found: Sequence, truth: Sequence) -> dict[str, float | int]:
+def pairwise_scores(recovered: Sequence, truth: Sequence) -> dict[str, float | int]:
     """Score recovered groups against known patients, pair of slices by pair of slices.
 
     Precision is the share of the pairs put together that belong to one patient; recall is
@@ -173,7 +173,7 @@ def pairwise_scores(found: Sequence, truth: Sequence) -> dict[str, float | int]:
 
     Parameters
     ----------
-    found, truth
+    recovered, truth
         Group and patient of each slice, (n,).
 
     Returns
@@ -182,7 +182,7 @@ def pairwise_scores(found: Sequence, truth: Sequence) -> dict[str, float | int]:
     pairs of distinct slices).
     """
     # scikit-learn counts each pair twice, as (i, j) and as (j, i).
-    (_, false_pairs), (missed_pairs, true_pairs) = pair_confusion_matrix(truth, found) // 2
+    (_, false_pairs), (missed_pairs, true_pairs) = pair_confusion_matrix(truth, recovered) // 2
     pairs_found, pairs_true = int(true_pairs + false_pairs), int(true_pairs + missed_pairs)
     return {
         "precision": float(true_pairs / pairs_found) if pairs_found else 1.0,

@@ -1,7 +1,7 @@
 """A test part that the images came with: kept by the slice scheme, and what it shares.
 
 Some public sets are published divided into Train and Test. A number by slice can be set beside
-theirs only on the same test images. Whether the two parts share patients is not told by such a
+theirs only on the same test images. Whether the two parts share patients is not known from such a
 set; the recovered groups tell, and the patient scheme does not look at the given parts.
 
 A table has one row per image, with ``part`` ("train" or "test") beside what `splits` needs.
@@ -87,14 +87,14 @@ def shared(table: pd.DataFrame) -> Shared:
 
 def describe(counted: Shared, *, folds: int) -> str:
     """Tell in words what the predefined test set means for a study that asks for so many folds."""
-    told = (
+    message = (
         f"The images come with a test part of {counted['test_slices']:,} slices. The slice scheme "
         "keeps it; the patient scheme goes by groups over all images. "
         f"{counted['groups_in_both']:,} of {counted['groups']:,} groups stand in both given parts."
     )
     if folds > 1:
-        told += (
+        message += (
             f" A predefined test set makes one split, so the {folds} folds asked for are not made: "
             "put all images into one folder per class to have every image tested."
         )
-    return told
+    return message

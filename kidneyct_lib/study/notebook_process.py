@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 
 from kidneyct_lib.core.files import project_root
 
+_LONGEST = 20_000  # characters of a message: more would fill the pipe, which is read at the end
 _STOPPED = 1  # exit status after a notebook that did not reach its end
 
 
@@ -46,7 +47,7 @@ class NotebookProcess:
     ) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         self.line, self._began, self.seconds = line, time.monotonic(), 0.0
-        asked = {"source": str(source), "target": str(target), "parameters": dict(parameters)}
+        options = {"source": str(source), "target": str(target), "parameters": dict(parameters)}
         on_screen = {"TQDM_POSITION": str(line), "TQDM_MININTERVAL": "1"}
         drawn = (on_screen if sys.stderr.isatty() else {"TQDM_MININTERVAL": "10"}) | os.environ
         self._process = subprocess.Popen(
@@ -58,7 +59,7 @@ class NotebookProcess:
             start_new_session=True,  # Ctrl-C is for the one that started it, which stops this one
         )
         self._stdin, self._stdout = cast(IO, self._process.stdin), cast(IO, self._process.stdout)
-        self._stdin.write(json.dumps(asked) + "\n")
+        self._stdin.write(json.dumps(options) + "\n")
         self._stdin.flush()
 
     def has_ended(self) -> bool:
@@ -70,11 +71,11 @@ class NotebookProcess:
 
     def failure(self) -> str | None:
         """What kept an ended one from its end; None if nothing did."""
-        told = self._stdout.read().strip()
+        message = self._stdout.read().strip()
         self._stdin.close()
         if self._process.returncode == 0:
             return None
-        return told or f"did not finish (exit status {self._process.returncode})"
+        return message or f"did not finish (exit status {self._process.returncode})"
 
     def stop(self) -> None:
         """End it and its kernel."""
@@ -132,13 +133,13 @@ def main() -> int:
     """Execute the notebook named on standard input; print what kept it from its end."""
     # jsonschema, which papermill imports, would spend two seconds on a grammar of web addresses.
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
-    asked = json.loads(sys.stdin.readline())
+    options = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_other_side, daemon=True).start()
-    source, target = Path(asked["source"]), Path(asked["target"])
-    told = execute(source, target, asked["parameters"])
-    if told:
-        print(told)
-    return _STOPPED if told else 0
+    source, target = Path(options["source"]), Path(options["target"])
+    message = execute(source, target, options["parameters"])
+    if message:
+        print(message[:_LONGEST])
+    return _STOPPED if message else 0
 
 
 if __name__ == "__main__":

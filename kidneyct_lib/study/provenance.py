@@ -13,8 +13,10 @@ import pandas as pd
 
 PACKAGES = (
     *("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow"),
-    *("opencv-python-headless", "papermill", "kidneyct"),
+    *("opencv-python-headless", "pydicom", "matplotlib", "seaborn"),
+    *("ai-edge-litert", "onnx", "onnxruntime", "tf2onnx", "kidneyct"),
 )
+"""Packages whose version a result or a figure depends on."""
 
 DECISIVE = ("processor", "cpus", "python", "keras_backend")
 """Facts of a machine on which the last digits of a result depend."""
@@ -47,8 +49,8 @@ def environment_digest() -> str:
     This project's own version is left out: `library_digest` tells its code.
     """
     installed = {f"{d.name}=={d.version}" for d in distributions() if d.name != "kidneyct"}
-    told = [platform.python_version(), _backend(), *sorted(installed)]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    facts = [platform.python_version(), _backend(), *sorted(installed)]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def images_digest(table: pd.DataFrame) -> str:
@@ -105,12 +107,14 @@ def _backend() -> str:
 
 def _processor() -> str:
     """Name and revision of the processor where Linux tells them, else its architecture."""
-    told: dict[str, str] = {}
+    facts: dict[str, str] = {}
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             key, _, value = line.partition(":")
-            told.setdefault(key.strip(), value.strip())
+            facts.setdefault(key.strip(), value.strip())
     except OSError:
         pass
-    known = [told[key] for key in ("model name", "cpu family", "model", "stepping") if key in told]
+    known = [
+        facts[key] for key in ("model name", "cpu family", "model", "stepping") if key in facts
+    ]
     return " ".join([platform.machine(), *known])

@@ -35,13 +35,13 @@ def compare_runs(a: Path, b: Path, *, tolerance: float = 0.0) -> pd.DataFrame:
     StudyError
         If a folder does not exist or holds neither metrics nor tables.
     """
-    found = {folder: result_files(folder) for folder in (a, b)}
-    for folder, names in found.items():
+    files = {folder: result_files(folder) for folder in (a, b)}
+    for folder, names in files.items():
         if not names:
             raise StudyError(f"{folder} holds no metrics and no tables: it is no run's folder.")
     rows = []
-    for name in sorted({*found[a], *found[b]}):
-        there = name in found[a], name in found[b]
+    for name in sorted({*files[a], *files[b]}):
+        there = name in files[a], name in files[b]
         if all(there):
             compare = _compare_metrics if name.suffix == ".json" else _compare_tables
             moved = compare(a / name, b / name, tolerance)
@@ -53,8 +53,8 @@ def compare_runs(a: Path, b: Path, *, tolerance: float = 0.0) -> pd.DataFrame:
 
 def result_files(folder: Path) -> list[Path]:
     """Metrics and tables of a run's folder, relative to it, in order; no killed process's."""
-    found = [*folder.glob("metrics/*.json"), *folder.glob("tables/*.csv")]
-    return sorted(path.relative_to(folder) for path in found if not path.name.startswith("."))
+    result = [*folder.glob("metrics/*.json"), *folder.glob("tables/*.csv")]
+    return sorted(path.relative_to(folder) for path in result if not path.name.startswith("."))
 
 
 def _presence(what: str, there: tuple[bool, bool]) -> dict[str, Any]:

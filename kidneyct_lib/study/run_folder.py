@@ -123,7 +123,7 @@ class Run:
         return self.write_json(f"timings/{name}.json", timings)
 
     def write_figure(self, name: str, figure: Figure) -> Image:
-        """Write `figures/<notebook>__<name>.png` at 150 dots an inch; shown as the file's picture.
+        """Write `figures/<notebook>__<name>.png` at 150 dots an inch; shown as the file's image.
 
         A cell that ends with this call shows what was written, and nothing is drawn twice.
         """
@@ -242,7 +242,7 @@ class Run:
             **facts,
             seconds=round(time.monotonic() - self._started, 1),
             peak_memory_mb=provenance.peak_memory_mb(),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
             inputs=sorted(self._read),
             outputs=sorted(set(self._written)),
         )

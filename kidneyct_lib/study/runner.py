@@ -17,7 +17,7 @@ from kidneyct_lib.study.parameters import Params
 from kidneyct_lib.study.run_folder import Run, project_root
 
 _PATIENT_RECIPE = 0.7  # of the published recipe's minutes: 86 of about 120 on the axial slices
-_MEMORY = 3e9  # bytes that a notebook may take
+_MEMORY = 3e9  # bytes that a notebook may take, if none of this run has taken more
 _MOST = 4  # notebooks side by side: no more of them are ready at any time
 
 
@@ -57,7 +57,7 @@ def scaled_minutes(
 
     Nearly all of them go with the pixels, and most with the folds: of the axial slices' 110
     minutes, the ten trainings of five folds take 62. The patient recipe trains in seconds and takes
-    longer to answer, whatever the size and the folds.
+    longer to predict, whatever the size and the folds.
     """
     if recipe == "patient" and params.recipe != "patient":
         return float(f"{params.expected_minutes * _PATIENT_RECIPE:.2g}")
@@ -132,14 +132,14 @@ def reproduce(
     if not sources:
         raise StudyError(f"{root} holds no notebooks: run this from the project's root.")
     if dry_run:
-        return sum(bool(step.why) for step in _told(_plan(sources, params, run), run))
+        return sum(bool(step.why) for step in _described(_plan(sources, params, run), run))
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(run.folder / ".lock", timeout=0):
             discard_temporaries(run.folder)
             _record_identity(run, params.study, dict(changes or {}))
-            plan = _told(_plan(sources, params, run), run)
-            return _execute(plan, run, jobs or _side_by_side())
+            plan = _described(_plan(sources, params, run), run)
+            return _execute(plan, run, jobs or _side_by_side(run))
     except Timeout:
         raise StudyError(
             f"Another process is running in {run.folder}; wait for it, or choose another SEED."
@@ -176,14 +176,14 @@ def _plan(sources: list[Path], params: Params, run: Run) -> list[Step]:
     for source in sources:
         try:
             given = _parameters_of(source, params)
-            found = staleness.inputs(source, given, run)
+            read = staleness.inputs(source, given, run)
         except (ValueError, KeyError, AttributeError, TypeError, SyntaxError) as error:
             raise StudyError(
                 f"{source} is no study notebook ({type(error).__name__}: {error}); restore it."
             ) from None
         needed = {name: stamps[name] for name in staleness.needed_by(source.stem, names)}
-        stamps[source.stem] = staleness.results_stamp(found, needed)
-        depends_on = found | {"needed": needed}
+        stamps[source.stem] = staleness.results_stamp(read, needed)
+        depends_on = read | {"needed": needed}
         plan.append(Step(source, given, depends_on, _reasons(run, source.stem, depends_on)))
     if any(step.why for step in plan) and _lacks_images(run) and not plan[0].why:
         plan[0].why.append("the images are gone")
@@ -197,10 +197,10 @@ def _plan(sources: list[Path], params: Params, run: Run) -> list[Step]:
 def _reasons(run: Run, notebook: str, depends_on: dict[str, Any]) -> list[str]:
     """Why a notebook must run: what it depends on changed, or what it wrote is gone or damaged."""
     known = run.provenance().get("notebooks", {}).get(notebook, {})
-    told = staleness.reasons(known.get("depends_on"), depends_on)
+    reasons = staleness.reasons(known.get("depends_on"), depends_on)
     written = [f"notebooks/{notebook}.ipynb", *known.get("outputs", [])]
     damaged = [name for name in written if not run.is_sound(name, notebook)]
-    return told or [f"{name} is missing or not what it wrote" for name in damaged]
+    return reasons or [f"{name} is missing or not what it wrote" for name in damaged]
 
 
 def _lacks_images(run: Run) -> bool:
@@ -213,7 +213,7 @@ def _parameters_of(source: Path, params: Params) -> dict[str, Any]:
     return {key: getattr(params, key) for key in staleness.parameter_names(source)}
 
 
-def _told(plan: list[Step], run: Run) -> list[Step]:
+def _described(plan: list[Step], run: Run) -> list[Step]:
     """Print what must run and why, and give the plan back."""
     stale = [step for step in plan if step.why]
     if not stale:
@@ -231,9 +231,11 @@ def _told(plan: list[Step], run: Run) -> list[Step]:
 # --- running it ----------------------------------------------------------------------------------
 
 
-def _side_by_side() -> int:
+def _side_by_side(run: Run) -> int:
     """As many notebooks as there are processors, and as fit into the memory that is free."""
-    fitting = int(psutil.virtual_memory().available // _MEMORY)
+    known = run.provenance().get("notebooks", {}).values()
+    peaks = [(facts.get("peak_memory_mb") or 0) * 1e6 for facts in known]
+    fitting = int(psutil.virtual_memory().available // max([_MEMORY, *peaks]))
     return max(1, min(os.cpu_count() or 1, fitting, _MOST))
 
 
@@ -243,6 +245,7 @@ def _execute(plan: list[Step], run: Run, jobs: int) -> int:
     numbers = {name: f"[{number}/{len(plan)}]" for number, name in enumerate(steps, 1)}
     waiting = [step.name for step in plan if step.why]
     running: dict[str, NotebookProcess] = {}
+    finished: dict[str, str | None] = {}
     failures: list[str] = []
     executed = 0
     try:
@@ -250,11 +253,14 @@ def _execute(plan: list[Step], run: Run, jobs: int) -> int:
             for name in [] if failures else _ready(waiting, running, steps)[: jobs - len(running)]:
                 print(f"{numbers[name]} {name}", flush=True)
                 waiting.remove(name)
+                finished[name] = _finished(run, name)
                 running[name] = _start(steps[name], run, running)
             time.sleep(0.1)
             for name in [name for name, process in running.items() if process.has_ended()]:
                 process = running.pop(name)
-                failure = process.failure() or _unfinished(run, name)
+                failure = process.failure()
+                if failure is None and _finished(run, name) == finished[name]:
+                    failure = "never called `run.finish()`: its last cell must."
                 if failure is None:
                     run.record_notebook(name, depends_on=steps[name].depends_on)
                     run.record_file(f"notebooks/{name}.ipynb", name)
@@ -270,20 +276,20 @@ def _execute(plan: list[Step], run: Run, jobs: int) -> int:
     return executed
 
 
-def _unfinished(run: Run, notebook: str) -> str | None:
-    known = run.provenance().get("notebooks", {}).get(notebook, {})
-    return None if "finished" in known else "never called `run.finish()`: its last cell must."
+def _finished(run: Run, notebook: str) -> str | None:
+    """When a notebook last finished, if ever."""
+    return run.provenance().get("notebooks", {}).get(notebook, {}).get("finished")
 
 
 def _before(notebook: str, steps: Mapping[str, Step]) -> set[str]:
     """Notebooks whose results one needs, directly or not."""
-    found: set[str] = set()
+    result: set[str] = set()
     waiting = [notebook]
     while waiting:
-        new = steps[waiting.pop()].depends_on["needed"].keys() - found
-        found |= new
+        new = steps[waiting.pop()].depends_on["needed"].keys() - result
+        result |= new
         waiting += new
-    return found
+    return result
 
 
 def _start(step: Step, run: Run, running: Mapping[str, NotebookProcess]) -> NotebookProcess:
@@ -302,9 +308,9 @@ def _ready(
     """
     if staleness.ALONE & running.keys():
         return []
-    busy, found = {*waiting, *running}, []
+    busy, ready = {*waiting, *running}, []
     for name in waiting:
         if not (_before(name, steps) | {*staleness.AFTER.get(name, [])}) & busy:
-            found.append(name)
-    others = [name for name in found if name not in staleness.ALONE]
-    return others or ([] if running else found[:1])
+            ready.append(name)
+    others = [name for name in ready if name not in staleness.ALONE]
+    return others or ([] if running else ready[:1])

@@ -63,12 +63,12 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame with one row per scheme: ``scheme``, ``seeds`` (how many), ``accuracy``,
-    ``accuracy_least``, ``accuracy_most``, ``macro_f1``, ``macro_f1_least``, ``macro_f1_most``.
+    ``accuracy_min``, ``accuracy_max``, ``macro_f1``, ``macro_f1_min``, ``macro_f1_max``.
     """
     measures = {
         f"{name}{suffix}": (name, how)
         for name in ("accuracy", "macro_f1")
-        for suffix, how in (("", "mean"), ("_least", "min"), ("_most", "max"))
+        for suffix, how in (("", "mean"), ("_min", "min"), ("_max", "max"))
     }
     grouped = table.groupby("scheme", sort=False)
     return grouped.agg(seeds=("seed", "nunique"), **measures).reset_index()
@@ -76,15 +76,15 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
 
 def results_digests(run: Run) -> dict[str, str]:
     """Digest of the recorded metrics and tables of each run of the same study: {folder: digest}."""
-    study, found = run.provenance().get("study"), {}
+    study, result = run.provenance().get("study"), {}
     for one in _others(run):
         files = one.provenance().get("files", {})
         results = {
             k: v["sha256"] for k, v in files.items() if k.startswith(("metrics/", "tables/"))
         }
         if one.provenance().get("study") == study:
-            found[one.folder.name] = digest(results)
-    return found
+            result[one.folder.name] = digest(results)
+    return result
 
 
 _Identity = tuple[tuple[str | None, str | None], dict[str, Any]]

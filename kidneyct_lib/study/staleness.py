@@ -105,14 +105,14 @@ def inputs(source: Path, parameters: Mapping[str, Any], run: Run) -> dict[str, A
     }
 
 
-def results_stamp(found: Mapping[str, Any], needed: Mapping[str, str]) -> str:
+def results_stamp(read: Mapping[str, Any], needed: Mapping[str, str]) -> str:
     """One digest of what a notebook's metrics, tables and models depend on: figures play no part.
 
-    `found` is from `inputs`; `needed` {notebook: its own results stamp}.
+    `read` is from `inputs`; `needed` {notebook: its own results stamp}.
     """
-    drawing = [name for name in found["modules"] if name.startswith(_DRAWING)]
-    modules = {k: v for k, v in found["modules"].items() if k not in drawing}
-    return _digest(json.dumps([{**found, "modules": modules}, needed], sort_keys=True))
+    drawing = [name for name in read["modules"] if name.startswith(_DRAWING)]
+    modules = {k: v for k, v in read["modules"].items() if k not in drawing}
+    return _digest(json.dumps([{**read, "modules": modules}, needed], sort_keys=True))
 
 
 def reasons(known: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
@@ -123,19 +123,19 @@ def reasons(known: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str
     """
     if known is None:
         return ["not finished yet"]
-    told = ["its code"] if known["code"] != now["code"] else []
+    changes = ["its code"] if known["code"] != now["code"] else []
     for kind in ("parameters", "modules", "packages", "images", "runs beside it", "needed"):
         old, new = known[kind], now[kind]
         changed = sorted(key for key in old | new if old.get(key) != new.get(key))
         if kind in ("parameters", "packages"):
-            told += [f"{key}: {old.get(key)} -> {new.get(key)}" for key in changed]
+            changes += [f"{key}: {old.get(key)} -> {new.get(key)}" for key in changed]
         elif kind == "images":
-            told += [f"images of {key}" for key in changed]
+            changes += [f"images of {key}" for key in changed]
         elif kind == "needed":
-            told += [f"results of {key}" for key in changed]
+            changes += [f"results of {key}" for key in changed]
         else:
-            told += changed
-    return told
+            changes += changed
+    return changes
 
 
 def listing(folder: Path) -> list[tuple[str, int, int]]:
@@ -143,7 +143,7 @@ def listing(folder: Path) -> list[tuple[str, int, int]]:
 
     Linked folders are looked into; hidden files and what file managers leave are passed over.
     """
-    found, seen = [], set()
+    result, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
         folders[:] = [] if real in seen else [f for f in folders if not f.startswith(".")]
@@ -155,9 +155,9 @@ def listing(folder: Path) -> list[tuple[str, int, int]]:
                     facts = file.stat()
                 except FileNotFoundError:  # a link that leads nowhere
                     continue
-                found.append((inside, facts.st_size, facts.st_mtime_ns))
+                result.append((inside, facts.st_size, facts.st_mtime_ns))
         seen.add(real)
-    return sorted(found)
+    return sorted(result)
 
 
 # --- code ----------------------------------------------------------------------------------------
@@ -181,13 +181,13 @@ def _is_text(statement: ast.stmt) -> bool:
 
 def _with_imports(modules: set[str]) -> set[str]:
     """Modules and all that they import, directly or not."""
-    found: set[str] = set()
+    result: set[str] = set()
     waiting = set(modules)
     while waiting:
         name = waiting.pop()
-        found.add(name)
-        waiting |= _module(name)[1] - found
-    return found
+        result.add(name)
+        waiting |= _module(name)[1] - result
+    return result
 
 
 @functools.cache
@@ -199,16 +199,16 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
 
 def _imports(tree: ast.Module) -> set[str]:
     """Modules of this library that code imports; of a package, those whose names it uses."""
-    found: set[str] = set()
+    result: set[str] = set()
     packages: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and _is_own(node.module):
             for alias in node.names:
-                found |= _resolve(node.module, alias.name)
+                result |= _resolve(node.module, alias.name)
                 if _path(f"{node.module}.{alias.name}").name == "__init__.py":
                     packages[alias.asname or alias.name] = f"{node.module}.{alias.name}"
         elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if _is_own(alias.name)}
+            result |= {alias.name for alias in node.names if _is_own(alias.name)}
     picked = {
         id(node.value): node.attr
         for node in ast.walk(tree)
@@ -218,8 +218,8 @@ def _imports(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.Name) and node.id in packages:
             package = packages[node.id]
             names = [picked[id(node)]] if id(node) in picked else _passed_on(package)
-            found = found.union(*(_resolve(package, name) for name in names))
-    return found
+            result = result.union(*(_resolve(package, name) for name in names))
+    return result
 
 
 def _resolve(parent: str, name: str) -> set[str]:

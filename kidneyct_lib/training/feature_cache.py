@@ -145,7 +145,7 @@ def of_activations(
 
 
 def channel_means(stored: Activations, *, batch: int) -> np.ndarray:
-    """Mean over the picture of every channel of a stored layer: float32 (N, channels).
+    """Mean over the image of every channel of a stored layer: float32 (N, channels).
 
     `stored` holds rows (height, width, channels), or channel means already; `batch` of them are
     read at a time.

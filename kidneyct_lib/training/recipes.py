@@ -168,8 +168,8 @@ class LinearTraining:
     """The patient recipe on one network, fitted on as many splits as are wanted.
 
     A softmax on frozen features, fitted twice: stage 1 to the training slices, stage 2 to those and
-    the validation slices. In stage 2 the validation slices keep the answers of stage 1, which has
-    not seen them, so that what is calibrated on them is not flattered.
+    the validation slices. In stage 2 the validation slices keep the predictions of stage 1, which
+    has not seen them, so that what is calibrated on them is not optimistic.
 
     Parameters
     ----------
@@ -210,23 +210,26 @@ class LinearTraining:
                 c=self._c,
             )
             self.net.get_layer(builder.PROBABILITIES).set_weights(list(head))
-            answers = head.probabilities(self._features[own])
+            predictions = head.probabilities(self._features[own])
             if stage == 1:
-                first = answers[held]
-            answers[held] = first
-            yield stage, Stage(_history(answers, targets, weights, used & ~held, held), answers)
+                first = predictions[held]
+            predictions[held] = first
+            yield (
+                stage,
+                Stage(_history(predictions, targets, weights, used & ~held, held), predictions),
+            )
 
 
 def _history(
-    answers: np.ndarray,
+    predictions: np.ndarray,
     targets: np.ndarray,
     weights: np.ndarray,
     train: np.ndarray,
     validation: np.ndarray,
 ) -> pd.DataFrame:
     """One row in the form of `stage.train_stage`'s history."""
-    loss = -np.log(answers[np.arange(len(targets)), targets].clip(1e-12))
-    right = answers.argmax(axis=1) == targets
+    loss = -np.log(predictions[np.arange(len(targets)), targets].clip(1e-12))
+    right = predictions.argmax(axis=1) == targets
     row = {"epoch": 1, "loss": np.average(loss[train], weights=weights[train])}
     row |= {"accuracy": right[train].mean(), "val_loss": loss[validation].mean()}
     return pd.DataFrame([row | {"val_accuracy": right[validation].mean(), "best": True}])

@@ -8,7 +8,12 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
-from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test, slice_weights
+from kidneyct_lib.evaluation.fold_predictions import (
+    Fold,
+    FoldPredictions,
+    pooled_test,
+    slice_weights,
+)
 from kidneyct_lib.study.run_folder import Run
 
 CLIP = 1e-7
@@ -18,22 +23,22 @@ _SMALLEST_FLOAT = np.finfo(np.float32).tiny  # a softmax in single precision may
 _TEMPERATURES = (0.01, 100.0)
 
 
-def nll(answers: Answers) -> np.ndarray:
+def nll(predictions: FoldPredictions) -> np.ndarray:
     """Negative log likelihood of each slice in nats, probabilities clipped at `CLIP`: (N,)."""
-    of_truth = answers.probabilities[np.arange(len(answers.true)), answers.true]
+    of_truth = predictions.probabilities[np.arange(len(predictions.true)), predictions.true]
     return -np.log(of_truth.clip(CLIP, 1))
 
 
-def brier(answers: Answers) -> np.ndarray:
+def brier(predictions: FoldPredictions) -> np.ndarray:
     """Squared error of each slice's probabilities, summed over the classes: (N,), 0 to 2.
 
     Brier 1950; scikit-learn's ``brier_score_loss`` for more than two classes.
     """
-    truth = np.eye(answers.probabilities.shape[1])[answers.true]
-    return ((answers.probabilities - truth) ** 2).sum(axis=1)
+    truth = np.eye(predictions.probabilities.shape[1])[predictions.true]
+    return ((predictions.probabilities - truth) ** 2).sum(axis=1)
 
 
-def scores(answers: Answers, *, bins: int, bootstrap: Bootstrap) -> dict:
+def scores(predictions: FoldPredictions, *, bins: int, bootstrap: Bootstrap) -> dict:
     """Score the probabilities, with 95 % intervals by bootstrap over groups.
 
     NLL and Brier score are proper: they are lowest for the true probabilities. The expected
@@ -43,7 +48,7 @@ def scores(answers: Answers, *, bins: int, bootstrap: Bootstrap) -> dict:
 
     Parameters
     ----------
-    answers
+    predictions
         Of any number of slices from 1.
     bins
         Bins of the calibration errors.
@@ -53,11 +58,11 @@ def scores(answers: Answers, *, bins: int, bootstrap: Bootstrap) -> dict:
     Returns
     -------
     dict of plain numbers: ``n``, ``groups``, ``accuracy``, ``confidence`` (mean probability of
-    the answer), ``nll``, ``brier``, ``ece_width`` (bins of equal width), ``ece_mass`` (bins of
+    the prediction), ``nll``, ``brier``, ``ece_width`` (bins of equal width), ``ece_mass`` (bins of
     about equally many slices), and [low, high] of the last four under ``<name>_ci95``.
     """
-    confidence, right = _top(answers)
-    _, group = np.unique(answers.group, return_inverse=True)
+    confidence, right = _top(predictions)
+    _, group = np.unique(predictions.group, return_inverse=True)
     result = {
         "n": len(right),
         "groups": int(group.max()) + 1,
@@ -66,8 +71,8 @@ def scores(answers: Answers, *, bins: int, bootstrap: Bootstrap) -> dict:
     }
     one = np.ones(len(right))
     for name, values, most in (
-        ("nll", nll(answers), -np.log(CLIP)),
-        ("brier", brier(answers), 2),
+        ("nll", nll(predictions), -np.log(CLIP)),
+        ("brier", brier(predictions), 2),
     ):
         result[name] = float(values.mean())
         interval = bootstrap.ratio_interval(values, one, group, bounds=(0, most))
@@ -87,7 +92,7 @@ def bin_edges(confidence: np.ndarray, bins: int, *, equal: str) -> np.ndarray:
     Parameters
     ----------
     confidence
-        Probability of each answer, (N,).
+        Probability of each prediction, (N,).
     bins
         How many.
     equal
@@ -99,12 +104,12 @@ def bin_edges(confidence: np.ndarray, bins: int, *, equal: str) -> np.ndarray:
     return np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)))
 
 
-def reliability(answers: Answers, *, bins: int, equal: str) -> pd.DataFrame:
+def reliability(predictions: FoldPredictions, *, bins: int, equal: str) -> pd.DataFrame:
     """Set confidence against accuracy, bin by bin.
 
     Parameters
     ----------
-    answers
+    predictions
         Of any number of slices from 1.
     bins, equal
         As in `bin_edges`. A confidence on an edge belongs to the bin below it.
@@ -114,14 +119,14 @@ def reliability(answers: Answers, *, bins: int, equal: str) -> pd.DataFrame:
     DataFrame with one row for each bin that holds slices: ``n``, ``confidence`` and ``accuracy``
     (means over its slices).
     """
-    confidence, right = _top(answers)
+    confidence, right = _top(predictions)
     number = _bin_of(confidence, bin_edges(confidence, bins, equal=equal))
     slices = pd.DataFrame({"confidence": confidence, "accuracy": right.astype(float)})
     grouped = slices.groupby(number)
     return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
 
 
-def fit_temperature(answers: Answers, *, weigh: str) -> float:
+def fit_temperature(predictions: FoldPredictions, *, weigh: str) -> float:
     """Fit the one number that the logits are divided by (Guo et al. 2017, arXiv 1706.04599).
 
     The logarithms of the probabilities are the logits up to a constant that softmax ignores. The
@@ -131,7 +136,7 @@ def fit_temperature(answers: Answers, *, weigh: str) -> float:
 
     Parameters
     ----------
-    answers
+    predictions
         Validation slices.
     weigh
         "groups": every group counts like one slice, since neighbouring slices tell little beyond
@@ -141,9 +146,11 @@ def fit_temperature(answers: Answers, *, weigh: str) -> float:
     -------
     The temperature T, 0.01 to 100; above 1 softens.
     """
-    weight = slice_weights(answers.group) if weigh == "groups" else np.ones(len(answers.true))
-    logits = _logits(answers.probabilities)
-    of_truth = logits[np.arange(len(logits)), answers.true]
+    weight = (
+        slice_weights(predictions.group) if weigh == "groups" else np.ones(len(predictions.true))
+    )
+    logits = _logits(predictions.probabilities)
+    of_truth = logits[np.arange(len(logits)), predictions.true]
     # Distances from the true class: their soft maximum is the NLL, and nothing overflows.
     behind = logits - of_truth[:, None]
 
@@ -212,12 +219,12 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row per scheme, stage and ``probabilities`` ("as they are", "temperature by
+    DataFrame with one row per scheme, stage and ``probabilities`` ("uncalibrated", "temperature by
     group", "temperature by slice"): the numbers of `scores`, and ``temperature`` (mean over
     folds).
     """
     kinds = {
-        "as they are": ("before", None),
+        "uncalibrated": ("before", None),
         "temperature by group": ("after", "temperature"),
         "temperature by slice": ("after_by_slice", "temperature_by_slice"),
     }
@@ -251,10 +258,10 @@ def _logits(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, _SMALLEST_FLOAT))
 
 
-def _top(answers: Answers) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence of each answer, float (N,), and whether it is right, bool (N,)."""
-    right = answers.probabilities.argmax(axis=1) == answers.true
-    return answers.probabilities.max(axis=1), right
+def _top(predictions: FoldPredictions) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence of each prediction, float (N,), and whether it is right, bool (N,)."""
+    right = predictions.probabilities.argmax(axis=1) == predictions.true
+    return predictions.probabilities.max(axis=1), right
 
 
 def _bin_of(confidence: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""Sets of classes that hold the true one with a promised probability, and whether they do.
+"""Sets of classes that hold the true one with a nominal probability, and whether they do.
 
 Split conformal prediction (Angelopoulos and Bates 2021, arXiv 2107.07511): a threshold on a
 nonconformity score is taken from validation slices so that a new exchangeable slice's true class
-is in its set with at least the asked probability. Slices of a new patient are not exchangeable
+is in its set with at least the requested probability. Slices of a new patient are not exchangeable
 with those of other patients; patients are. What a unit of calibration is therefore decides
-whether the promise holds.
+whether the guarantee holds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,12 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
-from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test, slice_weights
+from kidneyct_lib.evaluation.fold_predictions import (
+    Fold,
+    FoldPredictions,
+    pooled_test,
+    slice_weights,
+)
 
 _ROUNDING = 1e-9  # of (n + 1) * coverage, which is often a whole number
 
@@ -30,8 +35,8 @@ def lac_scores(probabilities: np.ndarray) -> np.ndarray:
 def aps_scores(probabilities: np.ndarray) -> np.ndarray:
     """Nonconformity of a class: probability of all likelier ones (Romano et al. 2020): (N, K).
 
-    Without the random part of the original, which would give one picture different sets: the
-    likeliest class has score 0 and is always in the set, so that coverage may exceed the asked.
+    Without the random part of the original, which would give one image different sets: the
+    likeliest class has score 0 and is always in the set, so coverage may exceed the nominal one.
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
     ranked = np.take_along_axis(probabilities, order, axis=1)
@@ -43,7 +48,7 @@ def aps_scores(probabilities: np.ndarray) -> np.ndarray:
 METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"lac": lac_scores, "aps": aps_scores}
 """Nonconformity scores by name; none exceeds 1."""
 
-UNITS = ("slices", "one_a_group", "groups")
+UNITS = ("slices", "one_per_group", "groups")
 """What counts as one unit of calibration, see `unit_weights`."""
 
 
@@ -55,10 +60,10 @@ def unit_weights(group: np.ndarray, unit: str, *, seed: int) -> np.ndarray:
     group
         Group of each slice, (N,).
     unit
-        "slices": every slice is a unit, as if all were exchangeable. "one_a_group": one slice of
+        "slices": every slice is a unit, as if all were exchangeable. "one_per_group": one slice of
         each group, drawn at random, the others weigh 0 (Dunn et al. 2022, arXiv 1809.07441).
         "groups": each group's slices share one unit (Lee et al. 2023, arXiv 2306.06342). The last
-        two keep the promise for a random slice of a new group.
+        two keep the guarantee for a random slice of a new group.
     seed
         Of the drawn slices.
     """
@@ -72,7 +77,7 @@ def unit_weights(group: np.ndarray, unit: str, *, seed: int) -> np.ndarray:
 
 
 def conformal_threshold(scores: np.ndarray, weights: np.ndarray, coverage: float) -> float:
-    """Give the score that at least the asked share of units, one of them yet to come, stay below.
+    """Give the score that the requested share of units, one of them yet to come, stay below.
 
     With n units of weight 1 this is the ceil((n + 1) * coverage)-th smallest score. The unit to
     come has weight 1 too and counts as infinitely nonconforming.
@@ -88,7 +93,7 @@ def conformal_threshold(scores: np.ndarray, weights: np.ndarray, coverage: float
 
     Returns
     -------
-    The threshold; 1, which every class passes, where there are too few units to promise more.
+    The threshold; 1, which every class passes, where there are too few units to guarantee more.
     """
     used = weights > 0
     order = np.argsort(scores[used], kind="stable")
@@ -104,15 +109,15 @@ class Sets(NamedTuple):
     Attributes
     ----------
     member
-        Whether a class is in a slice's set, bool (N, K), rows as in ``answers``.
-    answers
+        Whether a class is in a slice's set, bool (N, K), rows as in ``predictions``.
+    predictions
         The test slices of all folds, pooled.
     thresholds
         For each fold, one threshold per class (all equal where they are not conditional), (F, K).
     """
 
     member: np.ndarray
-    answers: Answers
+    predictions: FoldPredictions
     thresholds: np.ndarray
 
 
@@ -136,16 +141,16 @@ def conformal_sets(
     unit
         One of `UNITS`.
     conditional
-        Calibrate each class on its own validation slices (Mondrian), so that the promise is made
+        Calibrate each class on its own validation slices (Mondrian), so that the guarantee is made
         for each class; a class without any is in every set.
     coverage
         Asked probability.
     seed
-        Of "one_a_group".
+        Of "one_per_group".
     """
     score = METHODS[method]
-    asked = {"unit": unit, "conditional": conditional, "coverage": coverage, "seed": seed}
-    thresholds = [_limits(score(part.probabilities), part, **asked) for part, _ in folds]
+    options = {"unit": unit, "conditional": conditional, "coverage": coverage, "seed": seed}
+    thresholds = [_limits(score(part.probabilities), part, **options) for part, _ in folds]
     members = [
         score(test.probabilities) <= limits
         for (_, test), limits in zip(folds, thresholds, strict=True)
@@ -155,7 +160,7 @@ def conformal_sets(
 
 def _limits(
     scores: np.ndarray,
-    validation: Answers,
+    validation: FoldPredictions,
     *,
     unit: str,
     conditional: bool,
@@ -188,7 +193,7 @@ def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: Bootstrap) 
     ``single`` and ``full`` (shares of sets of no, one and every class), and ``thresholds`` (for
     each fold, one a class).
     """
-    true, _, group = sets.answers
+    true, _, group = sets.predictions
     covered = sets.member[np.arange(len(true)), true].astype(float)
     size = sets.member.sum(axis=1)
     share = slice_weights(group)
@@ -220,7 +225,7 @@ def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: Bootstrap) 
 def assess(
     folds: Sequence[Fold], classes: Sequence[str], *, coverage: float, bootstrap: Bootstrap
 ) -> dict:
-    """Summarise the sets of every method, kind of promise and unit of calibration.
+    """Summarise the sets of every method, kind of guarantee and unit of calibration.
 
     Returns
     -------
@@ -228,15 +233,15 @@ def assess(
     """
 
     def summary(method: str, unit: str, conditional: bool) -> dict:
-        asked = {"method": method, "unit": unit, "conditional": conditional}
-        sets = conformal_sets(folds, **asked, coverage=coverage, seed=bootstrap.seed)
+        options = {"method": method, "unit": unit, "conditional": conditional}
+        sets = conformal_sets(folds, **options, coverage=coverage, seed=bootstrap.seed)
         return summarise_sets(sets, classes, bootstrap=bootstrap)
 
-    promises = {"marginal": False, "class_conditional": True}
+    guarantees = {"marginal": False, "class_conditional": True}
     return {
         method: {
-            promise: {unit: summary(method, unit, conditional) for unit in UNITS}
-            for promise, conditional in promises.items()
+            guarantee: {unit: summary(method, unit, conditional) for unit in UNITS}
+            for guarantee, conditional in guarantees.items()
         }
         for method in METHODS
     }
@@ -252,17 +257,23 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame with one row per scheme, stage, ``method``, ``promise`` and ``unit``: the numbers of
+    DataFrame with one row per scheme, stage, ``method``, ``guarantee`` and ``unit``: the numbers of
     `summarise_sets`, and ``coverage_<class>`` for each class.
     """
     return pd.DataFrame(
         [
-            {"scheme": scheme, "stage": stage, "method": method, "promise": promise, "unit": unit}
+            {
+                "scheme": scheme,
+                "stage": stage,
+                "method": method,
+                "guarantee": guarantee,
+                "unit": unit,
+            }
             | flat_row(summary)
             | {f"coverage_{k}": values["coverage"] for k, values in summary["per_class"].items()}
             for (scheme, stage), result in results.items()
-            for method, promises in result.items()
-            for promise, units in promises.items()
+            for method, guarantees in result.items()
+            for guarantee, units in guarantees.items()
             for unit, summary in units.items()
         ]
     )

@@ -1,6 +1,6 @@
-"""Is this picture one of the kind the model was trained on? A distance to the training pictures.
+"""Is this image one of the kind the model was trained on? A distance to the training images.
 
-Arrays in, arrays out: features are one row per picture, from whatever layer the caller chose.
+Arrays in, arrays out: features are one row per image, from whatever layer the caller chose.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
 SCHEMES = ("slice", "patient")
 _NEIGHBOURS = 10
 _SAME_FEATURES = (
-    "The training pictures have the same features, so nothing can be far from them: is the "
+    "The training images have the same features, so nothing can be far from them: is the "
     "backbone trained, and do the images differ?"
 )
 
@@ -38,7 +38,7 @@ def mahalanobis(training: np.ndarray) -> Score:
     Parameters
     ----------
     training
-        Features, float (M, D), of at least two pictures that differ.
+        Features, float (M, D), of at least two images that differ.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def principal_distance(training: np.ndarray, *, axes: int = 64) -> PrincipalDist
     Parameters
     ----------
     training
-        Features, float (M, D), of at least two pictures that differ.
+        Features, float (M, D), of at least two images that differ.
     axes
         How many to keep; one fewer than the features, D, where these are no more.
 
@@ -115,10 +115,10 @@ def principal_distance(training: np.ndarray, *, axes: int = 64) -> PrincipalDist
 
 
 def nearest_neighbours(training: np.ndarray) -> Score:
-    """Measure the distance to the tenth nearest training picture.
+    """Measure the distance to the tenth nearest training image.
 
     As Sun et al. 2022 (arXiv 2204.06507): features are scaled to length 1 first. With fewer
-    training pictures than ten, the farthest counts.
+    training images than ten, the farthest counts.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class Gate(NamedTuple):
     score
         Fitted on the training slices of a fold.
     threshold
-        The least score of the fold's validation slices that the asked share of them stays within.
+        The least score that the requested share of the fold's validation slices stays within.
     test
         Scores of the fold's test slices, (T,).
     """
@@ -194,7 +194,7 @@ def assess(
 ) -> dict:
     """Count the rejected images of each kind.
 
-    The test slices of all folds are counted; other pictures are judged by the gate of the first
+    The test slices of all folds are counted; other images are judged by the gate of the first
     fold by patient, which is that of the saved model.
 
     Parameters
@@ -247,7 +247,7 @@ def assess(
 
 
 def table(results: Mapping[str, Mapping]) -> pd.DataFrame:
-    """Set the kinds of pictures and the scores side by side.
+    """Set the kinds of images and the scores side by side.
 
     Parameters
     ----------
@@ -308,4 +308,4 @@ def _gaussian(training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _require_finite(features: np.ndarray) -> None:
     if not np.isfinite(features).all():
-        raise StudyError("A training picture has features that are not finite numbers.")
+        raise StudyError("A training image has features that are not finite numbers.")

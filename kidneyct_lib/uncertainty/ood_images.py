@@ -1,4 +1,4 @@
-"""Pictures that a kidney CT model should refuse: what people upload by mistake, drawn or taken.
+"""Images that a kidney CT model should refuse: what people upload by mistake, drawn or taken.
 
 Some are no CT at all, some are a CT slice corrupted or of the wrong part of the body. All are made
 here or come with scikit-learn, so that every study can be tested on them.
@@ -18,8 +18,8 @@ _WORDS = ("REPORT", "Patient", "kidney", "CT", "12.04.", "left", "normal", "No."
 _SLICES_PER_PATIENT = 2
 
 
-class Pictures(NamedTuple):
-    """Pictures by kind, each uint8 (count, S, S).
+class Images(NamedTuple):
+    """Images by kind, each uint8 (count, S, S).
 
     Attributes
     ----------
@@ -41,8 +41,8 @@ def make(
     classes: Sequence[str],
     phantom_size: int,
     seed: int,
-) -> Pictures:
-    """Make pictures of every kind.
+) -> Images:
+    """Make images of every kind.
 
     Out of distribution are "blank", "noise", "pattern", "text", "photograph", "drawn chest",
     "inverted slice", "upside-down slice", "enlarged corner", and phantoms of both planes. Where
@@ -54,7 +54,7 @@ def make(
     slices
         uint8 (M, S, S), CT slices to corrupt, at least one; taken evenly over their order.
     count
-        Pictures of each kind, at least 1.
+        Images of each kind, at least 1.
     phantom_plane
         "axial" or "coronal" where the study is of phantoms in this plane, else None.
     classes
@@ -89,7 +89,7 @@ def make(
     if phantom_plane:
         own = {"classes": classes, "plane": phantom_plane}
         known["other scanner"] = _phantoms(count, size, **own, scanner="B", **shape)
-    return Pictures(ood, known)
+    return Images(ood, known)
 
 
 def _phantoms(
@@ -117,7 +117,7 @@ def _blank(size: int, count: int) -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Normal noise with grains of one pixel up to an eighth of the picture."""
+    """Normal noise with grains of one pixel up to an eighth of the image."""
     side = max(8, size // 2 ** rng.integers(0, 4))
     grains = rng.normal(rng.uniform(60, 200), rng.uniform(15, 80), (side, side))
     return resize(grains.clip(0, 255).astype(np.uint8), size)
@@ -152,13 +152,13 @@ def _text(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _chest(rng: np.random.Generator, size: int) -> np.ndarray:
     """A slice through a chest in outline: soft tissue, two black lungs, heart and spine."""
-    picture = np.zeros((size, size), np.uint8)
+    canvas = np.zeros((size, size), np.uint8)
     middle = size / 2 + rng.uniform(-0.03, 0.03, 2) * size
 
     def ellipse(dx: float, dy: float, wide: float, high: float, gray: int) -> None:
         center = tuple(int(v) for v in middle + np.array((dx, dy)) * size)
         axes = (int(wide * size), int(high * size))
-        cv2.ellipse(picture, center, axes, rng.uniform(-6, 6), 0, 360, gray, -1, cv2.LINE_AA)
+        cv2.ellipse(canvas, center, axes, rng.uniform(-6, 6), 0, 360, gray, -1, cv2.LINE_AA)
 
     wide, high = rng.uniform(0.38, 0.46), rng.uniform(0.26, 0.33)
     ellipse(0, 0, wide, high, 130)
@@ -167,8 +167,8 @@ def _chest(rng: np.random.Generator, size: int) -> np.ndarray:
         ellipse(side * 0.48 * wide, 0, 0.36 * wide, 0.75 * high, int(rng.integers(2, 25)))
     ellipse(0.1 * wide, -0.2 * high, 0.33 * wide, 0.42 * high, 150)
     ellipse(0, 0.62 * high, 0.11 * wide, 0.17 * high, 235)
-    grain = rng.normal(0, rng.uniform(3, 10), picture.shape)
-    return (cv2.GaussianBlur(picture, (0, 0), 1) + grain).round().clip(0, 255).astype(np.uint8)
+    grain = rng.normal(0, rng.uniform(3, 10), canvas.shape)
+    return (cv2.GaussianBlur(canvas, (0, 0), 1) + grain).round().clip(0, 255).astype(np.uint8)
 
 
 def _photographs(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
@@ -180,7 +180,7 @@ def _photographs(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
 
 
 def _crop(rng: np.random.Generator, image: np.ndarray, size: int) -> np.ndarray:
-    """Cut a square of a third to all of the height from anywhere in the picture."""
+    """Cut a square of a third to all of the height from anywhere in the image."""
     side = int(rng.uniform(1 / 3, 1) * min(image.shape))
     top, left = (int(rng.integers(0, length - side + 1)) for length in image.shape)
     return resize(image[top : top + side, left : left + side], size)

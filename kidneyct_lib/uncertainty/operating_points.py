@@ -55,12 +55,12 @@ def operating_point(
 
     Returns
     -------
-    dict of plain numbers: ``asked``, ``thresholds`` (one per fold), ``recall`` and ``specificity``
-    with ``_ci95``, ``false_alarms_per_100`` (slices of other classes), ``ppv`` (share of alarms
-    that are right, at the test slices' own ``prevalence``; None without alarms), ``groups`` of
-    the class and ``groups_missed`` (those without any alarm), and ``on_test_roc``: the
-    ``recall``, ``specificity`` and ``false_alarms_per_100`` at the first point of the pooled test
-    slices' ROC that reaches the asked recall, as if the test labels had been known.
+    dict of plain numbers: ``target_recall``, ``thresholds`` (one per fold), ``recall`` and
+    ``specificity`` with ``_ci95``, ``false_alarms_per_100`` (slices of other classes), ``ppv``
+    (share of alarms that are right, at the test slices' own ``prevalence``; None without alarms),
+    ``groups`` of the class and ``groups_missed`` (those without any alarm), and ``on_test_roc``:
+    the ``recall``, ``specificity`` and ``false_alarms_per_100`` at the first point of the pooled
+    test slices' ROC that reaches the target recall, as if the test labels had been known.
 
     Raises
     ------
@@ -81,14 +81,14 @@ def operating_point(
     positive = true == code
     if positive.all() or not positive.any():
         raise StudyError("An operating point needs test slices of the class and of another one.")
-    point = {"asked": recall, "thresholds": thresholds}
+    point = {"target_recall": recall, "thresholds": thresholds}
     for name, right, among in (
         ("recall", alarm & positive, positive),
         ("specificity", ~alarm & ~positive, ~positive),
     ):
         point[name] = float(right.sum() / among.sum())
         point[f"{name}_ci95"] = bootstrap.ratio_interval(right, among, group, bounds=(0, 1))
-    of_class, found = set(group[positive]), set(group[positive & alarm])
+    of_class, alarmed = set(group[positive]), set(group[positive & alarm])
     fpr, tpr, _ = roc_curve(positive, probabilities[:, code], drop_intermediate=False)
     first = int(np.argmax(tpr >= recall - _ROUNDING))
     return point | {
@@ -96,7 +96,7 @@ def operating_point(
         "ppv": float(positive[alarm].mean()) if alarm.any() else None,
         "prevalence": float(positive.mean()),
         "groups": len(of_class),
-        "groups_missed": len(of_class - found),
+        "groups_missed": len(of_class - alarmed),
         "on_test_roc": {
             "recall": float(tpr[first]),
             "specificity": float(1 - fpr[first]),

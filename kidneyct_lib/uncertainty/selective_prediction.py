@@ -1,4 +1,4 @@
-"""Selective prediction: the error that is left when the least confident slices are not answered."""
+"""Selective prediction: the error that is left when the least confident slices are withheld."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,22 +6,22 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
-from kidneyct_lib.evaluation.fold_predictions import Answers
+from kidneyct_lib.evaluation.fold_predictions import FoldPredictions
 
 _ROUNDING = 1e-9  # of shares of slices, which are often whole numbers of them
 
 
-def risk_coverage(answers: Answers) -> pd.DataFrame:
-    """Trace the error among the slices answered, the surest first (El-Yaniv and Wiener 2010).
+def risk_coverage(predictions: FoldPredictions) -> pd.DataFrame:
+    """Trace the error among the most confident slices (El-Yaniv and Wiener 2010).
 
-    Confidence is the highest probability. Slices of equal confidence are answered together.
+    Confidence is the highest probability. Slices of equal confidence are classified together.
 
     Returns
     -------
     DataFrame with one row for each confidence, falling: ``confidence``, ``coverage`` (share of
     the slices with at least this confidence) and ``risk`` (share of errors among them).
     """
-    confidence, wrong, last, _ = _surest_first(answers)
+    confidence, wrong, last, _ = _surest_first(predictions)
     ends = np.unique(last)
     return pd.DataFrame(
         {
@@ -32,8 +32,10 @@ def risk_coverage(answers: Answers) -> pd.DataFrame:
     )
 
 
-def summarise(answers: Answers, silent: Sequence[float], *, bootstrap: Bootstrap) -> dict:
-    """Say what is gained by not answering the least sure slices.
+def summarise(
+    predictions: FoldPredictions, withheld: Sequence[float], *, bootstrap: Bootstrap
+) -> dict:
+    """Say what is gained by withholding the least confident slices.
 
     The area under the risk-coverage curve (AURC, Geifman et al. 2019) is the mean over slices of
     the error among those at least as sure. Without any sense of its own errors a model has the
@@ -41,27 +43,27 @@ def summarise(answers: Answers, silent: Sequence[float], *, bootstrap: Bootstrap
 
     Parameters
     ----------
-    answers
+    predictions
         Pooled test slices.
-    silent
-        Shares of slices to leave unanswered, each from 0 to 1. Where slices of equal confidence
-        would be parted all of them are answered, so that fewer stay silent.
+    withheld
+        Shares of slices to withhold, each from 0 to 1. Where slices of equal confidence
+        would be parted all of them are classified, so that fewer are withheld.
     bootstrap
         Resamples of the groups.
 
     Returns
     -------
-    dict of plain numbers: ``error``, ``aurc``, ``aurc_ci95`` and ``aurc_best``; ``silent``
-    {share, as text: {``answered`` (share of the slices), ``accuracy`` (among them)}}.
+    dict of plain numbers: ``error``, ``aurc``, ``aurc_ci95`` and ``aurc_best``; ``withheld``
+    {share, as text: {``coverage`` (share of the slices), ``accuracy`` (among them)}}.
     """
-    _, wrong, last, group = _surest_first(answers)
-    curve = risk_coverage(answers)
+    _, wrong, last, group = _surest_first(predictions)
+    curve = risk_coverage(predictions)
     gains = {}
-    for share in silent:
+    for share in withheld:
         reached = curve["coverage"].searchsorted(1 - share - _ROUNDING)
         point = curve.iloc[min(reached, len(curve) - 1)]
         accuracy = float(1 - point["risk"])
-        gains[f"{share:g}"] = {"answered": float(point["coverage"]), "accuracy": accuracy}
+        gains[f"{share:g}"] = {"coverage": float(point["coverage"]), "accuracy": accuracy}
     n = len(wrong)
     best = np.sort(wrong).cumsum() / np.arange(1, n + 1)
     return {
@@ -69,7 +71,7 @@ def summarise(answers: Answers, silent: Sequence[float], *, bootstrap: Bootstrap
         "aurc": _aurc(wrong, last, np.ones(n)),
         "aurc_ci95": _aurc_interval(wrong, last, group, bootstrap),
         "aurc_best": float(best.mean()),
-        "silent": gains,
+        "withheld": gains,
     }
 
 
@@ -84,38 +86,40 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
     Returns
     -------
     DataFrame with one row per scheme and stage: its numbers, and ``accuracy_without_<share>`` for
-    each share left unanswered.
+    each share withheld.
     """
     return pd.DataFrame(
         [
             {"scheme": scheme, "stage": stage}
             | flat_row(result)
-            | {f"accuracy_without_{k}": gain["accuracy"] for k, gain in result["silent"].items()}
+            | {f"accuracy_without_{k}": gain["accuracy"] for k, gain in result["withheld"].items()}
             for (scheme, stage), result in results.items()
         ]
     )
 
 
-def _surest_first(answers: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _surest_first(
+    predictions: FoldPredictions,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Sort slices by falling confidence.
 
-    Returns confidence, whether the answer is wrong (0 or 1), the last place of equal confidence,
-    and the group's code.
+    Returns confidence, whether the prediction is wrong (0 or 1), the last place of equal
+    confidence, and the group's code.
     """
-    confidence = answers.probabilities.max(axis=1)
-    wrong = (answers.probabilities.argmax(axis=1) != answers.true).astype(float)
+    confidence = predictions.probabilities.max(axis=1)
+    wrong = (predictions.probabilities.argmax(axis=1) != predictions.true).astype(float)
     order = np.argsort(-confidence, kind="stable")
     falling = -confidence[order]
     last = np.searchsorted(falling, falling, side="right") - 1
-    _, group = np.unique(answers.group, return_inverse=True)
+    _, group = np.unique(predictions.group, return_inverse=True)
     return -falling, wrong[order], last, group[order]
 
 
 def _aurc(wrong: np.ndarray, last: np.ndarray, times: np.ndarray) -> float:
     """AURC of slices, the surest first, each occurring `times` times."""
-    answered = times.cumsum()[last]
+    classified = times.cumsum()[last]
     errors = (times * wrong).cumsum()[last]
-    risk = errors / np.maximum(answered, 1)  # none answered: none weighs anything either
+    risk = errors / np.maximum(classified, 1)  # none classified: none weighs anything either
     return float((times * risk).sum() / times.sum())
 
 

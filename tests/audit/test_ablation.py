@@ -23,7 +23,7 @@ def scores(table):
     return ablation.Scores(table, CLASSES, bootstrap=Bootstrap(300, 4))
 
 
-def answers(table, seed, *, repeats=2):
+def predictions(table, seed, *, repeats=2):
     return np.random.default_rng(seed).dirichlet([1, 1], (repeats, len(table)))
 
 
@@ -38,18 +38,18 @@ def votes(table, one):
 
 @pytest.mark.parametrize(("unit", "read"), [("slice", named), ("series", votes)])
 def test_scores_are_scikit_learn_s_in_the_mean_of_the_deals(table, scores, unit, read):
-    given = answers(table, 0)
-    found = scores.of(given)[unit]
+    given = predictions(table, 0)
+    result = scores.of(given)[unit]
     each = [f1_score(*read(table, one), average="macro") for one in given]
     recalls = [recall_score(*read(table, one), average=None, labels=CLASSES) for one in given]
-    assert found["cv_repeats"] == pytest.approx(each)
-    assert found["macro_f1"] == pytest.approx(np.mean(each))
-    assert list(found["recall"].values()) == pytest.approx(np.mean(recalls, axis=0))
+    assert result["cv_repeats"] == pytest.approx(each)
+    assert result["macro_f1"] == pytest.approx(np.mean(each))
+    assert list(result["recall"].values()) == pytest.approx(np.mean(recalls, axis=0))
 
 
 def test_intervals_are_of_whole_patients_drawn_alike_for_both(table, scores):
-    below, above = answers(table, 1), answers(table, 2)
-    found = scores.difference(below, above)["slice"]
+    below, above = predictions(table, 1), predictions(table, 2)
+    result = scores.difference(below, above)["slice"]
     names, drawn = sorted(table["group"].unique()), []
     for times in Bootstrap(300, 4).times(len(names)):
         rows = np.concatenate(
@@ -72,9 +72,9 @@ def test_intervals_are_of_whole_patients_drawn_alike_for_both(table, scores):
             for side in (below, above)
         )
         drawn.append(np.mean(other) - np.mean(one))
-    assert found["macro_f1_ci95"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]).tolist())
+    assert result["macro_f1_ci95"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]).tolist())
     once = scores.of(above)["slice"]["macro_f1"] - scores.of(below)["slice"]["macro_f1"]
-    assert found["macro_f1"] == pytest.approx(once)
+    assert result["macro_f1"] == pytest.approx(once)
 
 
 def test_a_group_of_two_classes_votes_once_in_each(table):
@@ -82,13 +82,13 @@ def test_a_group_of_two_classes_votes_once_in_each(table):
     scores = ablation.Scores(mixed, CLASSES, bootstrap=Bootstrap(100, 0))
     apart = mixed.assign(group=[99, *table["group"][1:]])  # the odd slice as a group of its own
     expected = ablation.Scores(apart, CLASSES, bootstrap=Bootstrap(100, 0))
-    given = answers(table, 3)
-    found = scores.of(given)["series"]
-    assert found["cv_repeats"] == pytest.approx(expected.of(given)["series"]["cv_repeats"])
-    assert found["recall"] == pytest.approx(expected.of(given)["series"]["recall"])
+    given = predictions(table, 3)
+    result = scores.of(given)["series"]
+    assert result["cv_repeats"] == pytest.approx(expected.of(given)["series"]["cv_repeats"])
+    assert result["recall"] == pytest.approx(expected.of(given)["series"]["recall"])
 
 
-def told(macro_f1=0.5, worst=0.4):
+def message(macro_f1=0.5, worst=0.4):
     return {"slice": {"macro_f1": macro_f1, "recall": {"Normal": 0.9, "Stone": worst}}}
 
 
@@ -104,17 +104,17 @@ def told(macro_f1=0.5, worst=0.4):
 )
 def test_what_keeps_a_rung(gain, interval, worst, stays):
     difference = {"slice": {"macro_f1": gain, "macro_f1_ci95": interval}}
-    assert ablation.kept(told(worst=worst), told(), difference) is stays
+    assert ablation.kept(message(worst=worst), message(), difference) is stays
 
 
 def test_a_step_is_compared_with_the_last_one_kept(table, scores):
     truth = np.eye(2)[table["label"].map(CLASSES.index)][None]
     wrong = 1 - truth
     given = {"ground": wrong, "no better": wrong, "perfect": truth, "worse": wrong}
-    found, compared = ablation.compare(given, scores)
+    result, compared = ablation.compare(given, scores)
     assert [compared[name]["baseline"] for name in compared] == ["ground", "ground", "perfect"]
     assert [compared[name]["kept"] for name in compared] == [False, True, False]
-    rows = ablation.table(found, compared)
+    rows = ablation.table(result, compared)
     assert len(rows) == 2 * len(given)
     row = rows.query("step == 'perfect' and counted == 'patients'").iloc[0]
     assert (row["macro_f1"], row["recall_Stone"], row["baseline"]) == (1, 1, "ground")
@@ -144,8 +144,8 @@ def predicted(catalog, fold):
 
 def test_saved_answers_come_in_the_catalogs_order(catalog):
     tested = np.array([1, 0, 1])
-    found = ablation.saved_predictions(predicted(catalog, tested), catalog, tested, CLASSES)
-    assert found.tolist() == [[[0.1, 0.9], [0.7, 0.3], [0.4, 0.6]]]
+    result = ablation.saved_predictions(predicted(catalog, tested), catalog, tested, CLASSES)
+    assert result.tolist() == [[[0.1, 0.9], [0.7, 0.3], [0.4, 0.6]]]
 
 
 def test_answers_of_other_folds_or_images_are_not_compared(catalog):

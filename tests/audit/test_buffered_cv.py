@@ -22,14 +22,14 @@ def test_a_block_is_one_run_of_a_series_and_distances_count_its_slices(group, mo
     group = np.array(group)
     distance = buffered_cv.distance_to_block(group, most=most, seed=seed)
     for name in np.unique(group):
-        found = distance[group == name]
-        if len(found) == 1:
-            assert found[0] == -1
+        result = distance[group == name]
+        if len(result) == 1:
+            assert result[0] == -1
             continue
-        block = np.flatnonzero(found == 0)
-        assert len(block) == min(most, max(1, len(found) // 3))
+        block = np.flatnonzero(result == 0)
+        assert len(block) == min(most, max(1, len(result) // 3))
         assert (np.diff(block) == 1).all()
-        for place, value in enumerate(found):
+        for place, value in enumerate(result):
             assert value == min(abs(place - inside) for inside in block)
 
 
@@ -91,9 +91,9 @@ def test_a_copy_of_a_tested_file_is_never_trained_on(synthetic_probe):
     trained = []
 
     class Watched(type(probe)):
-        def answers(self, train, test):
+        def predict(self, train, test):
             trained.append((train & first).sum())
-            return super().answers(train, test)
+            return super().predict(train, test)
 
     tested = cross_validation.assign_folds(table, "patient", folds=3, seed=1)
     watched = Watched(probe.estimator, probe.features, table, probe.classes)

@@ -70,7 +70,7 @@ def audited(synthetic_probe):
     folds = folds_of(probe.table, most=3)
     thumbs = probe.features / np.linalg.norm(probe.features, axis=1, keepdims=True)
     nearest = {s: probes.nearest_training(thumbs, t, block=9) for s, t in folds.tested.items()}
-    return probe, folds, nearest, leakage.answer_all({"mine": probe}, nearest, folds)
+    return probe, folds, nearest, leakage.predict_all({"mine": probe}, nearest, folds)
 
 
 def test_every_model_answers_every_image_once_a_scheme(audited):
@@ -112,9 +112,9 @@ def test_the_table_has_one_row_a_model_and_scheme(audited):
     table = leakage.score_table(scores)
     assert list(table["model"]) == ["pixel kNN", "pixel kNN", "mine", "mine"]
     assert list(table["scheme"]) == ["slice", "patient"] * 2
-    row, found = table.iloc[3], scores["mine"]["patient"]
-    assert [row["accuracy_low"], row["accuracy_high"]] == found["accuracy_ci95"]
-    assert row["recall_Stone"] == found["per_class"]["Stone"]["recall"]
+    row, result = table.iloc[3], scores["mine"]["patient"]
+    assert [row["accuracy_low"], row["accuracy_high"]] == result["accuracy_ci95"]
+    assert row["recall_Stone"] == result["per_class"]["Stone"]["recall"]
     assert "stage" not in table
 
 
@@ -135,22 +135,22 @@ def test_errors_are_binned_by_the_nearest_training_slice():
     correlation = np.array([0.95, 0.9, 0.9, 0.3, 0.99, 0.6], np.float32)
     nearest = {"slice": Nearest(np.zeros(6, int), correlation)}
     edges = [-1, 0.2, 0.5, 0.92, 1]
-    found = leakage.nearest_error(predictions, nearest, ["A", "B"], edges, bootstrap=SCORING)
-    assert [(row["above"], row["up_to"], row["n"], row["groups"]) for row in found] == [
+    result = leakage.nearest_error(predictions, nearest, ["A", "B"], edges, bootstrap=SCORING)
+    assert [(row["above"], row["up_to"], row["n"], row["groups"]) for row in result] == [
         (0.2, 0.5, 1, 1),
         (0.5, 0.92, 3, 3),
         (0.92, 1, 2, 2),
     ]
-    assert [row["error"] for row in found] == pytest.approx([1, 2 / 3, 0])
-    assert found[1]["correlation"] == pytest.approx(0.9)
-    assert all(0 <= low <= high <= 1 for low, high in (row["error_ci95"] for row in found))
-    json.dumps(found, allow_nan=False)
+    assert [row["error"] for row in result] == pytest.approx([1, 2 / 3, 0])
+    assert result[1]["correlation"] == pytest.approx(0.9)
+    assert all(0 <= low <= high <= 1 for low, high in (row["error_ci95"] for row in result))
+    json.dumps(result, allow_nan=False)
 
 
 def test_bins_hold_every_slice(audited):
     _, _, nearest, answers = audited
     mine = answers[answers["model"] == "mine"]
     edges = [-1, 0, 0.5, 0.9, 1]
-    found = leakage.nearest_error(mine, nearest, ["Normal", "Stone"], edges, bootstrap=SCORING)
+    result = leakage.nearest_error(mine, nearest, ["Normal", "Stone"], edges, bootstrap=SCORING)
     for scheme, rows in mine.groupby("scheme"):
-        assert sum(row["n"] for row in found if row["scheme"] == scheme) == len(rows)
+        assert sum(row["n"] for row in result if row["scheme"] == scheme) == len(rows)

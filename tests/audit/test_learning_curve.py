@@ -56,10 +56,10 @@ def test_a_known_law_is_found_again():
     points = curve_of(0.9 - 1.2 * n**-0.6)
     fit = extrapolate(points, "accuracy", (2, 4))
     assert (fit["a"], fit["b"], fit["c"]) == pytest.approx((0.9, 1.2, 0.6), rel=1e-3)
-    assert [p["groups"] for p in fit["promises"]] == [96, 192]
+    assert [p["groups"] for p in fit["projections"]] == [96, 192]
     expected = [0.9 - 1.2 * far**-0.6 for far in (96, 192)]
-    assert [p["value"] for p in fit["promises"]] == pytest.approx(expected, abs=1e-4)
-    assert all(p["error"] < 0.01 for p in fit["promises"])
+    assert [p["value"] for p in fit["projections"]] == pytest.approx(expected, abs=1e-4)
+    assert all(p["error"] < 0.01 for p in fit["projections"])
     json.dumps(fit, allow_nan=False)
 
 
@@ -86,9 +86,9 @@ def test_few_points_are_not_extrapolated():
 
 def test_promises_are_told_as_extrapolations():
     n = np.array([6, 12, 18, 24, 30, 36, 42, 48])
-    told = describe({"accuracy": extrapolate(curve_of(0.9 - 1.2 * n**-0.6), "accuracy", (2,))})
-    assert "extrapolated and not measured" in told
-    assert "with 96 patients in training (2 times as many)" in told
-    assert "levels off" not in told
+    message = describe({"accuracy": extrapolate(curve_of(0.9 - 1.2 * n**-0.6), "accuracy", (2,))})
+    assert "extrapolated and not measured" in message
+    assert "with 96 patients in training (2 times as many)" in message
+    assert "levels off" not in message
     rising = describe({"accuracy": extrapolate(curve_of(1 - n**-0.2), "accuracy", (2,))})
     assert "do not show where it levels off" in rising

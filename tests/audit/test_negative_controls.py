@@ -16,7 +16,7 @@ def test_random_labels_are_known_on_seen_patients_and_guessed_on_new_ones(synthe
     probe = synthetic_probe(classes=classes, groups=30, width=200, informed=3.0)
     split = cross_validation.study_splits(probe.table, folds=5, **FRACTIONS, seed=1)
     folds = leakage.audit_folds(probe.table, split, most=5, seed=1)
-    rows = negative_controls.answer_controls(probe, folds, draws=4, seed=0)
+    rows = negative_controls.predict_controls(probe, folds, draws=4, seed=0)
     scores = leakage.score_all(rows, classes, bootstrap=SCORING)
     accuracy = {c: {s: scores[c][s]["accuracy"] for s in scores[c]} for c in scores}
     assert accuracy["labels by group"]["slice"] > 0.9
@@ -38,9 +38,9 @@ def test_control_labels_keep_what_they_promise():
     assert (drawn["labels by slice"] != labels).any()
     again = negative_controls.control_labels(labels, group, ["A", "B"], seed=3)
     other = negative_controls.control_labels(labels, group, ["A", "B"], seed=4)
-    for name, found in drawn.items():
-        np.testing.assert_array_equal(found, again[name])
-        assert (found != other[name]).any()
+    for name, result in drawn.items():
+        np.testing.assert_array_equal(result, again[name])
+        assert (result != other[name]).any()
 
 
 def test_chance_is_the_largest_class_or_one_of_k():
@@ -57,5 +57,5 @@ def test_chance_is_the_largest_class_or_one_of_k():
         ],
         columns=["model", "scheme", "draw", "label"],
     )
-    found = negative_controls.control_chance(rows, ["A", "B"])
-    assert found == {"labels by group": {"majority": 0.625, "uniform": 0.5}}
+    result = negative_controls.control_chance(rows, ["A", "B"])
+    assert result == {"labels by group": {"majority": 0.625, "uniform": 0.5}}

@@ -31,17 +31,17 @@ def test_repeats_keep_patients_whole_and_differ(recipes, first):
 
 def test_the_better_recipe_is_chosen_in_the_inner_folds_and_predicts_the_outer_ones(recipes, first):
     repeats = nested_cv.repeated_folds(recipes["blind"].table, first, repeats=2, seed=3)
-    found = nested_cv.nested_cv(recipes, repeats)
-    assert found.choices == {"blind": 0, "seeing": 8}
-    assert found.inner_macro_f1["seeing"] > found.inner_macro_f1["blind"] + 0.2
-    np.testing.assert_array_equal(found.chosen, found.predictions["seeing"])
+    result = nested_cv.nested_cv(recipes, repeats)
+    assert result.choices == {"blind": 0, "seeing": 8}
+    assert result.inner_macro_f1["seeing"] > result.inner_macro_f1["blind"] + 0.2
+    np.testing.assert_array_equal(result.chosen, result.predictions["seeing"])
     for name, probe in recipes.items():
         expected = np.stack([probe.out_of_fold(one) for one in repeats])
-        np.testing.assert_array_equal(found.predictions[name], expected)
+        np.testing.assert_array_equal(result.predictions[name], expected)
 
 
 def test_two_folds_leave_nothing_to_choose_by(recipes, first):
-    found = nested_cv.nested_cv(recipes, [first // 2])
-    assert found.inner_macro_f1 == {}
-    assert found.choices == {"blind": 2, "seeing": 0}
-    np.testing.assert_array_equal(found.chosen, found.predictions["blind"])
+    result = nested_cv.nested_cv(recipes, [first // 2])
+    assert result.inner_macro_f1 == {}
+    assert result.choices == {"blind": 2, "seeing": 0}
+    np.testing.assert_array_equal(result.chosen, result.predictions["blind"])

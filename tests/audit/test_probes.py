@@ -82,17 +82,17 @@ def test_no_test_row_moves_anothers_answer(probe, tested):
     for estimator in (probe.estimator, forest):
         one = replace(probe, estimator=estimator)
         other = replace(one, features=spoiled, table=probe.table.assign(label=labels))
-        np.testing.assert_array_equal(one.answers(train, test)[0], other.answers(train, test)[0])
+        np.testing.assert_array_equal(one.predict(train, test)[0], other.predict(train, test)[0])
 
 
 def test_a_class_without_training_images_gets_no_probability(probe):
     label = probe.table["label"]
     test = (label == "Normal").to_numpy()
     without = (label != "Normal").to_numpy()
-    answers = probe.answers(without, test)
+    answers = probe.predict(without, test)
     assert (answers[:, 1] == 0).all()
     np.testing.assert_allclose(answers.sum(axis=1), 1)
-    alone = probe.answers((label == "Stone").to_numpy(), test)
+    alone = probe.predict((label == "Stone").to_numpy(), test)
     np.testing.assert_array_equal(alone, np.tile([0.0, 0, 1], (test.sum(), 1)))
 
 
@@ -123,8 +123,8 @@ def test_rows_have_the_form_of_the_predictions_table(probe, tested):
     assert list(rows["path"]) == list(probe.table["path"])
     np.testing.assert_array_equal(rows["fold"], tested)
     assert set(rows["split"]) == {"test"}
-    _, found = check_predictions(rows, CLASSES, columns=["group"])
-    np.testing.assert_array_equal(found, answers)
+    _, result = check_predictions(rows, CLASSES, columns=["group"])
+    np.testing.assert_array_equal(result, answers)
 
 
 def test_scores_are_those_of_the_evaluation(probe, tested):
@@ -145,12 +145,12 @@ def test_the_nearest_slice_is_that_of_a_plain_loop(block):
     thumbs = rng.normal(size=(40, 9)).astype(np.float32)
     thumbs /= np.linalg.norm(thumbs, axis=1, keepdims=True)
     tested = rng.integers(3, size=40)
-    found = probes.nearest_training(thumbs, tested, block=block)
+    result = probes.nearest_training(thumbs, tested, block=block)
     for row in range(40):
         others = [other for other in range(40) if tested[other] != tested[row]]
         alike = [float(thumbs[row] @ thumbs[other]) for other in others]
-        assert found.row[row] == others[int(np.argmax(alike))]
-        assert found.correlation[row] == pytest.approx(max(alike), abs=1e-6)
+        assert result.row[row] == others[int(np.argmax(alike))]
+        assert result.correlation[row] == pytest.approx(max(alike), abs=1e-6)
 
 
 def test_its_class_is_the_answer_of_a_nearest_neighbour_classifier():
@@ -158,7 +158,7 @@ def test_its_class_is_the_answer_of_a_nearest_neighbour_classifier():
     thumbs = rng.normal(size=(60, 9)).astype(np.float32)
     thumbs /= np.linalg.norm(thumbs, axis=1, keepdims=True)
     labels, tested = rng.choice(CLASSES, 60), np.arange(60) % 2
-    answers = probes.nearest_training(thumbs, tested, block=16).answers(labels, CLASSES)
+    answers = probes.nearest_training(thumbs, tested, block=16).predict(labels, CLASSES)
     for fold in (0, 1):
         model = KNeighborsClassifier(1).fit(thumbs[tested != fold], labels[tested != fold])
         expected = model.predict_proba(thumbs[tested == fold])
@@ -168,14 +168,14 @@ def test_its_class_is_the_answer_of_a_nearest_neighbour_classifier():
 def test_a_blank_slice_is_like_nothing():
     thumbs = np.zeros((2, 4), np.float32)
     thumbs[1, 0] = 1
-    found = probes.nearest_training(thumbs, np.array([0, 1]), block=1)
-    assert list(found.correlation) == [0, 0]
-    assert list(found.row) == [1, 0]
+    result = probes.nearest_training(thumbs, np.array([0, 1]), block=1)
+    assert list(result.correlation) == [0, 0]
+    assert list(result.row) == [1, 0]
 
 
 def test_labels_may_come_as_a_column(probe, tested):
     nearest = probes.nearest_training(probe.features, tested, block=8)
-    answers = nearest.answers(pd.Series(probe.table["label"]), CLASSES)
+    answers = nearest.predict(pd.Series(probe.table["label"]), CLASSES)
     assert (answers.sum(axis=1) == 1).all()
 
 
@@ -196,7 +196,7 @@ def test_groups_may_count_alike_whatever_their_size(probe):
         train = np.ones(len(rows), bool)
         test = np.zeros(len(rows), bool)
         test[: len(probe.table)] = True
-        return more.answers(train, test)
+        return more.predict(train, test)
 
     once = np.arange(len(probe.table))
     plain = answers(rows, False) - answers(once, False)

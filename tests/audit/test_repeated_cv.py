@@ -23,12 +23,12 @@ def edges(probe):
 
 
 def test_a_threshold_that_parts_patients_brings_the_leak_back(probe, edges):
-    found = repeated_cv.threshold_sweep(probe, edges, [0.95, 0.99999], folds=4, bootstrap=SCORING)
-    together, apart = found
+    result = repeated_cv.threshold_sweep(probe, edges, [0.95, 0.99999], folds=4, bootstrap=SCORING)
+    together, apart = result
     assert together["groups"] == 20
     assert apart["groups"] > 100
     assert apart["accuracy"] > 0.95 > together["accuracy"] + 0.2
-    json.dumps(found, allow_nan=False)
+    json.dumps(result, allow_nan=False)
 
 
 def test_the_studys_threshold_gives_the_studys_number(probe, edges):
@@ -50,15 +50,15 @@ def test_a_threshold_that_leaves_too_few_groups_is_skipped_and_said(probe, edges
 
 def test_deals_differ_and_their_range_holds_the_first(probe):
     first = {s: {"accuracy": 0.5, "macro_f1": 0.25} for s in ("slice", "patient")}
-    found = repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)
-    assert set(found) == {"slice", "patient"}
-    for by_measure in found.values():
+    result = repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)
+    assert set(result) == {"slice", "patient"}
+    for by_measure in result.values():
         assert by_measure["repeats"] == 3
         for measure, value in (("accuracy", 0.5), ("macro_f1", 0.25)):
             spread = by_measure[measure]
             assert spread["low"] <= min(value, spread["mean"])
             assert spread["high"] >= max(value, spread["mean"])
-    assert found == repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)
+    assert result == repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)
 
 
 def test_the_mean_is_over_all_deals(probe):
@@ -71,12 +71,12 @@ def test_the_mean_is_over_all_deals(probe):
         )
     assert len(set(values)) > 1
     first = {"patient": {"accuracy": values[0], "macro_f1": 0.5}}
-    found = repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)["patient"]
-    assert found["accuracy"]["mean"] == pytest.approx(np.mean(values))
-    assert (found["accuracy"]["low"], found["accuracy"]["high"]) == (min(values), max(values))
+    result = repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)["patient"]
+    assert result["accuracy"]["mean"] == pytest.approx(np.mean(values))
+    assert (result["accuracy"]["low"], result["accuracy"]["high"]) == (min(values), max(values))
 
 
 def test_a_deal_that_cannot_be_made_is_left_out(probe):
     first = {"patient": {"accuracy": 0.5, "macro_f1": 0.5}}
-    found = repeated_cv.repeat_cv(probe, first, folds=11, repeats=3, seed=1)
-    assert found["patient"]["repeats"] == 1
+    result = repeated_cv.repeat_cv(probe, first, folds=11, repeats=3, seed=1)
+    assert result["patient"]["repeats"] == 1

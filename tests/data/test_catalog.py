@@ -100,9 +100,9 @@ def test_unreadable_images_are_listed_with_the_reason_and_left_out(cohort):
     (cohort / "Cyst" / "empty.jpg").write_bytes(b"")
     (cohort / "Normal" / "words.png").write_text("no image")
     (cohort / "Normal" / "lost.png").symlink_to(cohort / "nowhere.png")
-    found = index_folder(cohort, CLASSES)
-    assert len(found.table) == 6
-    reasons = found.rejected.set_index("path")["reason"]
+    result = index_folder(cohort, CLASSES)
+    assert len(result.table) == 6
+    reasons = result.rejected.set_index("path")["reason"]
     assert sorted(reasons.index) == [
         "Cyst/cut (5).png",
         "Cyst/empty.jpg",
@@ -121,8 +121,8 @@ def test_other_files_and_folders_are_counted_and_what_belongs_is_not(cohort):
     for hidden in (".DS_Store", "Thumbs.db", "._Cyst- (1).png"):
         (cohort / "Cyst" / hidden).write_text("x")
     write_image(cohort / "masks" / "Cyst" / "Cyst- (1).png", 0)
-    found = index_folder(cohort, CLASSES)
-    assert (found.ignored, len(found.table), len(found.rejected)) == (4, 6, 0)
+    result = index_folder(cohort, CLASSES)
+    assert (result.ignored, len(result.table), len(result.rejected)) == (4, 6, 0)
 
 
 def test_an_image_is_known_by_its_content_where_its_name_says_nothing(cohort):
@@ -186,18 +186,18 @@ def test_classes_are_found_beneath_wrapping_folders(cohort, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("parts", "told"),
+    ("parts", "message"),
     [
         (("left", "right"), r"2 times \(left, right\); give one"),
         (("train", "test", "validation"), r"3 times \(test, train, validation\); give one"),
         (("old/train", "new/test"), r"2 times \(new/test, old/train\)"),
     ],
 )
-def test_classes_beneath_several_folders_are_refused(cohort, tmp_path, parts, told):
+def test_classes_beneath_several_folders_are_refused(cohort, tmp_path, parts, message):
     for part in parts:
         for label in CLASSES:
             write_image(tmp_path / "both" / part / label / "1.png", 0)
-    with pytest.raises(CatalogError, match=told):
+    with pytest.raises(CatalogError, match=message):
         index_folder(tmp_path / "both", CLASSES)
 
 
@@ -287,29 +287,29 @@ def planes(tmp_path):
 
 @pytest.mark.parametrize(("plane", "numbers"), [("coronal", [1, 3]), ("axial", [2, 4])])
 def test_only_slices_of_the_asked_plane_are_taken(planes, plane, numbers):
-    found = index_folder(planes, CLASSES).table
-    chosen = select(found, CLASSES, plane=plane)
+    result = index_folder(planes, CLASSES).table
+    chosen = select(result, CLASSES, plane=plane)
     assert chosen.left_out == {"other plane": 4}
     assert chosen.table["number"].tolist() == numbers * 2
     assert set(chosen.table["plane"]) == {plane}
     assert chosen.table.index.tolist() == [0, 1, 2, 3]
-    assert list(chosen.table) == list(found)
+    assert list(chosen.table) == list(result)
 
 
 def test_without_a_plane_every_slice_is_taken_and_no_rule_is_told(planes):
-    found = index_folder(planes, CLASSES).table
-    chosen = select(found, CLASSES, plane=None)
+    result = index_folder(planes, CLASSES).table
+    chosen = select(result, CLASSES, plane=None)
     assert chosen.left_out == {}
-    pd.testing.assert_frame_equal(chosen.table, found)
+    pd.testing.assert_frame_equal(chosen.table, result)
 
 
 def test_a_class_without_a_slice_of_the_plane_is_named(planes):
     for number in (1, 3):
         (planes / "Normal" / f"Normal- ({number}).png").unlink()
-    found = index_folder(planes, CLASSES).table
+    result = index_folder(planes, CLASSES).table
     with pytest.raises(CatalogError, match=r"None of the 2 images of the class Normal is coronal"):
-        select(found, CLASSES, plane="coronal")
-    assert len(select(found, CLASSES, plane="axial").table) == 4
+        select(result, CLASSES, plane="coronal")
+    assert len(select(result, CLASSES, plane="axial").table) == 4
 
 
 def test_training_copies_of_test_slices_are_left_out(tmp_path):
@@ -318,13 +318,13 @@ def test_training_copies_of_test_slices_are_left_out(tmp_path):
     for place, seeds in places.items():
         for number, seed in enumerate(seeds, 1):
             write_image(tmp_path / place / f"{number}.png", seed)
-    found = index_folder(tmp_path, CLASSES).table
-    assert found.set_index("path").loc["Test/Cyst/2.png", "duplicate_of"] == "Train/Cyst/3.png"
-    table, left_out = select(found, CLASSES, plane=None)
+    result = index_folder(tmp_path, CLASSES).table
+    assert result.set_index("path").loc["Test/Cyst/2.png", "duplicate_of"] == "Train/Cyst/3.png"
+    table, left_out = select(result, CLASSES, plane=None)
     assert left_out == {"training copy of a test image": 3}  # of seeds 1 (another class), 3, 5
     kept = table.groupby("part")["path"].apply(list)
     assert kept["train"] == ["Train/Cyst/2.png", *(f"Train/Normal/{n}.png" for n in (1, 3, 4))]
-    assert kept["test"] == found.loc[found["part"] == "test", "path"].tolist()
+    assert kept["test"] == result.loc[result["part"] == "test", "path"].tolist()
     assert table.groupby("sha256")["part"].nunique().max() == 1
     duplicates = table.loc[table["duplicate_of"] != ""].set_index("path")["duplicate_of"]
     assert duplicates.to_dict() == {

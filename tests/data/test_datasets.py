@@ -32,9 +32,9 @@ def test_a_cohort_is_drawn_in_the_asked_plane_and_axial_where_none_is_asked(tmp_
         return folder, set(pd.read_csv(folder / "patients.csv")["patient"].str[:9])
 
     for obtain, scanner in ((datasets.obtain, "A"), (datasets.obtain_external, "B")):
-        unasked = patients(obtain, None)
-        assert unasked == patients(obtain, "axial")
-        assert unasked[1] == {f"axial-{scanner}-{name}"[:9] for name in CLASSES}
+        unrequested = patients(obtain, None)
+        assert unrequested == patients(obtain, "axial")
+        assert unrequested[1] == {f"axial-{scanner}-{name}"[:9] for name in CLASSES}
         assert patients(obtain, "coronal")[1] == {f"coronal-{scanner}"}
 
 
@@ -55,8 +55,8 @@ def test_external_images_are_the_given_ones_or_the_phantoms_second_scanner(tmp_p
     assert obtain("folder", None) is None
     other = obtain("phantom", None)
     own = datasets.obtain("phantom", None, COHORT, cache=tmp_path)
-    pictures = [(folder / "Stone/Stone- (1).png").read_bytes() for folder in (other, own)]
-    assert pictures[0] != pictures[1]
+    images = [(folder / "Stone/Stone- (1).png").read_bytes() for folder in (other, own)]
+    assert images[0] != images[1]
 
 
 def test_lesions_are_known_of_phantoms_alone(tmp_path):

@@ -30,11 +30,11 @@ NOISE = np.random.default_rng(0).integers(0, 256, (40, 32), dtype=np.uint8)
 COLOR = np.random.default_rng(1).integers(0, 256, (40, 32, 3), dtype=np.uint8)
 
 
-def encode(picture, kind="PNG", **options):
+def encode(image, kind="PNG", **options):
     """File content of an array or a Pillow image."""
-    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -71,8 +71,8 @@ def test_real_slices_are_decoded_as_pillow_decodes_them():
     files = sorted(AXIAL.glob("*/*.jpg"))[::400]
     assert files
     for file in files:
-        with Image.open(file) as picture:
-            np.testing.assert_array_equal(read_gray(file), np.asarray(picture.convert("L")))
+        with Image.open(file) as image:
+            np.testing.assert_array_equal(read_gray(file), np.asarray(image.convert("L")))
 
 
 def test_equal_channels_give_exactly_that_channel():
@@ -207,11 +207,11 @@ def test_float_tiff_is_refused_with_a_way_out():
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_is_laid_on_black(mode):
-    picture = Image.fromarray(NOISE).convert(mode)
+    image = Image.fromarray(NOISE).convert(mode)
     alpha = Image.fromarray(np.tile(np.array([[0, 128, 255, 255]], np.uint8), (40, 8)))
-    picture.putalpha(alpha)
+    image.putalpha(alpha)
     expected = NOISE * (np.asarray(alpha) / 255)
-    gray = read_gray(encode(picture))
+    gray = read_gray(encode(image))
     assert np.abs(gray - expected).max() <= 1
     np.testing.assert_array_equal(gray[:, 2::4], NOISE[:, 2::4])
 
@@ -274,9 +274,9 @@ def test_format_is_decided_by_content_and_pixels_can_be_written(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
-@pytest.mark.parametrize("picture", [NOISE, COLOR], ids=["gray", "color"])
-def test_every_cut_short_file_is_refused(kind, picture, silence):
-    data = encode(picture, kind)
+@pytest.mark.parametrize("image", [NOISE, COLOR], ids=["gray", "color"])
+def test_every_cut_short_file_is_refused(kind, image, silence):
+    data = encode(image, kind)
     for length in {*range(0, len(data), 17), *range(len(data) - 40, len(data))}:
         with pytest.raises(ImageError):
             read_gray(data[:length])

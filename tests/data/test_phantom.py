@@ -315,7 +315,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"classes": ["Cyst", "Gallstone"]}, r"'Gallstone'.*Cyst, Normal, Stone, Tumor"),
         ({"classes": []}, r"classes is \[\].*Cyst, Normal, Stone, Tumor"),
@@ -334,11 +334,11 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         ({"size": 16}, r"size is 16.*from 64"),
     ],
 )
-def test_a_bad_value_is_named_before_anything_is_drawn_or_written(tmp_path, change, told):
+def test_a_bad_value_is_named_before_anything_is_drawn_or_written(tmp_path, change, message):
     spec = phantom.CohortSpec(**COHORT | change)
-    with pytest.raises(StudyError, match=told):
+    with pytest.raises(StudyError, match=message):
         phantom.generate(spec)
-    with pytest.raises(StudyError, match=told):
+    with pytest.raises(StudyError, match=message):
         phantom.write_cohort(tmp_path / "cohort", spec)
     assert list(tmp_path.iterdir()) == []
 

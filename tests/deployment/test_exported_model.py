@@ -13,7 +13,7 @@ from kidneyct_lib import cli
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import file_digest
 from kidneyct_lib.deployment.exported_model import BUNDLE, ExportedModel
-from kidneyct_lib.deployment.predictor import answer
+from kidneyct_lib.deployment.predictor import predict
 
 CLASSES = ["Normal", "Stone"]
 
@@ -36,7 +36,7 @@ def folder(tmp_path):
     return place
 
 
-def picture(red, blue, path):
+def image(red, blue, path):
     pixels = np.zeros((20, 30, 3), np.uint8)
     pixels[..., 0], pixels[..., 2] = red, blue
     Image.fromarray(pixels).save(path)
@@ -45,11 +45,11 @@ def picture(red, blue, path):
 
 def test_answers_tell_what_to_heed(folder, tmp_path):
     model = ExportedModel(folder)
-    sure = answer(model, picture(204, 0, tmp_path / "a.png"))
+    sure = predict(model, image(204, 0, tmp_path / "a.png"))
     assert sure["label"] == "Stone"
     assert sure["probabilities"] == {"Normal": 0.2, "Stone": 0.8}
     assert (sure["out_of_distribution"], sure["low_confidence"]) == (False, False)
-    odd = answer(model, picture(102, 204, tmp_path / "b.png"))
+    odd = predict(model, image(102, 204, tmp_path / "b.png"))
     assert odd["label"] == "Normal"
     assert (odd["out_of_distribution"], odd["low_confidence"]) == (True, True)
     assert odd["distance"] == 0.8
@@ -57,7 +57,7 @@ def test_answers_tell_what_to_heed(folder, tmp_path):
 
 
 def test_predict_prefers_it_and_needs_no_tensorflow(folder, tmp_path):
-    shown = picture(204, 0, tmp_path / "a.png")
+    shown = image(204, 0, tmp_path / "a.png")
     program = (
         "import sys; from kidneyct_lib import cli; "
         f"status = cli.main(['predict', '--study', 'made', {str(shown)!r}]); "
@@ -108,9 +108,9 @@ def test_export_tells_where_its_files_are(folder, tmp_path, monkeypatch, capsys)
 
     (tmp_path / "outputs/made/models").mkdir()
     (tmp_path / "outputs/made/models/slice.keras").write_bytes(b"")
-    asked = []
-    monkeypatch.setattr(export, "export", lambda run, scheme: asked.append(scheme) or {"a": 1})
+    options = []
+    monkeypatch.setattr(export, "export", lambda run, scheme: options.append(scheme) or {"a": 1})
     monkeypatch.chdir(tmp_path)
     assert cli.main(["export", "--study", "made", "--scheme", "slice"]) == 0
     assert capsys.readouterr().out == f"Exported: {tmp_path / 'outputs/made/export/slice'}\n"
-    assert asked == ["slice"]
+    assert options == ["slice"]

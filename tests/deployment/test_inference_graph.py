@@ -49,25 +49,25 @@ def test_it_answers_raw_pixels_of_any_size_as_the_library_does(parts):
     net, layer, distance, whole = parts
     rng = np.random.default_rng(3)
     for shape in ((64, 64), (128, 128)):
-        pictures = rng.integers(0, 256, (2, *shape, 3)).astype(np.uint8)
-        squares = [image_io.resize(image_io.rgb_to_gray(picture), 64) for picture in pictures]
+        images = rng.integers(0, 256, (2, *shape, 3)).astype(np.uint8)
+        squares = [image_io.resize(image_io.rgb_to_gray(image), 64) for image in images]
         prepared = image_io.gray_to_rgb(np.stack(squares)).astype(np.float32)
-        found = whole.predict_on_batch(pictures)
+        result = whole.predict_on_batch(images)
         probabilities, maps = grad_cam.with_class_maps(net).predict_on_batch(prepared)
         expected = calibration.at_temperature(probabilities.astype(np.float64), 1.7)
-        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-4)
-        np.testing.assert_allclose(found["maps"], maps, atol=1e-4 * np.abs(maps).max())
+        np.testing.assert_allclose(result["probabilities"], expected, atol=1e-4)
+        np.testing.assert_allclose(result["maps"], maps, atol=1e-4 * np.abs(maps).max())
         features = freezing.part(net, None, layer).predict_on_batch(prepared)
         means = features if features.ndim == 2 else features.mean(axis=(1, 2))
-        np.testing.assert_allclose(found["distance"], distance(means), rtol=1e-3)
+        np.testing.assert_allclose(result["distance"], distance(means), rtol=1e-3)
 
 
 def test_it_is_the_same_after_saving(parts, tmp_path):
     *_, whole = parts
     whole.save(tmp_path / "whole.keras")
     loaded = keras.models.load_model(tmp_path / "whole.keras")
-    pictures = np.random.default_rng(4).integers(0, 256, (1, 70, 90, 3)).astype(np.uint8)
-    a, b = whole.predict_on_batch(pictures), loaded.predict_on_batch(pictures)
+    images = np.random.default_rng(4).integers(0, 256, (1, 70, 90, 3)).astype(np.uint8)
+    a, b = whole.predict_on_batch(images), loaded.predict_on_batch(images)
     assert set(a) == set(b) == set(inference_graph.OUTPUTS)
     for name in a:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-5)

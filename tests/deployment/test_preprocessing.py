@@ -21,10 +21,10 @@ def test_pictures_of_any_size_become_what_the_library_makes_of_them(shape, gray)
     rgb = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     if gray:
         rgb[:] = rgb[..., :1]
-    found = np.asarray(Prepare(64)(rgb[None]))[0]
-    assert found.shape == (64, 64, 3)
-    assert np.array_equal(found, np.round(found))
-    off = np.abs(found - expected(rgb, 64))
+    result = np.asarray(Prepare(64)(rgb[None]))[0]
+    assert result.shape == (64, 64, 3)
+    assert np.array_equal(result, np.round(result))
+    off = np.abs(result - expected(rgb, 64))
     assert off.max() <= 1
     grown = min(shape) < 64  # OpenCV interpolates in fixed point
     assert (off > 0).mean() < (0.2 if grown else 0.001)

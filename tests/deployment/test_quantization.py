@@ -34,22 +34,22 @@ def files(graph, tmp_path_factory):
         quantization.to_litert(saved, paths["a.tflite"])
         quantization.to_litert(saved, paths["b.tflite"], eight_bits=True)
     quantization.to_onnx(paths["a.tflite"], paths["a.onnx"])
-    quantization.to_int8_onnx(paths["a.onnx"], paths["b.onnx"], pictures(8, 40, 50))
+    quantization.to_int8_onnx(paths["a.onnx"], paths["b.onnx"], images(8, 40, 50))
     return paths
 
 
-def pictures(count, height, width):
+def images(count, height, width):
     return RNG.integers(0, 256, (count, height, width, 3)).astype(np.uint8)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.onnx", "a.tflite"])
 def test_whole_files_answer_as_keras_does_whatever_the_size(graph, files, name):
-    answer = runtimes.RUNNERS["onnx" if name.endswith("onnx") else "litert"](files[name], 1)
+    prediction = runtimes.RUNNERS["onnx" if name.endswith("onnx") else "litert"](files[name], 1)
     for shape in ((2, 32, 32), (1, 47, 90), (3, 20, 64)):
-        given = pictures(*shape)
+        given = images(*shape)
         expected = graph.predict_on_batch(given)["probabilities"]
-        np.testing.assert_allclose(answer(given)["probabilities"], expected, atol=1e-5)
+        np.testing.assert_allclose(prediction(given)["probabilities"], expected, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_files_of_8_bits_are_a_quarter_and_answer_nearly_the_same(graph, files, 
     whole = files[name.replace("b", "a", 1)]
     assert files[name].stat().st_size < 0.6 * whole.stat().st_size
     kind = "onnx" if name.endswith("onnx") else "litert"
-    given = pictures(6, 40, 40)
+    given = images(6, 40, 40)
     exact, near = (
         runtimes.RUNNERS[kind](p, 1)(given)["probabilities"] for p in (whole, files[name])
     )
@@ -82,7 +82,7 @@ def test_biases_make_up_for_rounding_in_the_mean(tmp_path, monkeypatch):
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
     x = keras.layers.Conv2D(96, 4)(Prepare(32)(pixels))
     model = keras.Model(pixels, {"means": keras.layers.GlobalAveragePooling2D()(x)})
-    given = pictures(8, 40, 50)
+    given = images(8, 40, 50)
     model(given)
     with quantization.saved_graph(model) as saved:
         quantization.to_litert(saved, tmp_path / "exact.tflite")

@@ -15,7 +15,7 @@ from kidneyct_lib import plots
 from kidneyct_lib.evaluation import binary_metrics, fold_predictions
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, wilson_interval
-from kidneyct_lib.evaluation.fold_predictions import Answers, Fold
+from kidneyct_lib.evaluation.fold_predictions import Fold, FoldPredictions
 from kidneyct_lib.evaluation.predictions import EvaluationError
 
 CLASSES = ["Normal", "Stone"]
@@ -289,15 +289,15 @@ def test_youdens_threshold_is_the_highest_that_gains_most(rows):
     assert found == max(t for t in gain if gain[t] > most - 1e-9)
 
 
-def answers_of(table):
+def predictions_of(table):
     probabilities = table[["p_Normal", "p_Stone"]].to_numpy()
     true = (table["label"] == "Stone").to_numpy().astype(int)
-    return Answers(true, probabilities, table["group"].to_numpy())
+    return FoldPredictions(true, probabilities, table["group"].to_numpy())
 
 
 def test_youdens_point_is_chosen_on_validation_and_read_on_test():
     parts = [(random_table(80, seed=k), random_table(60, seed=10 + k)) for k in range(3)]
-    folds = [Fold(*map(answers_of, pair)) for pair in parts]
+    folds = [Fold(*map(predictions_of, pair)) for pair in parts]
     point = binary_metrics.youden_point(folds, 1, bootstrap=SAMPLING)
     true, alarm, thresholds = [], [], []
     for validation, test in parts:
@@ -318,14 +318,14 @@ def test_youdens_point_is_chosen_on_validation_and_read_on_test():
 
 
 def test_a_model_that_is_wrong_throughout_still_has_a_finite_threshold():
-    part = answers_of(table_of([True, False], [0.1, 0.9]))
+    part = predictions_of(table_of([True, False], [0.1, 0.9]))
     point = binary_metrics.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
     assert point["thresholds"] == [0.1]
     json.dumps(point, allow_nan=False)
 
 
 def test_youdens_point_needs_test_slices_of_both_classes():
-    part = answers_of(table_of([True, True], [0.1, 0.9]))
+    part = predictions_of(table_of([True, True], [0.1, 0.9]))
     with pytest.raises(EvaluationError, match="one class"):
         binary_metrics.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
 
@@ -335,7 +335,7 @@ def test_youdens_point_needs_test_slices_of_both_classes():
 
 def test_the_table_has_a_row_for_each_scheme_and_stage():
     found = binary_metrics.summarise(random_table(), CLASSES, "Stone", bootstrap=SAMPLING)
-    part = answers_of(random_table())
+    part = predictions_of(random_table())
     found["youden"] = binary_metrics.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
     many = found | {"positive_groups": 10, "negative_groups": 10}
     table = binary_metrics.table({("slice", 1): found, ("patient", 2): many})

@@ -4,8 +4,8 @@ import pytest
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.fold_predictions import (
-    Answers,
     Fold,
+    FoldPredictions,
     pooled_test,
     slice_weights,
     study_folds,
@@ -94,8 +94,8 @@ def test_every_group_weighs_one():
 
 
 def test_pooling_keeps_the_order_of_the_folds():
-    one = Answers(np.array([0]), np.array([[0.9, 0.1]]), np.array([3]))
-    two = Answers(np.array([1]), np.array([[0.4, 0.6]]), np.array([5]))
+    one = FoldPredictions(np.array([0]), np.array([[0.9, 0.1]]), np.array([3]))
+    two = FoldPredictions(np.array([1]), np.array([[0.4, 0.6]]), np.array([5]))
     pooled = pooled_test([Fold(two, one), Fold(one, two)])
     assert pooled.true.tolist() == [0, 1]
     assert pooled.group.tolist() == [3, 5]

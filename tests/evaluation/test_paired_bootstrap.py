@@ -49,19 +49,19 @@ def test_the_intervals_are_those_of_drawing_groups_for_both_at_once(seed):
     baseline, compared = random_table(seed=seed), random_table(seed=seed, answers=seed + 50)
     # The order of the slices may differ: they are matched by path.
     shuffled = compared.sample(frac=1, random_state=1)
-    found = compare(baseline.sort_values("path"), shuffled, CLASSES, bootstrap=Bootstrap(60, seed))
+    result = compare(baseline.sort_values("path"), shuffled, CLASSES, bootstrap=Bootstrap(60, seed))
     ordered = [table.sort_values("path") for table in (baseline, compared)]
     expected = slow_differences(*ordered, 60, seed)
     for name, interval in zip(("accuracy", "macro_f1"), expected, strict=True):
-        ends = [found[f"{name}_difference_low"], found[f"{name}_difference_high"]]
+        ends = [result[f"{name}_difference_low"], result[f"{name}_difference_high"]]
         np.testing.assert_allclose(ends, interval)
-    assert found["accuracy_difference"] == pytest.approx(
+    assert result["accuracy_difference"] == pytest.approx(
         right(compared).mean() - right(baseline).mean()
     )
     gained = pd.Series(right(compared) * 1 - right(baseline) * 1).groupby(baseline["group"]).sum()
-    assert found["share_better"] == pytest.approx((gained > 0).mean())
-    assert found["share_worse"] == pytest.approx((gained < 0).mean())
-    assert (found["n"], found["groups"], found["few_groups"]) == (120, 14, False)
+    assert result["share_better"] == pytest.approx((gained > 0).mean())
+    assert result["share_worse"] == pytest.approx((gained < 0).mean())
+    assert (result["n"], result["groups"], result["few_groups"]) == (120, 14, False)
 
 
 def test_equal_predictions_differ_by_nothing_and_swapping_turns_the_sign():
@@ -89,26 +89,26 @@ def test_pairing_is_surer_than_comparing_two_intervals():
         sure = rng.random(400) < np.clip(hard + gain, 0, 1)
         side = table.assign(p_A=np.where(sure, 0.8, 0.1), p_C=0.1)
         sides.append(side.assign(p_B=1 - side["p_A"] - side["p_C"]))
-    found = compare(*sides, CLASSES, bootstrap=Bootstrap(400, 0))
-    assert found["accuracy_difference_low"] > 0
-    paired = found["accuracy_difference_high"] - found["accuracy_difference_low"]
+    result = compare(*sides, CLASSES, bootstrap=Bootstrap(400, 0))
+    assert result["accuracy_difference_low"] > 0
+    paired = result["accuracy_difference_high"] - result["accuracy_difference_low"]
     of_groups = [pd.Series(right(side)).groupby(group).mean().std() / np.sqrt(40) for side in sides]
     assert paired < 0.6 * 2 * 1.96 * np.hypot(*of_groups)
 
 
 def test_one_group_tells_nothing_and_is_marked():
-    found = compare(
+    result = compare(
         random_table(n_groups=1),
         random_table(n_groups=1, answers=3),
         CLASSES,
         bootstrap=Bootstrap(9, 0),
     )
-    assert found["few_groups"]
-    assert [found["accuracy_difference_low"], found["macro_f1_difference_high"]] == [-1, 1]
+    assert result["few_groups"]
+    assert [result["accuracy_difference_low"], result["macro_f1_difference_high"]] == [-1, 1]
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (lambda t: t.iloc[1:], "same images"),
         (lambda t: t.assign(label=t["label"].to_numpy()[::-1]), "'label'"),
@@ -116,9 +116,9 @@ def test_one_group_tells_nothing_and_is_marked():
         (lambda t: t.assign(p_A=2.0), "sum to"),
     ],
 )
-def test_what_cannot_be_paired_is_refused(damage, told):
+def test_what_cannot_be_paired_is_refused(damage, message):
     table = random_table()
-    with pytest.raises(EvaluationError, match=told):
+    with pytest.raises(EvaluationError, match=message):
         compare(table, damage(table), CLASSES, bootstrap=Bootstrap(9, 0))
 
 
@@ -136,8 +136,8 @@ def stacked(paths_of):
 
 def test_all_pairs_of_a_run_whose_folds_test_every_image():
     tests = stacked(lambda table, scheme: table)
-    found = compare_all(tests, CLASSES, bootstrap=Bootstrap(20, 0))
-    assert found[["kind", "baseline", "compared"]].to_numpy().tolist() == [
+    result = compare_all(tests, CLASSES, bootstrap=Bootstrap(20, 0))
+    assert result[["kind", "baseline", "compared"]].to_numpy().tolist() == [
         ["schemes", "slice, stage 1", "patient, stage 1"],
         ["schemes", "slice, stage 2", "patient, stage 2"],
         ["stages", "slice, stage 1", "slice, stage 2"],
@@ -145,13 +145,13 @@ def test_all_pairs_of_a_run_whose_folds_test_every_image():
     ]
     sides = [tests.query("scheme == @s and stage == 2") for s in ("slice", "patient")]
     expected = compare(*sides, CLASSES, bootstrap=Bootstrap(20, 0))
-    assert found.loc[1, list(expected)].to_dict() == expected
+    assert result.loc[1, list(expected)].to_dict() == expected
 
 
 def test_schemes_that_test_different_images_are_not_paired():
     tests = stacked(lambda table, scheme: table[:60] if scheme == "slice" else table[50:])
-    found = compare_all(tests, CLASSES, bootstrap=Bootstrap(20, 0))
-    assert list(found["kind"]) == ["stages", "stages"]
-    assert list(found["n"]) == [60, 70]
+    result = compare_all(tests, CLASSES, bootstrap=Bootstrap(20, 0))
+    assert list(result["kind"]) == ["stages", "stages"]
+    assert list(result["n"]) == [60, 70]
     first, second = (tests[tests["scheme"] == s] for s in ("slice", "patient"))
     assert not same_images(first, second)

@@ -65,8 +65,8 @@ def automatic(net, layer, images, number):
 
 
 def test_the_maps_equal_automatic_differentiation(published, body):
-    answers, maps = grad_cam.with_class_maps(published).predict_on_batch(body)
-    np.testing.assert_allclose(answers, published.predict_on_batch(body), atol=1e-6)
+    predictions, maps = grad_cam.with_class_maps(published).predict_on_batch(body)
+    np.testing.assert_allclose(predictions, published.predict_on_batch(body), atol=1e-6)
     assert maps.shape == (2, 3, 3, 4)
     for number in range(4):
         expected = automatic(published, "conv5_block3_out", body, number)
@@ -88,8 +88,8 @@ def patient():
 
 def test_the_patient_recipes_maps_sum_up_to_the_logits(patient, body):
     """Every part of a logit has a place: the crops' means are the picture's."""
-    answers, maps = grad_cam.with_class_maps(patient).predict_on_batch(body)
-    np.testing.assert_allclose(answers, patient.predict_on_batch(body), atol=1e-5)
+    predictions, maps = grad_cam.with_class_maps(patient).predict_on_batch(body)
+    np.testing.assert_allclose(predictions, patient.predict_on_batch(body), atol=1e-5)
     assert maps.shape == (2, 28, 28, 4)
     expected = logits(patient, body)
     # Boxes end between cells: what their edges share out is some per cent.
@@ -130,18 +130,18 @@ def test_equal_peaks_share_their_height():
 
 def test_saved_maps_are_the_same_after_loading(published, patient, body, tmp_path):
     for net in (published, patient):
-        told = grad_cam.with_class_maps(net)
-        told.save(tmp_path / "told.keras")
+        message = grad_cam.with_class_maps(net)
+        message.save(tmp_path / "told.keras")
         loaded = builder.load(tmp_path / "told.keras")
-        for a, b in zip(told.predict_on_batch(body), loaded.predict_on_batch(body), strict=True):
+        for a, b in zip(message.predict_on_batch(body), loaded.predict_on_batch(body), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_pasting_is_the_way_back_of_cropping():
-    picture = np.zeros((1, 64, 64), np.float32)
-    picture[0, 20:28, 36:44] = 1
+    image = np.zeros((1, 64, 64), np.float32)
+    image[0, 20:28, 36:44] = 1
     box = np.array([[0.25, 0.875, 0.125, 0.75]], np.float32)
-    small = np.asarray(roi_crops.crop(picture, box, 40))
+    small = np.asarray(roi_crops.crop(image, box, 40))
     back = np.array(roi_crops.paste(small[..., None], box, 64))[0, ..., 0]
     area = (0.875 - 0.25) * (0.75 - 0.125)
     assert back[22:26, 38:42].min() * area == pytest.approx(1, abs=0.05)
@@ -151,11 +151,14 @@ def test_pasting_is_the_way_back_of_cropping():
 
 
 def test_maps_of_classes_are_those_of_the_graph_in_batches_and_for_no_slice(published):
-    told = grad_cam.with_class_maps(published)
+    message = grad_cam.with_class_maps(published)
     images = np.random.default_rng(4).integers(0, 256, (3, 96, 96), np.uint8)
     codes = np.array([2, 0, 1])
-    whole = told.predict_on_batch(np.repeat(images[..., None], 3, axis=-1))[1]
+    whole = message.predict_on_batch(np.repeat(images[..., None], 3, axis=-1))[1]
     expected = np.stack([one[..., code] for one, code in zip(whole, codes, strict=True)])
-    found = grad_cam.of_classes(told, images, codes, batch=2)
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
-    assert grad_cam.of_classes(told, images[:0], codes[:0], batch=2).shape == (0, *whole.shape[1:3])
+    result = grad_cam.of_classes(message, images, codes, batch=2)
+    np.testing.assert_allclose(result, expected, atol=1e-4 * np.abs(expected).max())
+    assert grad_cam.of_classes(message, images[:0], codes[:0], batch=2).shape == (
+        0,
+        *whole.shape[1:3],
+    )

@@ -16,10 +16,10 @@ def lesion():
 
 
 def cells(*places, size=7):
-    found = np.zeros((1, size, size))
+    result = np.zeros((1, size, size))
     for row, column in places:
-        found[0, row, column] = 1
-    return found
+        result[0, row, column] = 1
+    return result
 
 
 def test_a_map_on_the_lesion_points_at_it_and_not_at_its_mirror_image(lesion):
@@ -65,9 +65,9 @@ def test_a_slice_without_a_lesion_is_refused(lesion):
 def test_the_summary_averages_and_brackets(lesion):
     maps = np.concatenate([cells((3, 1)), cells((3, 5)), cells((3, 1)), cells((3, 1))])
     located = localization.locate(maps, np.repeat(lesion, 4, axis=0))
-    found = localization.summarise(located, np.array([0, 0, 1, 2]), bootstrap=Bootstrap(200, 1))
-    assert (found["n"], found["groups"], found["pointing"]) == (4, 3, 0.75)
-    low, high = found["pointing_ci95"]
+    result = localization.summarise(located, np.array([0, 0, 1, 2]), bootstrap=Bootstrap(200, 1))
+    assert (result["n"], result["groups"], result["pointing"]) == (4, 3, 0.75)
+    low, high = result["pointing_ci95"]
     assert low == 0.5
     assert high == 1
     one = localization.summarise(located, np.zeros(4), bootstrap=Bootstrap(200, 1))

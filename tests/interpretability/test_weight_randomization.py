@@ -17,11 +17,11 @@ ASKED = {"batch": 2, "seed": 5}
 def images():
     """Slices with a bright, uneven body on a dark ground."""
     rng = np.random.default_rng(1)
-    found = np.zeros((3, 96, 96), np.uint8)
-    for image in found:
+    result = np.zeros((3, 96, 96), np.uint8)
+    for image in result:
         patches = rng.integers(40, 220, (6, 7))
         image[18:78, 13:83] = np.kron(patches, np.ones((10, 10), int))
-    return found
+    return result
 
 
 @pytest.fixture(scope="module", params=["published", "patient"])
@@ -42,17 +42,17 @@ def of_codes(net, rgb):
     return np.stack([one[..., code] for one, code in zip(maps, CODES, strict=True)])
 
 
-def assert_alike(found, expected):
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+def assert_alike(result, expected):
+    np.testing.assert_allclose(result, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_every_weight_belongs_to_one_stage(net):
-    found = weight_randomization.stages(net)
-    assert list(found) == STEPS[1:]
-    names = [layer.name for layers in found.values() for layer in layers]
+    result = weight_randomization.stages(net)
+    assert list(result) == STEPS[1:]
+    names = [layer.name for layers in result.values() for layer in layers]
     assert sorted(names) == sorted(layer.name for layer in net.layers if layer.weights)
-    assert builder.PROBABILITIES in [layer.name for layer in found["head"]]
-    assert all(layer.name.startswith("conv4_") for layer in found["conv4"])
+    assert builder.PROBABILITIES in [layer.name for layer in result["head"]]
+    assert all(layer.name.startswith("conv4_") for layer in result["conv4"])
 
 
 def test_shuffled_tensors_keep_their_values_and_their_layers_are_all_that_changes(net):

@@ -55,11 +55,11 @@ def test_weights_of_keras_are_the_ones_used_and_their_lack_is_told(monkeypatch):
 def test_crops_are_those_of_the_look():
     images = np.zeros((3, 96, 96), np.uint8)
     images[:, 20:70, 10:80] = np.arange(60, 130)[None, None]
-    found = architectures.crops(images, crop="kidneys", size=32, batch=2)
+    result = architectures.crops(images, crop="kidneys", size=32, batch=2)
     gray = images.astype(np.float32)
     (box,) = roi_crops.boxes_of(gray, ["kidneys"])
     expected = np.array(roi_crops.crop(gray, box, 32))
-    assert found.shape == (3, 32, 32)
-    assert found.dtype == np.uint8
-    np.testing.assert_allclose(found, expected, atol=1)
-    assert found.std() > 5
+    assert result.shape == (3, 32, 32)
+    assert result.dtype == np.uint8
+    np.testing.assert_allclose(result, expected, atol=1)
+    assert result.std() > 5

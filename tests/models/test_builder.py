@@ -64,8 +64,8 @@ def test_training_convolves_as_predicting_does_gradients_included(kernel, stride
             output = layer(image, training=True)
             loss = tf.reduce_sum(output**2)
         outcomes.append([output, *tape.gradient(loss, wanted)])
-    for found, expected in zip(*outcomes, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    for result, expected in zip(*outcomes, strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(ours(image), theirs(image))
 
 
@@ -140,11 +140,11 @@ def test_the_last_fifty_layers_start_where_they_should(net):
 )
 def test_the_cut_lies_before_the_first_layer_that_trains(net, count, cut):
     freezing.unfreeze_last(net, count)
-    found = freezing.frozen_cut(net)
+    result = freezing.frozen_cut(net)
     names = [layer.name for layer in net.layers]
     first = next(i for i, layer in enumerate(net.layers) if layer.trainable and layer.weights)
-    assert names.index(found) < first
-    assert found == cut
+    assert names.index(result) < first
+    assert result == cut
 
 
 def test_more_layers_than_there_are_is_refused(net):
@@ -248,20 +248,20 @@ def test_initial_values_do_not_depend_on_where_weights_come_from(recipe, sources
     options = {"backbone": "resnet50", "weights": "imagenet", "image_size": 64, "seed": 3}
     options |= {"crop_size": 224, "classes": ["A", "B"], "head_units": 8, "dropout": 0.3}
     settings = NetworkSettings(**options, recipe=recipe)
-    found = {}
+    result = {}
     for source in ("cache", "keras", "npm", "cache"):  # the last one: whatever was built before
         sources(source)
-        found.setdefault(source, []).append(builder.digest(builder.build(settings)))
-    assert len({digest for digests in found.values() for digest in digests}) == 1
+        result.setdefault(source, []).append(builder.digest(builder.build(settings)))
+    assert len({digest for digests in result.values() for digest in digests}) == 1
     other = builder.digest(builder.build(replace(settings, seed=4)))
-    assert other not in found["cache"]
+    assert other not in result["cache"]
 
 
 def test_features_of_crops_do_not_depend_on_where_weights_come_from(sources):
     kept = {("conv5_block3_out", "mean"): ["slice", "flanks"]}
     settings = BackboneSettings("resnet50", "imagenet", image_size=64, crop_size=64, seed=3)
-    found = set()
+    result = set()
     for source in ("cache", "keras", "npm"):
         sources(source)
-        found.add(builder.digest(builder.region_features(kept, settings)))
-    assert len(found) == 1
+        result.add(builder.digest(builder.region_features(kept, settings)))
+    assert len(result) == 1

@@ -25,9 +25,9 @@ def test_answers_are_those_of_scikit_learn(classes):
     theirs.fit(features, targets, logisticregression__sample_weight=weights)
     ours = linear_head.fit(features, targets, weights, classes=list("abcd")[:classes], c=0.3)
     assert (ours.kernel.shape, ours.bias.shape) == ((6, classes), (classes,))
-    found = ours.probabilities(features)
-    np.testing.assert_allclose(found, theirs.predict_proba(features), atol=1e-5)
-    np.testing.assert_allclose(found.sum(axis=1), 1)
+    result = ours.probabilities(features)
+    np.testing.assert_allclose(result, theirs.predict_proba(features), atol=1e-5)
+    np.testing.assert_allclose(result.sum(axis=1), 1)
 
 
 def test_weights_of_rows_count():

@@ -20,23 +20,23 @@ PARAMETERS = {  # millions without the top, https://keras.io/api/applications le
 
 @pytest.mark.parametrize("backbone", list(PUBLISHED))
 def test_costs_are_the_published_ones(backbone):
-    found = multiply_adds.costs(
+    result = multiply_adds.costs(
         architectures.features(
             f"{backbone}-none", region="kidneys", image_size=224, crop_size=224, seed=3
         )
     )
-    assert found["gflops"] / 2 == pytest.approx(PUBLISHED[backbone], rel=0.03)
-    assert found["parameters"] / 1e6 == pytest.approx(PARAMETERS[backbone], abs=0.06)
+    assert result["gflops"] / 2 == pytest.approx(PUBLISHED[backbone], rel=0.03)
+    assert result["parameters"] / 1e6 == pytest.approx(PARAMETERS[backbone], abs=0.06)
 
 
 def test_costs_of_the_small_network_are_those_counted_by_hand():
-    found = multiply_adds.costs(small_cnn(32, 4))
+    result = multiply_adds.costs(small_cnn(32, 4))
     kernels = [9 * 1 * 16, 9 * 16 * 32, 9 * 32 * 64, 9 * 64 * 128]
     places = [32**2, 16**2, 8**2, 4**2]
     multiplications = sum(k * n for k, n in zip(kernels, places, strict=True)) + 128 * 4
-    assert found["gflops"] == pytest.approx(2e-9 * multiplications)
+    assert result["gflops"] == pytest.approx(2e-9 * multiplications)
     normalised = 4 * (16 + 32 + 64 + 128)
-    assert found["parameters"] == sum(kernels) + normalised + 128 * 4 + 4
+    assert result["parameters"] == sum(kernels) + normalised + 128 * 4 + 4
 
 
 @pytest.fixture(scope="module")

@@ -25,17 +25,17 @@ def body(left, right, top, bottom, level=110, *, table=True, bone=True):
     return picture.astype(np.float32)
 
 
-def box_of(*pictures):
-    return np.array(roi_crops.body_box(np.stack(pictures))) * SIDE
+def box_of(*images):
+    return np.array(roi_crops.body_box(np.stack(images))) * SIDE
 
 
 @pytest.mark.parametrize("level", [25, 60, 110, 180])
 @pytest.mark.parametrize("edges", [(100, 340, 120, 300), (30, 330, 60, 250)])
 def test_the_box_is_that_of_the_body_at_any_brightness(edges, level):
-    (found,) = box_of(body(*edges, level))
+    (result,) = box_of(body(*edges, level))
     expected = np.array(edges)
     # Rows and columns at the ends of an ellipse hold little: the box is a few per cent inside.
-    inside = (found - expected) * [1, -1, 1, -1]
+    inside = (result - expected) * [1, -1, 1, -1]
     assert (inside >= -4).all()
     assert (inside < 0.06 * SIDE).all()
 
@@ -58,10 +58,10 @@ def test_a_flat_picture_is_its_own_box(level):
 
 
 def test_slices_of_a_batch_do_not_meet():
-    pictures = [body(100, 340, 120, 300), body(40, 300, 60, 250, 30), np.zeros((SIDE, SIDE))]
-    pictures = [picture.astype(np.float32) for picture in pictures]
-    alone = np.concatenate([box_of(picture) for picture in pictures])
-    np.testing.assert_array_equal(box_of(*pictures), alone)
+    images = [body(100, 340, 120, 300), body(40, 300, 60, 250, 30), np.zeros((SIDE, SIDE))]
+    images = [picture.astype(np.float32) for picture in images]
+    alone = np.concatenate([box_of(picture) for picture in images])
+    np.testing.assert_array_equal(box_of(*images), alone)
 
 
 @pytest.mark.parametrize("size", [64, 224, 300])
@@ -70,30 +70,30 @@ def test_a_crop_is_what_opencv_resamples(size):
         np.random.default_rng(0).uniform(0, 255, (SIDE, SIDE)).astype(np.float32), (0, 0), 6
     )
     share = np.array([[0.25, 0.75, 0.125, 0.875]], np.float32)
-    found = np.array(roi_crops.crop(picture[None], share, size))[0]
+    result = np.array(roi_crops.crop(picture[None], share, size))[0]
     cut = picture[SIDE // 8 : SIDE * 7 // 8, SIDE // 4 : SIDE * 3 // 4]
     expected = cv2.resize(cut, (size, size), interpolation=cv2.INTER_LINEAR)
     inner = slice(3, -3)  # OpenCV does not look beyond the cut
-    np.testing.assert_allclose(found[inner, inner], expected[inner, inner], atol=3)
+    np.testing.assert_allclose(result[inner, inner], expected[inner, inner], atol=3)
 
 
 def test_beyond_the_picture_its_edge_goes_on():
     picture = np.tile(np.arange(SIDE, dtype=np.float32), (SIDE, 1))
     share = np.array([[-0.5, 0.5, 0, 1]], np.float32)
-    found = np.array(roi_crops.crop(picture[None], share, 8))[0]
+    result = np.array(roi_crops.crop(picture[None], share, 8))[0]
     # Averaged over the pixels that a new one covers; processors round the last digit differently.
-    np.testing.assert_allclose(found[:, :4], found[0, 0], rtol=1e-6)
-    assert found[0, 0] < SIDE / 16
-    assert (np.diff(found[0, 3:]) > 0).all()
+    np.testing.assert_allclose(result[:, :4], result[0, 0], rtol=1e-6)
+    assert result[0, 0] < SIDE / 16
+    assert (np.diff(result[0, 3:]) > 0).all()
 
 
 def test_the_looks_of_a_slice_follow_each_other():
-    pictures = np.stack([body(100, 340, 120, 300), body(40, 300, 60, 250, 60)])
+    images = np.stack([body(100, 340, 120, 300), body(40, 300, 60, 250, 60)])
     layer = roi_crops.RoiCrops(["body", "kidneys"], 96)
-    crops = np.array(layer(np.repeat(pictures[..., None], 3, axis=-1)))
+    crops = np.array(layer(np.repeat(images[..., None], 3, axis=-1)))
     assert crops.shape == (4, 96, 96, 3)
     assert (crops[..., 0] == crops[..., 2]).all()
-    for i, picture in enumerate(pictures):
+    for i, picture in enumerate(images):
         for j, box in enumerate(roi_crops.boxes_of(picture[None], layer.names)):
             expected = roi_crops.crop(picture[None], box, 96)
             np.testing.assert_allclose(crops[2 * i + j, ..., 0], np.array(expected)[0], atol=1e-2)
@@ -171,9 +171,9 @@ def test_a_saved_network_crops_by_itself(tmp_path):
     image = keras.Input((SIDE, SIDE, 3))
     net = keras.Model(image, roi_crops.RoiCrops(["body", "kidneys"], 32)(image))
     net.save(tmp_path / "crops.keras")
-    pictures = np.repeat(body(100, 340, 120, 300)[None, ..., None], 3, axis=-1)
+    images = np.repeat(body(100, 340, 120, 300)[None, ..., None], 3, axis=-1)
     again = keras.models.load_model(tmp_path / "crops.keras", compile=False)
-    np.testing.assert_array_equal(again.predict_on_batch(pictures), net.predict_on_batch(pictures))
+    np.testing.assert_array_equal(again.predict_on_batch(images), net.predict_on_batch(images))
 
 
 def test_crops_are_made_of_operations_that_exports_have():

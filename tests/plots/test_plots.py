@@ -126,18 +126,18 @@ BIN_PAIR = {"before": BINS, "after": BINS}
 CALIBRATED = {"before": {"ece_width": 0.12}, "after": {"ece_width": 0.03}}
 SETS = pd.DataFrame(
     [
-        {"scheme": scheme, "promise": promise, "unit": unit, "coverage": 0.9, "size": 1.5}
+        {"scheme": scheme, "guarantee": guarantee, "unit": unit, "coverage": 0.9, "size": 1.5}
         | {"group_coverage": 0.8}
         | {f"coverage_{name}": 0.1 * k for k, name in enumerate(CLASSES)}
         for scheme in SCHEMES
-        for promise in ("marginal", "class_conditional")
-        for unit in ("slices", "one_a_group", "groups")
+        for guarantee in ("marginal", "class_conditional")
+        for unit in ("slices", "one_per_group", "groups")
     ]
 )
 RISK = pd.DataFrame({"coverage": [0.25, 0.5, 0.85, 1.0], "risk": [0, 0.1, 0.2, 0.3]})
 SILENCE = {"aurc": 0.15}
 POINT = {
-    "asked": 0.99,
+    "target_recall": 0.99,
     "recall": 0.9,
     "recall_ci95": [0.7, 1.0],
     "specificity": 0.6,
@@ -171,7 +171,7 @@ DRAWN = {
     "reliability": lambda: plots.reliability(
         dict.fromkeys(SCHEMES, BIN_PAIR), dict.fromkeys(SCHEMES, CALIBRATED)
     ),
-    "set_coverage": lambda: plots.set_coverage(SETS, CLASSES, asked=0.9),
+    "set_coverage": lambda: plots.set_coverage(SETS, CLASSES, target=0.9),
     "risk_coverage": lambda: plots.risk_coverage(
         dict.fromkeys(SCHEMES, RISK), dict.fromkeys(SCHEMES, SILENCE)
     ),
@@ -532,7 +532,7 @@ def test_set_coverage_draws_every_class_against_the_promise(figures):
     assert axes[3].get_title(loc="left") == "d  By patient, one threshold per class"
     assert legend_texts(figures["set_coverage"]) == [
         "every slice",
-        "one slice a group",
+        "one slice per group",
         "every group",
     ]
 
@@ -540,7 +540,7 @@ def test_set_coverage_draws_every_class_against_the_promise(figures):
 def test_many_classes_turn_their_names():
     names = [f"class {k}" for k in range(10)]
     table = SETS.assign(**{f"coverage_{name}": 0.5 for name in names})
-    figure = plots.set_coverage(table, names, asked=0.9)
+    figure = plots.set_coverage(table, names, target=0.9)
     for panel in figure.axes[2:]:
         labels = panel.get_xticklabels()
         assert [label.get_text() for label in labels] == ["all slices", "mean of groups", *names]

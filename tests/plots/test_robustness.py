@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from kidneyct_lib import plots
 from kidneyct_lib.plots import robustness
 
-NAMES = ["JPEG", "darker", "low dose", "lost resolution", "rotation", "table removed", "bit depth"]
+NAMES = ["JPEG", "darker", "low dose", "lost resolution", "rotation", "couch removed", "bit depth"]
 RNG = np.random.default_rng(0)
 EXAMPLES = {name: RNG.integers(0, 256, (6, 16, 16), dtype=np.uint8) for name in NAMES}
 
@@ -46,8 +46,8 @@ def figures():
 
 
 def panel(figure, name):
-    (found,) = [axes for axes in figure.axes if axes.get_title(loc="left") == name]
-    return found
+    (result,) = [axes for axes in figure.axes if axes.get_title(loc="left") == name]
+    return result
 
 
 def test_every_figure_of_the_module_is_tested_here():

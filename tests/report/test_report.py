@@ -16,7 +16,7 @@ from PIL import Image
 
 from kidneyct_lib import report
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.report import context, pictures
+from kidneyct_lib.report import context, images
 from kidneyct_lib.report.run_reader import Saved
 from kidneyct_lib.report.tables import shown
 
@@ -179,15 +179,17 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert is_row(["one channel", "without", "–", "–"], page.cells)
     assert is_row(["by patient", "2", "37", "9", "0.625", "0.688", "0.062"], page.cells)
     assert is_row(["kidneys alone", "one vote per patient", "0.765 (0.600 to 0.900)"], page.cells)
-    told = page.section_texts["ablation"]
-    assert "0.71 over slices and 0.84 over patients" in told
-    assert "0.31 over slices and 0.33 over patients" in told
-    assert "difference is 0.40 (0.17 to 0.61)" in told
+    message = page.section_texts["ablation"]
+    assert "0.71 over slices and 0.84 over patients" in message
+    assert "0.31 over slices and 0.33 over patients" in message
+    assert "difference is 0.40 (0.17 to 0.61)" in message
     assert "(37 by patient), each with 2 corruptions" in page.section_texts["robustness"]
-    told = re.sub(r"\s+", " ", page.section_texts["deployment"])
-    assert "on 243 images; onnx (int8) takes 23 ms per image on 1 thread" in told
-    told = re.sub(r"\s+", " ", page.section_texts["maps"])
-    assert "is 0.12 by slice and 0.25 by patient, with all weights shuffled -0.06 and 0.00" in told
+    message = re.sub(r"\s+", " ", page.section_texts["deployment"])
+    assert "on 243 images; onnx (int8) takes 23 ms per image on 1 thread" in message
+    message = re.sub(r"\s+", " ", page.section_texts["maps"])
+    assert (
+        "is 0.12 by slice and 0.25 by patient, with all weights shuffled -0.06 and 0.00" in message
+    )
 
 
 def is_row(expected, cells):
@@ -232,25 +234,25 @@ def test_a_gap_is_clear_if_its_interval_excludes_nought(published, new, row, poi
         keys = ("accuracy_difference", "accuracy_difference_low", "accuracy_difference_high")
         sides = {"baseline": "slice, stage 2", "compared": "patient, stage 2"}
         rows = [sides | dict(zip(keys, row, strict=True))]
-    found = context.gap(metrics_of(published, new), rows)
-    assert found["points"] == pytest.approx(points)
-    assert found["certain"] == clear
+    result = context.gap(metrics_of(published, new), rows)
+    assert result["points"] == pytest.approx(points)
+    assert result["certain"] == clear
     if row:
-        assert found["interval"] == pytest.approx([-100 * row[2], -100 * row[1]])
+        assert result["interval"] == pytest.approx([-100 * row[2], -100 * row[1]])
 
 
 @pytest.mark.parametrize(
-    ("clear", "points", "told"),
+    ("clear", "points", "message"),
     [
         (True, 20, "The high number does not hold"),
         (False, 20, "This run cannot tell the two numbers apart"),
         (False, -3, "New patients are classified no worse"),
     ],
 )
-def test_the_finding_follows_the_gap(run, monkeypatch, clear, points, told):
-    found = {"points": points, "interval": None, "certain": clear}
-    monkeypatch.setattr(context, "gap", lambda *_: found)
-    assert told in Page(context.page(run)).text
+def test_the_finding_follows_the_gap(run, monkeypatch, clear, points, message):
+    result = {"points": points, "interval": None, "certain": clear}
+    monkeypatch.setattr(context, "gap", lambda *_: result)
+    assert message in Page(context.page(run)).text
 
 
 def test_classes_of_few_groups_are_marked(run, page):
@@ -342,24 +344,24 @@ def test_a_study_of_two_classes_and_one_split(tmp_path):
 
 def test_two_classes_have_a_section_of_their_own(run, page, tmp_path):
     two = make(tmp_path / "coronal", classes=["Clear", "Blocked"], audit=False)
-    found = Page(report.write(two).read_text())
-    section = found.section_texts["two-classes"]
+    result = Page(report.write(two).read_text())
+    section = result.section_texts["two-classes"]
     assert "the share of Blocked slices that are found" in " ".join(section.split())
     assert "under “Calibration”" not in section
     for row in two.read_table("binary").itertuples():
         cells = [f"by {row.scheme}", str(row.stage), str(row.n), str(row.groups)]
-        assert is_row(cells, found.cells)
+        assert is_row(cells, result.cells)
         for name in ("sensitivity", "specificity", "roc_auc", "pr_auc", "youden_sensitivity"):
             ends = [getattr(row, f"{name}{end}") for end in ("", "_low", "_high")]
-            assert "{:.3f} ({:.3f} to {:.3f})".format(*ends) in found.cells
+            assert "{:.3f} ({:.3f} to {:.3f})".format(*ends) in result.cells
         assert f"{row.sensitivity_wilson_low:.3f} to {row.sensitivity_wilson_high:.3f}" not in (
-            found.cells
+            result.cells
         )
-    (alt,) = [i["alt"] for i in found.images if i["alt"].startswith("Bars with intervals, by")]
+    (alt,) = [i["alt"] for i in result.images if i["alt"].startswith("Bars with intervals, by")]
     assert f"{two.read_metrics('binary')['patient']['pr_auc']:.2f}." in alt
-    assert found.ids.index("05_error_analysis__two_classes") > found.ids.index("two-classes")
-    assert {"ROC-AUC", "PR-AUC", "Positive slices"} <= set(found.cells)
-    assert "#two-classes" in found.links
+    assert result.ids.index("05_error_analysis__two_classes") > result.ids.index("two-classes")
+    assert {"ROC-AUC", "PR-AUC", "Positive slices"} <= set(result.cells)
+    assert "#two-classes" in result.links
     assert "two-classes" not in page.ids
     assert "#two-classes" not in page.links
     assert "predictive values" not in page.text
@@ -402,7 +404,7 @@ def test_no_class_or_number_of_a_study_is_typed_into_the_texts():
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "message"),
     [
         ({"source": "phantom"}, "The patients are computer-made"),
         ({"source": "folder"}, "Images from a folder that the user of this project named"),
@@ -413,14 +415,14 @@ def test_no_class_or_number_of_a_study_is_typed_into_the_texts():
         ({"recipe": "patient"}, "two crops of a slice"),
     ],
 )
-def test_source_and_weights_are_told(run, parameters, told):
+def test_source_and_weights_are_told(run, parameters, message):
     known = run.provenance()
     run.record(parameters=known["parameters"] | parameters)
     try:
         text = Page(context.page(run)).text
     finally:
         run.record(parameters=known["parameters"])
-    assert told in text
+    assert message in text
     assert ("generated" in text) == (parameters.get("source") == "phantom")
 
 
@@ -448,8 +450,8 @@ def test_a_table_as_text():
             "recall_Odd Name": [1.0, 0.0],
         }
     )
-    found = shown(table, {"headers": {"few_groups": "Note"}, "cells": {"slice": "by slice"}})
-    assert found.headers == [
+    result = shown(table, {"headers": {"few_groups": "Note"}, "cells": {"slice": "by slice"}})
+    assert result.headers == [
         "Model name",
         "Score",
         "Other",
@@ -458,12 +460,12 @@ def test_a_table_as_text():
         "Recall Odd Name",
     ]
     few = "fewer than ten groups"
-    assert found.rows == [
+    assert result.rows == [
         ["by slice", "0.123 (0.100 to 0.200)", "0.500 to 0.750", "12,345", few, "1.000"],
         ["b", "–", "1.000 to 1.000", "7", "", "0.000"],
     ]
-    assert found.intervals
-    assert found.numeric == [False, True, True, True, False, True]
+    assert result.intervals
+    assert result.numeric == [False, True, True, True, False, True]
     nothing = {"headers": {}, "cells": {}}
     means = pd.DataFrame({"size": [2.5, 4.0], "n": [2.0, np.nan], "right": [True, False]})
     assert shown(means, nothing).rows == [["2.500", "2", "yes"], ["4.000", "–", "no"]]
@@ -476,9 +478,9 @@ def test_a_picture_keeps_its_size_and_its_grays(tmp_path):
     path = tmp_path / "a.png"
     gray = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
     Image.fromarray(gray).convert("RGBA").save(path)
-    address = pictures.data_address(path)
+    address = images.data_address(path)
     picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
-    assert picture.size == pictures.size(path) == (256, 64)
+    assert picture.size == images.size(path) == (256, 64)
     assert np.abs(np.asarray(picture)[..., 0].astype(int) - gray).max() <= 2
 
 

@@ -100,22 +100,22 @@ def test_a_request_to_outside_would_be_refused_and_seen(chromium, page):
 
 
 def test_nothing_sticks_out_on_a_phone(chromium, page):
-    found = measured(chromium, page, PHONE)
-    assert (found["overflow"], found["sticking_out"]) == (0, [])
+    result = measured(chromium, page, PHONE)
+    assert (result["overflow"], result["sticking_out"]) == (0, [])
 
 
 def test_sticking_out_would_be_seen(chromium, page):
     wide = spoiled(page, "wide.html", "<main>", '<main><div style="width: 500px">wide</div>')
-    found = measured(chromium, wide, PHONE)
-    assert found["overflow"] > 100
-    assert found["sticking_out"][0].startswith("DIV wide")
+    result = measured(chromium, wide, PHONE)
+    assert result["overflow"] > 100
+    assert result["sticking_out"][0].startswith("DIV wide")
 
 
 def test_tables_fit_on_paper(chromium, page):
     """The print style, put on the screen, at the width of A4 between its margins."""
     printed = spoiled(page, "printed.html", "@media print", "@media all")
-    found = measured(chromium, printed, PAPER)
-    assert (found["overflow"], found["sticking_out"]) == (0, [])
+    result = measured(chromium, printed, PAPER)
+    assert (result["overflow"], result["sticking_out"]) == (0, [])
 
 
 def test_it_prints_to_a4(chromium, page, tmp_path):

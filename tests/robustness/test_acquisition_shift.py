@@ -35,12 +35,12 @@ def rows():
     return pd.DataFrame({"path": list("abcd"), "label": labels, "group": [0, 1, 2, 3]})
 
 
-def picture():
+def image():
     return np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
 
 
 def opened(name):
-    return Image.open(io.BytesIO(acquisition_shift.SHIFTS[name](picture())))
+    return Image.open(io.BytesIO(acquisition_shift.SHIFTS[name](image())))
 
 
 def test_files_are_what_their_names_say():
@@ -54,28 +54,26 @@ def test_files_are_what_their_names_say():
 
 @pytest.mark.parametrize("name", ["RGB, as published", "one channel", "16 bit"])
 def test_the_step_brings_back_the_same_pixels(name):
-    stepped = acquisition_shift.with_gray_step(acquisition_shift.SHIFTS[name](picture()))
+    stepped = acquisition_shift.with_gray_step(acquisition_shift.SHIFTS[name](image()))
     for channel in range(3):
-        np.testing.assert_array_equal(stepped[..., channel], picture())
+        np.testing.assert_array_equal(stepped[..., channel], image())
 
 
 def test_the_step_takes_a_colour_cast_away_and_no_window():
-    cast = acquisition_shift.with_gray_step(acquisition_shift.SHIFTS["colour cast"](picture()))
+    cast = acquisition_shift.with_gray_step(acquisition_shift.SHIFTS["colour cast"](image()))
     assert np.ptp(cast, axis=2).max() == 0
     for name in ("narrow window", "wide window", "shifted window"):
-        file = acquisition_shift.SHIFTS[name](picture())
+        file = acquisition_shift.SHIFTS[name](image())
         np.testing.assert_array_equal(
             acquisition_shift.with_gray_step(file), acquisition_shift.without_gray_step(file)
         )
-        assert not np.array_equal(acquisition_shift.with_gray_step(file)[..., 0], picture())
+        assert not np.array_equal(acquisition_shift.with_gray_step(file)[..., 0], image())
 
 
 def test_files_of_one_channel_cannot_be_fed_without_the_step():
     for name in ("one channel", "16 bit"):
-        assert (
-            acquisition_shift.without_gray_step(acquisition_shift.SHIFTS[name](picture())) is None
-        )
-    assert acquisition_shift.unchanged_by_gray_step(picture())
+        assert acquisition_shift.without_gray_step(acquisition_shift.SHIFTS[name](image())) is None
+    assert acquisition_shift.unchanged_by_gray_step(image())
 
 
 def test_every_variant_is_scored_with_and_without(images, rows):

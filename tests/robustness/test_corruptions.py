@@ -360,7 +360,7 @@ def test_a_drawn_table_goes_black_and_the_person_stays(flesh, side):
     line = [(int(20 * unit), int(178 * unit)), (int(204 * unit), int(178 * unit))]
     cv2.line(gray, *line, 150, max(int(2 * unit), 1))
     for severity in SEVERITIES:
-        degraded = degrade(gray, "table removed", severity)
+        degraded = degrade(gray, "couch removed", severity)
         assert (degraded[inside] == gray[inside]).mean() > 0.995, severity
         assert set(np.unique(degraded[~inside])) <= {0, 150}
     np.testing.assert_array_equal(degraded[~inside], bare[~inside])
@@ -368,10 +368,10 @@ def test_a_drawn_table_goes_black_and_the_person_stays(flesh, side):
 
 def test_a_table_under_a_phantom_goes_black_and_the_phantom_stays(slices):
     for gray in slices:
-        clear = degrade(gray, "table removed", 5)
+        clear = degrade(gray, "couch removed", 5)
         table = clear.copy()
         table[218:221, 30:194] = 200
-        again = degrade(table, "table removed", 5)
+        again = degrade(table, "couch removed", 5)
         np.testing.assert_array_equal(again[216:], 0)
         assert (again == clear)[:210].mean() > 0.995
         assert 0.25 < body_mask(gray).mean() < 0.85
@@ -404,4 +404,4 @@ def test_an_image_without_a_body_is_left_whole():
     gray = np.zeros((224, 224), np.uint8)
     cv2.circle(gray, (112, 112), 12, 200, -1)
     assert body_mask(gray).all()
-    np.testing.assert_array_equal(degrade(gray, "table removed", 5), gray)
+    np.testing.assert_array_equal(degrade(gray, "couch removed", 5), gray)

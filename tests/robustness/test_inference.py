@@ -7,7 +7,7 @@ from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.robustness import corruptions, inference
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES
-from kidneyct_lib.robustness.inference import StageAnswers
+from kidneyct_lib.robustness.inference import StagePredictions
 
 SIZE, N = 64, 2
 KEYS = ["aa", "bb"]
@@ -29,8 +29,8 @@ def second(build_network):
 
 
 @pytest.fixture(scope="module")
-def answer(first, second):
-    return StageAnswers(first, second, unfreeze_layers=50)
+def prediction(first, second):
+    return StagePredictions(first, second, unfreeze_layers=50)
 
 
 @pytest.fixture
@@ -43,18 +43,20 @@ def few(monkeypatch):
     monkeypatch.setattr(inference, "CORRUPTIONS", {n: CORRUPTIONS[n] for n in NAMES})
 
 
-def test_each_stage_answers_as_its_own_network(first, second, answer, images):
-    found = answer(images)
+def test_each_stage_answers_as_its_own_network(first, second, prediction, images):
+    result = prediction(images)
     pixels = gray_to_rgb(images)
-    assert found.shape == (N, 2, 4)
-    np.testing.assert_allclose(found[:, 0], first.predict_on_batch(pixels), atol=1e-5)
-    np.testing.assert_allclose(found[:, 1], second.predict_on_batch(pixels), atol=1e-5)
-    assert np.abs(found[:, 0] - found[:, 1]).max() > 1e-3
+    assert result.shape == (N, 2, 4)
+    np.testing.assert_allclose(result[:, 0], first.predict_on_batch(pixels), atol=1e-5)
+    np.testing.assert_allclose(result[:, 1], second.predict_on_batch(pixels), atol=1e-5)
+    assert np.abs(result[:, 0] - result[:, 1]).max() > 1e-3
 
 
-def test_another_scheme_answers_as_its_own_networks_beside_the_first(first, second, answer, images):
-    other = StageAnswers(second, first, unfreeze_layers=50, beside=answer)
-    np.testing.assert_allclose(other(images)[:, ::-1], answer(images), atol=1e-5)
+def test_another_scheme_answers_as_its_own_networks_beside_the_first(
+    first, second, prediction, images
+):
+    other = StagePredictions(second, first, unfreeze_layers=50, beside=prediction)
+    np.testing.assert_allclose(other(images)[:, ::-1], prediction(images), atol=1e-5)
     pixels = gray_to_rgb(images)
     np.testing.assert_allclose(other(images)[:, 0], second.predict_on_batch(pixels), atol=1e-5)
 
@@ -64,32 +66,32 @@ def test_stages_that_differ_before_the_cut_are_refused(build_network, first):
     layer = other.get_layer("conv2_block1_1_conv")
     layer.set_weights([1.5 * value for value in layer.get_weights()])
     with pytest.raises(StudyError, match="all should have frozen"):
-        StageAnswers(first, other, unfreeze_layers=50)
-    alone = StageAnswers(first, first, unfreeze_layers=50)
+        StagePredictions(first, other, unfreeze_layers=50)
+    alone = StagePredictions(first, first, unfreeze_layers=50)
     with pytest.raises(StudyError, match="all should have frozen"):
-        StageAnswers(other, other, unfreeze_layers=50, beside=alone)
+        StagePredictions(other, other, unfreeze_layers=50, beside=alone)
 
 
-def asked(answer, images, folder, **changes):
+def asked(prediction, images, folder, **changes):
     options = {"cache": folder, "batch": 3, "seed": 5} | changes
-    return inference.of_corrupted(answer, images, KEYS, **options)
+    return inference.of_corrupted(prediction, images, KEYS, **options)
 
 
-def test_every_corruption_is_answered_in_its_place(answer, images, tmp_path, few):
-    found = asked(answer, images, tmp_path)
-    assert list(found) == NAMES
+def test_every_corruption_is_answered_in_its_place(prediction, images, tmp_path, few):
+    result = asked(prediction, images, tmp_path)
+    assert list(result) == NAMES
     for name in NAMES:
-        assert found[name].shape == (len(SEVERITIES), N, 2, 4)
+        assert result[name].shape == (len(SEVERITIES), N, 2, 4)
         for i, severity in enumerate(SEVERITIES):
             degraded = corruptions.corrupt(images, KEYS, name, severity, seed=5)
-            np.testing.assert_allclose(found[name][i], answer(degraded), atol=1e-5)
+            np.testing.assert_allclose(result[name][i], prediction(degraded), atol=1e-5)
 
 
-class Counted(StageAnswers):
+class Counted(StagePredictions):
     """Counts the slices that it is asked for; may be interrupted."""
 
-    def __init__(self, answer):
-        self.__dict__.update(answer.__dict__)
+    def __init__(self, prediction):
+        self.__dict__.update(prediction.__dict__)
         self.asked, self.most = 0, None
 
     def __call__(self, images):
@@ -99,25 +101,25 @@ class Counted(StageAnswers):
         return super().__call__(images)
 
 
-def test_what_was_answered_is_not_asked_again(answer, images, tmp_path, few):
-    counted = Counted(answer)
+def test_what_was_answered_is_not_asked_again(prediction, images, tmp_path, few):
+    counted = Counted(prediction)
     counted.most = 9
     with pytest.raises(KeyboardInterrupt):
         asked(counted, images, tmp_path)
     counted.most = None
-    found = asked(counted, images, tmp_path)
+    result = asked(counted, images, tmp_path)
     assert counted.asked == len(NAMES) * len(SEVERITIES) * N
     again = asked(counted, images, tmp_path)
     assert counted.asked == len(NAMES) * len(SEVERITIES) * N
     for name in NAMES:
-        np.testing.assert_array_equal(found[name], again[name])
+        np.testing.assert_array_equal(result[name], again[name])
 
 
-def test_another_seed_or_model_is_answered_anew(answer, first, images, tmp_path, few):
-    counted = Counted(answer)
+def test_another_seed_or_model_is_answered_anew(prediction, first, images, tmp_path, few):
+    counted = Counted(prediction)
     asked(counted, images, tmp_path)
     asked(counted, images, tmp_path, seed=6)
     assert counted.asked == 2 * len(NAMES) * len(SEVERITIES) * N
-    other = Counted(StageAnswers(first, first, unfreeze_layers=50))
+    other = Counted(StagePredictions(first, first, unfreeze_layers=50))
     asked(other, images, tmp_path)
     assert other.asked == len(NAMES) * len(SEVERITIES) * N

@@ -22,7 +22,7 @@ def rows():
     return pd.DataFrame({"label": labels, "group": groups})
 
 
-def answers(rows, seed, n=None):
+def predictions(rows, seed, n=None):
     rng = np.random.default_rng(seed)
     drawn = rng.dirichlet([1, 1, 1], len(rows) if n is None else n)
     return drawn
@@ -31,14 +31,14 @@ def answers(rows, seed, n=None):
 @pytest.fixture
 def corrupted(rows):
     return {
-        name: [answers(rows, 10 * i + severity) for severity in SEVERITIES]
+        name: [predictions(rows, 10 * i + severity) for severity in SEVERITIES]
         for i, name in enumerate(NAMES, 1)
     }
 
 
 @pytest.fixture
 def counts(rows, corrupted):
-    return metrics.tally(rows, answers(rows, 0), corrupted, CLASSES)
+    return metrics.tally(rows, predictions(rows, 0), corrupted, CLASSES)
 
 
 def balanced_error(rows, probabilities):
@@ -57,23 +57,23 @@ def test_tallies_count_right_slices(rows, corrupted, counts):
 
 
 def test_errors_are_those_of_the_answers(rows, corrupted, counts):
-    found = metrics.summarise(counts, bootstrap=SAMPLING)
-    clean = balanced_error(rows, answers(rows, 0))
+    result = metrics.summarise(counts, bootstrap=SAMPLING)
+    clean = balanced_error(rows, predictions(rows, 0))
     expected = {n: [balanced_error(rows, a) for a in corrupted[n]] for n in NAMES}
-    assert (found["n"], found["groups"]) == (23, 7)
-    assert found["clean"] == pytest.approx(clean)
-    assert found["corrupted"] == pytest.approx(np.mean(list(expected.values())))
-    assert found["rise"] == pytest.approx(np.mean(list(expected.values())) - clean)
+    assert (result["n"], result["groups"]) == (23, 7)
+    assert result["clean"] == pytest.approx(clean)
+    assert result["corrupted"] == pytest.approx(np.mean(list(expected.values())))
+    assert result["increase"] == pytest.approx(np.mean(list(expected.values())) - clean)
     for name in NAMES:
-        one = found["by_corruption"][name]
+        one = result["by_corruption"][name]
         assert one["balanced_error"] == pytest.approx(expected[name])
         assert one["mean"] == pytest.approx(np.mean(expected[name]))
-        assert one["rise"] == pytest.approx(np.mean(expected[name]) - clean)
+        assert one["increase"] == pytest.approx(np.mean(expected[name]) - clean)
 
 
 def test_intervals_are_of_whole_groups(rows, corrupted, counts):
-    found = metrics.summarise(counts, bootstrap=SAMPLING)
-    series = [answers(rows, 0), *corrupted[NAMES[0]], *corrupted[NAMES[1]]]
+    result = metrics.summarise(counts, bootstrap=SAMPLING)
+    series = [predictions(rows, 0), *corrupted[NAMES[0]], *corrupted[NAMES[1]]]
     drawn = []
     for times in SAMPLING.times(7):
         index = np.concatenate(
@@ -87,39 +87,39 @@ def test_intervals_are_of_whole_groups(rows, corrupted, counts):
         return pytest.approx(np.quantile(values, [0.025, 0.975]).tolist())
 
     mean = drawn[:, 1:].mean(axis=1)
-    assert found["clean_ci95"] == interval(drawn[:, 0])
-    assert found["corrupted_ci95"] == interval(mean)
-    assert found["rise_ci95"] == interval(mean - drawn[:, 0])
-    second = found["by_corruption"][NAMES[1]]
+    assert result["clean_ci95"] == interval(drawn[:, 0])
+    assert result["corrupted_ci95"] == interval(mean)
+    assert result["increase_ci95"] == interval(mean - drawn[:, 0])
+    second = result["by_corruption"][NAMES[1]]
     assert second["balanced_error_ci95"][2] == interval(drawn[:, 6 + 2])
-    assert second["rise_ci95"] == interval(drawn[:, 6:].mean(axis=1) - drawn[:, 0])
+    assert second["increase_ci95"] == interval(drawn[:, 6:].mean(axis=1) - drawn[:, 0])
 
 
 def test_of_one_group_nothing_is_known(rows, corrupted):
     one = (rows["group"] == 1).to_numpy()
     degraded = {name: [a[one] for a in series] for name, series in corrupted.items()}
-    counts = metrics.tally(rows[one], answers(rows, 0)[one], degraded, CLASSES)
-    found = metrics.summarise(counts, bootstrap=SAMPLING)
-    assert found["clean_ci95"] == found["corrupted_ci95"] == [0, 1]
-    assert found["rise_ci95"] == [-1, 1]
+    counts = metrics.tally(rows[one], predictions(rows, 0)[one], degraded, CLASSES)
+    result = metrics.summarise(counts, bootstrap=SAMPLING)
+    assert result["clean_ci95"] == result["corrupted_ci95"] == [0, 1]
+    assert result["increase_ci95"] == [-1, 1]
 
 
 def test_a_model_does_not_differ_from_itself(counts):
-    found = metrics.compare(counts, counts.sample(frac=1, random_state=0), bootstrap=SAMPLING)
-    for name in ("clean", "corrupted", "rise"):
-        assert found[name] == 0
-        assert found[f"{name}_ci95"] == [0, 0]
+    result = metrics.compare(counts, counts.sample(frac=1, random_state=0), bootstrap=SAMPLING)
+    for name in ("clean", "corrupted", "increase"):
+        assert result[name] == 0
+        assert result[f"{name}_ci95"] == [0, 0]
 
 
 def test_the_difference_is_compared_minus_baseline(rows, corrupted, counts):
     truth = np.eye(3)[rows["label"].map(CLASSES.index)]
     perfect = metrics.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
-    found = metrics.compare(counts, perfect, bootstrap=SAMPLING)
+    result = metrics.compare(counts, perfect, bootstrap=SAMPLING)
     mine = metrics.summarise(counts, bootstrap=SAMPLING)
-    for name in ("clean", "corrupted", "rise"):
-        assert found[name] == pytest.approx(-mine[name])
+    for name in ("clean", "corrupted", "increase"):
+        assert result[name] == pytest.approx(-mine[name])
     low, high = mine["corrupted_ci95"]
-    assert found["corrupted_ci95"] == pytest.approx([-high, -low])
+    assert result["corrupted_ci95"] == pytest.approx([-high, -low])
 
 
 def test_other_slices_are_not_compared(rows, corrupted, counts):
@@ -129,38 +129,38 @@ def test_other_slices_are_not_compared(rows, corrupted, counts):
 
 
 def test_the_table_has_a_row_a_severity_and_clean(counts):
-    found = metrics.summarise(counts, bootstrap=SAMPLING)
-    table = metrics.error_table({("slice", 1): found, ("patient", 2): found})
+    result = metrics.summarise(counts, bootstrap=SAMPLING)
+    table = metrics.error_table({("slice", 1): result, ("patient", 2): result})
     assert len(table) == 2 * len(NAMES) * 6
-    assert (table.query("severity == 0")["balanced_error"] == found["clean"]).all()
+    assert (table.query("severity == 0")["balanced_error"] == result["clean"]).all()
     row = table.query("scheme == 'patient' and severity == 4 and corruption == @NAMES[1]").iloc[0]
-    of_it = found["by_corruption"][NAMES[1]]
+    of_it = result["by_corruption"][NAMES[1]]
     assert row["balanced_error"] == of_it["balanced_error"][3]
     assert [row["low"], row["high"]] == of_it["balanced_error_ci95"][3]
 
 
 def test_the_table_has_a_row_a_model_with_its_errors(rows, counts):
-    found = metrics.summarise(counts, bootstrap=SAMPLING)
+    result = metrics.summarise(counts, bootstrap=SAMPLING)
     truth = np.eye(3)[rows["label"].map(CLASSES.index)]
     perfect = metrics.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
     table = metrics.table(
-        {("slice", 1): found, ("patient", 2): metrics.summarise(perfect, bootstrap=SAMPLING)}
+        {("slice", 1): result, ("patient", 2): metrics.summarise(perfect, bootstrap=SAMPLING)}
     )
     assert table[["scheme", "stage", "n", "groups"]].to_numpy().tolist() == [
         ["slice", 1, 23, 7],
         ["patient", 2, 23, 7],
     ]
-    for name in ("clean", "corrupted", "rise"):
-        assert table[name].tolist() == [found[name], 0]
-        assert [*table.loc[0, [f"{name}_low", f"{name}_high"]]] == found[f"{name}_ci95"]
+    for name in ("clean", "corrupted", "increase"):
+        assert table[name].tolist() == [result[name], 0]
+        assert [*table.loc[0, [f"{name}_low", f"{name}_high"]]] == result[f"{name}_ci95"]
     assert len(table.columns) == 4 + 3 * 3
 
 
 @pytest.mark.parametrize("answered", [22, 24])
 def test_an_answer_short_is_told(rows, corrupted, answered):
-    corrupted[NAMES[1]][2] = answers(rows, 1, answered)
+    corrupted[NAMES[1]][2] = predictions(rows, 1, answered)
     with pytest.raises(StudyError, match=NAMES[1]):
-        metrics.tally(rows, answers(rows, 0), corrupted, CLASSES)
+        metrics.tally(rows, predictions(rows, 0), corrupted, CLASSES)
 
 
 def test_no_slices_are_told(rows):
@@ -185,11 +185,11 @@ def test_the_draw_is_even_as_far_as_it_can_be(rows):
 
 def test_examples_are_the_slice_and_its_corruptions():
     image = np.random.default_rng(0).integers(0, 256, (32, 32)).astype(np.uint8)
-    found = metrics.examples(image, "aa", seed=4)
-    assert list(found) == list(CORRUPTIONS)
-    for name, pictures in found.items():
-        np.testing.assert_array_equal(pictures[0], image)
-        for severity, picture in zip(SEVERITIES, pictures[1:], strict=True):
+    result = metrics.examples(image, "aa", seed=4)
+    assert list(result) == list(CORRUPTIONS)
+    for name, images in result.items():
+        np.testing.assert_array_equal(images[0], image)
+        for severity, picture in zip(SEVERITIES, images[1:], strict=True):
             expected = corrupt(image[None], ["aa"], name, severity, seed=4)[0]
             np.testing.assert_array_equal(picture, expected)
 

@@ -27,26 +27,26 @@ def table_of(groups_per_class=6, slices_per_group=5, duplicated=()):
 
 def test_one_fold_is_the_published_split():
     table = table_of()
-    found = study_splits(table, folds=1, **FRACTIONS, seed=3)
-    assert set(found["fold"]) == {0}
-    assert list(found["slice"]) == list(holdout.slice_split(table, **FRACTIONS, seed=3))
-    assert list(found["patient"]) == list(holdout.patient_split(table, **FRACTIONS, seed=3))
+    result = study_splits(table, folds=1, **FRACTIONS, seed=3)
+    assert set(result["fold"]) == {0}
+    assert list(result["slice"]) == list(holdout.slice_split(table, **FRACTIONS, seed=3))
+    assert list(result["patient"]) == list(holdout.patient_split(table, **FRACTIONS, seed=3))
 
 
 @given(folds=st.integers(3, 6), seed=st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
 def test_every_image_is_tested_once_and_validated_once(folds, seed):
     table = table_of(groups_per_class=8, duplicated=[(0, 7), (3, 41)])
-    found = study_splits(table, folds=folds, **FRACTIONS, seed=seed)
-    assert len(found) == folds * len(table)
+    result = study_splits(table, folds=folds, **FRACTIONS, seed=seed)
+    assert len(result) == folds * len(table)
     for scheme in ("slice", "patient"):
-        by_path = found.groupby("path")[scheme]
+        by_path = result.groupby("path")[scheme]
         for part in ("test", "validation"):
             assert (by_path.apply(lambda parts, part=part: (parts == part).sum()) == 1).all()
-        held = found.groupby(["fold", scheme, "label"]).size().unstack(fill_value=0)
+        held = result.groupby(["fold", scheme, "label"]).size().unstack(fill_value=0)
         assert held.to_numpy().min() > 0
-    assert_disjoint(table, found)
-    groups = found.groupby(["fold", "group"])["patient"].nunique()
+    assert_disjoint(table, result)
+    groups = result.groupby(["fold", "group"])["patient"].nunique()
     assert groups.max() == 1
 
 
@@ -54,25 +54,25 @@ def test_every_image_is_tested_once_and_validated_once(folds, seed):
 @settings(max_examples=15, deadline=None)
 def test_two_folds_test_every_image_once_and_validate_within_the_other_half(seed):
     table = table_of(groups_per_class=2, slices_per_group=10, duplicated=[(0, 7), (23, 28)])
-    found = study_splits(table, folds=2, **FRACTIONS, seed=seed)
-    assert_disjoint(table, found)
+    result = study_splits(table, folds=2, **FRACTIONS, seed=seed)
+    assert_disjoint(table, result)
     for scheme in ("slice", "patient"):
-        tests = found[found[scheme] == "test"]
+        tests = result[result[scheme] == "test"]
         assert sorted(tests["path"]) == sorted(table["path"])
-        for _, rows in found.groupby("fold"):
+        for _, rows in result.groupby("fold"):
             held = rows.groupby([scheme, "label"]).size()
             assert held.unstack().shape == (3, 2)
             rest = held["train"] + held["validation"]
             assert (held["validation"] - 0.15 * rest).abs().max() <= 1.5  # a pair of files moves
-    tested = found.groupby(["fold", "group"])["patient"].agg(set)
+    tested = result.groupby(["fold", "group"])["patient"].agg(set)
     assert all(parts in ({"test"}, {"train", "validation"}) for parts in tested)
 
 
 def test_two_folds_may_share_patients_with_validation_but_not_with_the_test():
     table = table_of(groups_per_class=2, slices_per_group=10)
-    found = study_splits(table, folds=2, **FRACTIONS, seed=0)
+    result = study_splits(table, folds=2, **FRACTIONS, seed=0)
     for part in ("train", "validation"):
-        leaking = found.copy()
+        leaking = result.copy()
         row = np.flatnonzero((leaking["fold"] == 1) & (leaking["patient"] == "test"))[0]
         leaking.loc[row, "patient"] = part
         with pytest.raises(SplitError, match="leaks: group"):
@@ -86,13 +86,13 @@ def test_two_folds_may_share_patients_with_validation_but_not_with_the_test():
 
 def test_files_stay_apart_in_two_folds_as_well():
     table = table_of(groups_per_class=2, slices_per_group=10)
-    found = study_splits(table, folds=2, **FRACTIONS, seed=0)
-    first = found[found["fold"] == 0]
+    result = study_splits(table, folds=2, **FRACTIONS, seed=0)
+    first = result[result["fold"] == 0]
     one, other = (first.index[first["patient"] == part][0] for part in ("train", "validation"))
     with pytest.raises(SplitError, match="leaks: sha256"):
         assert_disjoint(
             table.assign(sha256=table["path"].replace({table["path"][one]: table["path"][other]})),
-            found,
+            result,
         )
 
 
@@ -110,8 +110,8 @@ def test_too_few_groups_are_told():
 
 def test_a_leak_in_any_fold_is_found():
     table = table_of()
-    found = study_splits(table, folds=3, **FRACTIONS, seed=0)
-    last = np.flatnonzero((found["fold"] == 2) & (found["patient"] == "test"))[0]
-    found.loc[last, "patient"] = "train"
+    result = study_splits(table, folds=3, **FRACTIONS, seed=0)
+    last = np.flatnonzero((result["fold"] == 2) & (result["patient"] == "test"))[0]
+    result.loc[last, "patient"] = "train"
     with pytest.raises(SplitError, match="group"):
-        assert_disjoint(table, found)
+        assert_disjoint(table, result)

@@ -78,13 +78,13 @@ def test_the_quota_is_met_with_duplicates_on_one_side():
 def test_slice_split_keeps_its_promises(table, seed, fraction):
     assume(table.groupby("sha256")["label"].nunique().max() == 1)
     assume(table.groupby("label")["sha256"].nunique().min() >= 3)
-    asked = {"test_fraction": fraction, "validation_fraction": fraction, "seed": seed}
-    split = slice_split(table, **asked)
+    options = {"test_fraction": fraction, "validation_fraction": fraction, "seed": seed}
+    split = slice_split(table, **options)
     assert split.index.equals(table.index)
     assert split.isin(PARTS).all()
     assert split.groupby(table["sha256"]).nunique().max() == 1
     assert table["label"].groupby(split).nunique().eq(table["label"].nunique()).all()
-    assert split.equals(slice_split(table, **asked))
+    assert split.equals(slice_split(table, **options))
     assert_disjoint(table, split, by=["path", "sha256"])
 
 
@@ -180,9 +180,9 @@ def test_exactly_three_groups_give_one_to_each_part():
 @pytest.mark.parametrize("fractions", [(0.01, 0.98), (0.98, 0.01), (0.01, 0.01)])
 def test_no_part_is_empty_however_small_its_share(fractions):
     table = table_of(["Cyst"] * 40, np.repeat(np.arange(4), 10))
-    asked = dict(zip(("test_fraction", "validation_fraction"), fractions, strict=True))
+    options = dict(zip(("test_fraction", "validation_fraction"), fractions, strict=True))
     for split_by in (patient_split, slice_split):
-        assert set(split_by(table, **asked, seed=0)) == set(PARTS)
+        assert set(split_by(table, **options, seed=0)) == set(PARTS)
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,9 @@ def test_series_are_recovered_also_where_their_slices_lie_apart():
     truth = np.repeat(np.arange(6), 10)
     order = np.random.default_rng(0).permutation(60)
     edges = near_duplicates(thumbnails(images[order], 32), 0.94, block=16)
-    found = find_groups(60, edges, 0.94)
-    assert pairwise_scores(found, truth[order])["precision"] == 1
-    assert pairwise_scores(found, truth[order])["recall"] == 1
+    result = find_groups(60, edges, 0.94)
+    assert pairwise_scores(result, truth[order])["precision"] == 1
+    assert pairwise_scores(result, truth[order])["recall"] == 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -128,8 +128,8 @@ def test_groups_are_those_of_the_literal_flood_numbered_by_first_appearance(n, d
     i, j = np.array(pairs, np.int32).reshape(-1, 2).T
     edges = Edges(i, j, np.array(strength, np.float32), 0.4)
     used = {pair for pair, r in zip(pairs, strength, strict=True) if np.float32(r) > 0.75}
-    found = find_groups(n, edges, 0.75).tolist()
-    assert found == slow_groups(n, used)
+    result = find_groups(n, edges, 0.75).tolist()
+    assert result == slow_groups(n, used)
 
 
 def test_groups_below_the_searched_threshold_are_refused():
@@ -158,11 +158,11 @@ def test_threshold_curve_counts_what_each_threshold_gives():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc")), min_size=1, max_size=25))
 def test_pairwise_scores_are_those_of_counting_pairs(slices):
-    found, truth = zip(*slices, strict=True)
-    together = [f == g for f, g in combinations(found, 2)]
+    result, truth = zip(*slices, strict=True)
+    together = [f == g for f, g in combinations(result, 2)]
     same = [s == t for s, t in combinations(truth, 2)]
     both = sum(a and b for a, b in zip(together, same, strict=True))
-    assert pairwise_scores(found, truth) == {
+    assert pairwise_scores(result, truth) == {
         "precision": both / sum(together) if any(together) else 1.0,
         "recall": both / sum(same) if any(same) else 1.0,
         "pairs_found": sum(together),

@@ -77,14 +77,16 @@ def test_a_class_that_is_not_tested_or_too_small_is_named():
 @pytest.mark.parametrize("folds", [1, 5])
 def test_a_study_of_a_given_test_part_has_one_split(folds):
     table = table_of()
-    found = study_splits(table, folds=folds, **FRACTIONS, seed=3)
-    assert list(found) == ["path", "label", "group", "fold", "slice", "patient"]
-    assert set(found["fold"]) == {0}
-    assert ((found["slice"] == "test") == (table["part"] == "test")).all()
+    result = study_splits(table, folds=folds, **FRACTIONS, seed=3)
+    assert list(result) == ["path", "label", "group", "fold", "slice", "patient"]
+    assert set(result["fold"]) == {0}
+    assert ((result["slice"] == "test") == (table["part"] == "test")).all()
     without = table.drop(columns="part")
-    assert found["patient"].tolist() == holdout.patient_split(without, **FRACTIONS, seed=3).tolist()
-    assert_disjoint(table, found)
-    assert found.groupby("group")["slice"].nunique().max() > 1  # the given parts share a group
+    assert (
+        result["patient"].tolist() == holdout.patient_split(without, **FRACTIONS, seed=3).tolist()
+    )
+    assert_disjoint(table, result)
+    assert result.groupby("group")["slice"].nunique().max() > 1  # the given parts share a group
 
 
 def test_a_copy_on_both_given_sides_is_not_passed_over():
@@ -104,8 +106,8 @@ def test_shared_groups_are_counted_as_by_hand():
 
 def test_what_is_told_names_the_folds_that_are_not_dealt():
     counted = {"test_slices": 1346, "groups": 433, "groups_in_both": 61}
-    told = predefined_split.describe(counted, folds=5)
-    assert "1,346 slices" in told
-    assert "61 of 433 groups" in told
-    assert "5 folds asked for are not made" in told
+    message = predefined_split.describe(counted, folds=5)
+    assert "1,346 slices" in message
+    assert "61 of 433 groups" in message
+    assert "5 folds asked for are not made" in message
     assert "folds" not in predefined_split.describe(counted, folds=1)

@@ -85,7 +85,7 @@ def test_every_parameter_is_used_by_a_notebook_or_the_study_runner():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"learning_rate": 1}, "learning_rate: unknown key"),
         ({"stage1_epoch": 1}, "did you mean 'stage1_epochs'"),
@@ -111,15 +111,15 @@ def test_every_parameter_is_used_by_a_notebook_or_the_study_runner():
         ({"compared_backbones": []}, "compared_backbones = []"),
     ],
 )
-def test_a_wrong_file_is_told_by_key_and_value(tmp_path, changes, told):
+def test_a_wrong_file_is_told_by_key_and_value(tmp_path, changes, message):
     with pytest.raises(ParamsError, match=r"mine\.yaml") as error:
         load(written(tmp_path, **changes))
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_studys_data_may_name_folders_a_plane_and_a_published_number(tmp_path):
-    asked = {"class_folders": {"Kidney_stone": "Stone"}, "plane": "coronal"}
-    values = load(written(tmp_path, **asked, published_accuracy=0.9682))
+    options = {"class_folders": {"Kidney_stone": "Stone"}, "plane": "coronal"}
+    values = load(written(tmp_path, **options, published_accuracy=0.9682))
     assert values.class_folders == {"Kidney_stone": "Stone"}
     assert (values.plane, values.published_accuracy) == ("coronal", 0.9682)
 

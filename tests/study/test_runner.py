@@ -1,6 +1,7 @@
 """The runner, on notebooks of a few lines: what runs, what is skipped, what a failure tells."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -265,3 +266,27 @@ def test_an_untrained_backbone_marks_the_folder_of_all_its_results():
     assert (
         runner.run_folder(values, seed=5, image_size=320) == "outputs/phantom-untrained-320px-seed5"
     )
+
+
+def test_an_earlier_finish_does_not_count(project):
+    reproduce()
+    write(project, "02_second", "bootstrap = 1", "pass")
+    with pytest.raises(StudyError, match=r"02_second never called .run\.finish"):
+        reproduce()
+
+
+def test_a_long_message_of_a_failing_notebook_arrives_cut_short(project):
+    write(project, "01_first", "seed = 1", "raise ValueError('x' * 1_000_000)")
+    with pytest.raises(StudyError, match=r"01_first stopped in cell") as caught:
+        reproduce()
+    assert len(str(caught.value)) < 30_000
+
+
+@pytest.mark.parametrize(("peak", "jobs"), [(None, 3), (2_000, 3), (5_000, 2), (20_000, 1)])
+def test_notebooks_that_took_much_memory_leave_room_for_fewer(monkeypatch, tmp_path, peak, jobs):
+    run = Run(tmp_path)
+    monkeypatch.setattr(run, "provenance", lambda: {"notebooks": {"01": {"peak_memory_mb": peak}}})
+    free = SimpleNamespace(available=10e9)
+    monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: 8)
+    assert runner._side_by_side(run) == jobs

@@ -19,7 +19,7 @@ def finished(folder, accuracy, study="mine", weights="imagenet", **changes):
 @pytest.fixture
 def runs(tmp_path):
     """Runs of two studies in folders whose names tell nothing."""
-    found = {
+    result = {
         "own": finished(tmp_path / "a", 0.5),
         "seed 12": finished(tmp_path / "b", 0.7, seed=12),
         "seed 7": finished(tmp_path / "c", 0.6, seed=7),
@@ -30,7 +30,7 @@ def runs(tmp_path):
         "another study": finished(tmp_path / "g", 0.1, study="other", seed=12),
     }
     Run(tmp_path / "h").record(study="mine", changes={"seed": 8})  # begun, not finished
-    return found
+    return result
 
 
 @pytest.mark.parametrize("name", ["own", "seed 7"])
@@ -52,10 +52,10 @@ def test_the_spread_is_mean_and_range(runs):
     table = sibling_runs.spread(sibling_runs.by_seed(runs["own"])).set_index("scheme")
     assert table.loc["patient", "seeds"] == 3
     np.testing.assert_allclose(
-        table.loc["patient", ["accuracy", "accuracy_least", "accuracy_most"]].astype(float),
+        table.loc["patient", ["accuracy", "accuracy_min", "accuracy_max"]].astype(float),
         [0.6, 0.5, 0.7],
     )
-    assert table.loc["slice", ["accuracy", "accuracy_least", "accuracy_most"]].eq(1).all()
+    assert table.loc["slice", ["accuracy", "accuracy_min", "accuracy_max"]].eq(1).all()
 
 
 def test_a_run_alone_is_its_only_seed(tmp_path):

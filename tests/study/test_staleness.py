@@ -56,8 +56,8 @@ def notebook(folder: Path, code: str = CODE, text: str = "Text") -> Path:
 
 def inputs(tmp_path, **changes):
     parameters = {"seed": 1} | changes.pop("parameters", {})
-    found = staleness.inputs(notebook(tmp_path, **changes), parameters, Run(tmp_path / "run"))
-    return found | {"needed": {}}
+    result = staleness.inputs(notebook(tmp_path, **changes), parameters, Run(tmp_path / "run"))
+    return result | {"needed": {}}
 
 
 def test_modules_are_those_imported_and_of_a_package_those_whose_names_are_used(library, tmp_path):
@@ -107,7 +107,7 @@ def test_parameters_packages_and_results_are_told_by_name(library, tmp_path, mon
     now = inputs(tmp_path, parameters={"seed": 2})
     assert staleness.reasons(before, now) == ["seed: 1 -> 2"]
     monkeypatch.setattr(staleness.provenance, "package_versions", lambda: {"keras": "9"})
-    assert any(told.endswith("-> 9") for told in staleness.reasons(before, inputs(tmp_path)))
+    assert any(message.endswith("-> 9") for message in staleness.reasons(before, inputs(tmp_path)))
     needed = before | {"needed": {"03_x": "other"}}
     assert staleness.reasons(before, needed) == ["results of 03_x"]
     assert staleness.reasons(None, before) == ["not finished yet"]
@@ -160,5 +160,5 @@ def test_every_notebook_is_known_and_waits_for_earlier_ones_alone():
 
 
 def test_inputs_are_plain_json(library, tmp_path):
-    found = inputs(tmp_path, parameters={"data": None, "shares": (1, 2)})
-    assert json.loads(json.dumps(found)) == found
+    result = inputs(tmp_path, parameters={"data": None, "shares": (1, 2)})
+    assert json.loads(json.dumps(result)) == result

@@ -46,7 +46,7 @@ def test_absent_and_unknown_classes_are_refused():
 def test_only_the_training_part_has_a_say_in_the_weights_of_images():
     table = pd.DataFrame({"label": list("AABBBB"), "group": [0, 1, 2, 2, 3, 4]})
     part = np.array(["train", "test", "train", "train", "train", "validation"])
-    found = class_weights.of_images(table, part, ["A", "B"], "slice")
-    np.testing.assert_allclose(found, [2, 2, 2 / 3, 2 / 3, 2 / 3, 2 / 3])
+    result = class_weights.of_images(table, part, ["A", "B"], "slice")
+    np.testing.assert_allclose(result, [2, 2, 2 / 3, 2 / 3, 2 / 3, 2 / 3])
     by_group = class_weights.of_images(table, part, ["A", "B"], "group")
     np.testing.assert_allclose(by_group, [1.5, 1.5, 0.75, 0.75, 0.75, 0.75])

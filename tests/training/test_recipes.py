@@ -58,8 +58,8 @@ def viewed(net, shown, cache, body):
     return recipes.frozen_body(net, shown, Storage(cache, 5), unfreeze_layers=50)
 
 
-def relative_error(found, expected):
-    return np.abs(found - expected).max() / np.abs(expected).max()
+def relative_error(result, expected):
+    return np.abs(result - expected).max() / np.abs(expected).max()
 
 
 def test_stored_activations_are_the_networks_own(net, images, body):
@@ -131,9 +131,9 @@ def test_what_is_not_stored_is_computed_in_batches(net, images, tmp_path, monkey
     convert = feature_cache.gray_to_rgb
     monkeypatch.setattr(feature_cache, "gray_to_rgb", lambda g: shown.append(len(g)) or convert(g))
     order = np.random.default_rng(2).permutation(N)
-    found = feature_cache.of_images(net, "pool", images, Storage(tmp_path, 5, most_gb=0))[order]
+    result = feature_cache.of_images(net, "pool", images, Storage(tmp_path, 5, most_gb=0))[order]
     direct = freezing.part(net, None, "pool").predict_on_batch(gray_to_rgb(images[order]))
-    assert relative_error(found, direct) < 1e-5
+    assert relative_error(result, direct) < 1e-5
     assert max(shown) == 5 and sum(shown) == N
 
 
@@ -184,8 +184,8 @@ def test_stage_one_from_the_store_equals_stage_one_through_the_whole_network(
             settings=SETTINGS,
             checkpoint=tmp_path / f"{whole}.npz",
         )
-        answers = predict(net, gray_to_rgb(images).astype(np.float32), np.arange(N))
-        ends.append((history["val_loss"].to_numpy(), answers))
+        predictions = predict(net, gray_to_rgb(images).astype(np.float32), np.arange(N))
+        ends.append((history["val_loss"].to_numpy(), predictions))
     np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-3)
 
@@ -198,17 +198,17 @@ def both(build, body):
 
 
 def test_views_are_for_training_alone(build, images, viewed, tmp_path, monkeypatch):
-    asked = []
+    options = []
     rows_of = feature_cache.Activations.__getitem__
     monkeypatch.setattr(
         feature_cache.Activations,
         "__getitem__",
-        lambda stored, rows: asked.append(np.array(rows)) or rows_of(stored, rows),
+        lambda stored, rows: options.append(np.array(rows)) or rows_of(stored, rows),
     )
     settings = {1: SETTINGS, 2: SETTINGS}
     both = recipes.TwoStageTraining(build(), viewed, unfreeze_layers=50, settings=settings)
     outcome = dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "viewed"))[2]
-    beyond = np.concatenate([rows[rows >= N] for rows in asked])
+    beyond = np.concatenate([rows[rows >= N] for rows in options])
     assert set(SPLIT[beyond % N]) == {"train"}
     assert set(beyond // N) == {1, 2}
     assert outcome.probabilities.shape == (N, 2)
@@ -269,8 +269,8 @@ def test_all_of_the_patient_body_is_frozen_and_stored_once(patient_net, patient_
     assert patient_body.pooled.layer == builder.POOL
     features = freezing.part(patient_net, None, builder.POOL)
     expected = features.predict_on_batch(gray_to_rgb(shown[np.arange(4)]))
-    found = patient_body.pooled[np.arange(4)]
-    assert relative_error(found, expected) < 1e-4
+    result = patient_body.pooled[np.arange(4)]
+    assert relative_error(result, expected) < 1e-4
 
 
 @pytest.fixture

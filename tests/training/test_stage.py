@@ -54,8 +54,8 @@ def test_training_learns_and_keeps_the_best_epoch(data, tmp_path):
     assert history["best"].sum() == 1
     best = history[history["best"]].iloc[0]
     assert best["val_loss"] == history["val_loss"].min()
-    answers = predict(model, data["inputs"], data["validation"])
-    right = answers[np.arange(20), data["targets"][data["validation"]]]
+    predictions = predict(model, data["inputs"], data["validation"])
+    right = predictions[np.arange(20), data["targets"][data["validation"]]]
     assert -np.log(right).mean() == pytest.approx(best["val_loss"], abs=1e-6)
 
 
@@ -132,19 +132,19 @@ class Seen:
     """Inputs that keep in mind which rows were asked for."""
 
     def __init__(self, inputs):
-        self.inputs, self.keys, self.asked = inputs, ["seen"], []
+        self.inputs, self.keys, self.options = inputs, ["seen"], []
 
     def __len__(self):
         return len(self.inputs)
 
     def __getitem__(self, rows):
-        self.asked.append(rows)
+        self.options.append(rows)
         return self.inputs[rows]
 
     def epochs(self):
         """Rows of each epoch's training, and all rows of validation."""
-        training = [rows for rows in self.asked if len(rows) == SETTINGS.batch_size]
-        validation = [rows for rows in self.asked if len(rows) != SETTINGS.batch_size]
+        training = [rows for rows in self.options if len(rows) == SETTINGS.batch_size]
+        validation = [rows for rows in self.options if len(rows) != SETTINGS.batch_size]
         steps = len(training) // SETTINGS.epochs
         parts = [training[k : k + steps] for k in range(0, len(training), steps)]
         return [np.concatenate(part) for part in parts], np.concatenate(validation)
@@ -183,8 +183,8 @@ def test_other_views_are_another_training(data, tmp_path):
     plain, _ = trained(data, tmp_path / "c.npz")
     viewed, history = trained(data, tmp_path / "c.npz", inputs=with_views(data["inputs"]))
     assert not np.array_equal(weights_of(viewed), weights_of(plain))
-    answers = predict(viewed, data["inputs"], data["validation"])
-    right = answers[np.arange(20), data["targets"][data["validation"]]]
+    predictions = predict(viewed, data["inputs"], data["validation"])
+    right = predictions[np.arange(20), data["targets"][data["validation"]]]
     assert -np.log(right).mean() == pytest.approx(history["val_loss"].min(), abs=1e-6)
 
 
@@ -242,8 +242,8 @@ def test_image_weights_change_the_training(data, tmp_path):
     plain, _ = trained(data, tmp_path / "1.npz")
     heavy = np.where(data["targets"] == 0, 10.0, 1.0)
     weighted, _ = trained(data, tmp_path / "2.npz", weights=heavy)
-    answers = [predict(model, data["inputs"], np.arange(N)) for model in (plain, weighted)]
-    assert answers[1][:, 0].mean() > answers[0][:, 0].mean()
+    predictions = [predict(model, data["inputs"], np.arange(N)) for model in (plain, weighted)]
+    assert predictions[1][:, 0].mean() > predictions[0][:, 0].mean()
 
 
 def test_frozen_layers_do_not_move(data, tmp_path):
@@ -259,10 +259,10 @@ def test_frozen_layers_do_not_move(data, tmp_path):
 def test_predictions_keep_the_order_of_rows(data):
     model = small_network()
     rows = np.array([5, 1, 30, 1])
-    answers = predict(model, data["inputs"], rows, batch=3)
+    predictions = predict(model, data["inputs"], rows, batch=3)
     expected = model.predict_on_batch(data["inputs"][rows])
-    np.testing.assert_allclose(answers, expected, atol=1e-6)
-    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-12)
+    np.testing.assert_allclose(predictions, expected, atol=1e-6)
+    np.testing.assert_allclose(predictions.sum(axis=1), 1, atol=1e-12)
 
 
 def test_an_empty_part_is_refused(data, tmp_path):

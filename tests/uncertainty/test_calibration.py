@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.fold_predictions import Answers, Fold
+from kidneyct_lib.evaluation.fold_predictions import Fold, FoldPredictions
 from kidneyct_lib.evaluation.metrics import probability_columns, summarise
 from kidneyct_lib.uncertainty import calibration
 
@@ -27,24 +27,24 @@ def logits_and_truth(n, seed=0, scale=2.0):
     return logits, true
 
 
-def answers_of(n=400, seed=0, factor=1.0, groups=40):
+def predictions_of(n=400, seed=0, factor=1.0, groups=40):
     logits, true = logits_and_truth(n, seed)
     group = np.random.default_rng(seed + 1).integers(0, groups, n)
-    return Answers(true, softmax(factor * logits, axis=1), group)
+    return FoldPredictions(true, softmax(factor * logits, axis=1), group)
 
 
-def literal_ece(answers, edges):
+def literal_ece(predictions, edges):
     """The definition, slice by slice and bin by bin."""
     total = 0.0
     for low, high in pairwise(edges):
         confidences, rights = [], []
-        for true, row in zip(answers.true, answers.probabilities, strict=True):
+        for true, row in zip(predictions.true, predictions.probabilities, strict=True):
             inside = low < max(row) <= high or (low == edges[0] and max(row) == low)
             if inside:
                 confidences.append(max(row))
                 rights.append(int(row.argmax() == true))
         if rights:
-            share = len(rights) / len(answers.true)
+            share = len(rights) / len(predictions.true)
             total += share * abs(np.mean(confidences) - np.mean(rights))
     return total
 
@@ -54,53 +54,55 @@ def literal_ece(answers, edges):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_scores_are_those_of_scikit_learn(seed):
-    answers = answers_of(seed=seed)
-    result = calibration.scores(answers, bins=10, bootstrap=SAMPLING)
-    assert result["nll"] == pytest.approx(log_loss(answers.true, answers.probabilities))
+    predictions = predictions_of(seed=seed)
+    result = calibration.scores(predictions, bins=10, bootstrap=SAMPLING)
+    assert result["nll"] == pytest.approx(log_loss(predictions.true, predictions.probabilities))
     assert result["brier"] == pytest.approx(
-        brier_score_loss(answers.true, answers.probabilities, scale_by_half=False)
+        brier_score_loss(predictions.true, predictions.probabilities, scale_by_half=False)
     )
     assert result["n"] == 400
-    assert result["groups"] == len(np.unique(answers.group))
+    assert result["groups"] == len(np.unique(predictions.group))
 
 
 def test_the_brier_score_sums_over_the_classes():
-    answers = Answers(np.array([2]), np.array([[0.5, 0.3, 0.2]]), np.array([0]))
-    assert calibration.brier(answers)[0] == pytest.approx(0.25 + 0.09 + 0.64)
+    predictions = FoldPredictions(np.array([2]), np.array([[0.5, 0.3, 0.2]]), np.array([0]))
+    assert calibration.brier(predictions)[0] == pytest.approx(0.25 + 0.09 + 0.64)
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("bins", [2, 7, 15])
 def test_calibration_errors_equal_the_literal_loop(seed, bins):
-    answers = answers_of(seed=seed, factor=2.0)
-    result = calibration.scores(answers, bins=bins, bootstrap=SAMPLING)
+    predictions = predictions_of(seed=seed, factor=2.0)
+    result = calibration.scores(predictions, bins=bins, bootstrap=SAMPLING)
     even = np.arange(bins + 1) / bins
-    assert result["ece_width"] == pytest.approx(literal_ece(answers, even))
-    full = np.quantile(answers.probabilities.max(axis=1), even)
-    assert result["ece_mass"] == pytest.approx(literal_ece(answers, full))
+    assert result["ece_width"] == pytest.approx(literal_ece(predictions, even))
+    full = np.quantile(predictions.probabilities.max(axis=1), even)
+    assert result["ece_mass"] == pytest.approx(literal_ece(predictions, full))
 
 
 def test_bins_of_equal_mass_hold_equally_many_and_keep_ties_together():
-    bins = calibration.reliability(answers_of(), bins=8, equal="mass")
+    bins = calibration.reliability(predictions_of(), bins=8, equal="mass")
     assert bins["n"].tolist() == [50] * 8
     tied = np.tile([[0.9, 0.1, 0.0]], (100, 1))
-    answers = Answers(np.repeat([0, 1], [80, 20]), tied, np.arange(100))
-    bins = calibration.reliability(answers, bins=8, equal="mass")
+    predictions = FoldPredictions(np.repeat([0, 1], [80, 20]), tied, np.arange(100))
+    bins = calibration.reliability(predictions, bins=8, equal="mass")
     assert bins["n"].tolist() == [100]
     assert bins["accuracy"].tolist() == [0.8]
 
 
 def test_a_confidence_on_an_edge_belongs_below():
     probabilities = np.array([[0.5, 0.5, 0], [0.6, 0.4, 0], [1, 0, 0]])
-    answers = Answers(np.zeros(3, int), probabilities, np.arange(3))
-    bins = calibration.reliability(answers, bins=2, equal="width")
+    predictions = FoldPredictions(np.zeros(3, int), probabilities, np.arange(3))
+    bins = calibration.reliability(predictions, bins=2, equal="width")
     assert bins["n"].tolist() == [1, 2]
     assert bins["confidence"].tolist() == [0.5, 0.8]
 
 
 def test_true_probabilities_have_a_small_error_and_sharpened_ones_a_large():
     errors = {
-        factor: calibration.scores(answers_of(20_000, factor=factor), bins=15, bootstrap=SAMPLING)
+        factor: calibration.scores(
+            predictions_of(20_000, factor=factor), bins=15, bootstrap=SAMPLING
+        )
         for factor in (1.0, 3.0)
     }
     for name in ("ece_width", "ece_mass"):
@@ -110,26 +112,28 @@ def test_true_probabilities_have_a_small_error_and_sharpened_ones_a_large():
 
 
 def test_the_loss_is_that_of_the_headline():
-    answers = answers_of()
-    answers.probabilities[0] = [1, 0, 0]
-    answers.true[0] = 1  # a certain error: infinite without the clip
-    table = pd.DataFrame({"label": np.array(CLASSES)[answers.true], "group": answers.group})
-    table[probability_columns(CLASSES)] = answers.probabilities
+    predictions = predictions_of()
+    predictions.probabilities[0] = [1, 0, 0]
+    predictions.true[0] = 1  # a certain error: infinite without the clip
+    table = pd.DataFrame({"label": np.array(CLASSES)[predictions.true], "group": predictions.group})
+    table[probability_columns(CLASSES)] = predictions.probabilities
     headline = summarise(table, CLASSES, bootstrap=SAMPLING)
-    result = calibration.scores(answers, bins=15, bootstrap=SAMPLING)
+    result = calibration.scores(predictions, bins=15, bootstrap=SAMPLING)
     assert result["nll"] == pytest.approx(headline["loss"])
     assert result["accuracy"] == headline["accuracy"]
 
 
 def test_intervals_are_those_of_resampled_slices():
-    answers = answers_of(factor=2.0, groups=12)
-    result = calibration.scores(answers, bins=5, bootstrap=Bootstrap(200, 3))
-    names = np.unique(answers.group)
+    predictions = predictions_of(factor=2.0, groups=12)
+    result = calibration.scores(predictions, bins=5, bootstrap=Bootstrap(200, 3))
+    names = np.unique(predictions.group)
     edges = np.arange(6) / 5
     drawn = {"nll": [], "brier": [], "ece_width": []}
     for times in np.random.default_rng(3).multinomial(12, np.full(12, 1 / 12), size=200):
-        rows = np.concatenate([np.flatnonzero(answers.group == g) for g in np.repeat(names, times)])
-        resample = Answers(*(values[rows] for values in answers))
+        rows = np.concatenate(
+            [np.flatnonzero(predictions.group == g) for g in np.repeat(names, times)]
+        )
+        resample = FoldPredictions(*(values[rows] for values in predictions))
         drawn["nll"].append(calibration.nll(resample).mean())
         drawn["brier"].append(calibration.brier(resample).mean())
         drawn["ece_width"].append(literal_ece(resample, edges))
@@ -144,8 +148,8 @@ def test_intervals_are_those_of_resampled_slices():
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize("weigh", ["groups", "slices"])
 def test_a_known_temperature_is_recovered(temperature, weigh):
-    answers = answers_of(20_000, factor=temperature, groups=20_000)
-    found = calibration.fit_temperature(answers, weigh=weigh)
+    predictions = predictions_of(20_000, factor=temperature, groups=20_000)
+    found = calibration.fit_temperature(predictions, weigh=weigh)
     assert found == pytest.approx(temperature, rel=0.05)
 
 
@@ -169,25 +173,25 @@ def test_scaling_keeps_the_order_and_sums_to_one(parts, temperature):
 
 
 def test_the_fit_minimises_what_it_says():
-    answers = answers_of(300, factor=2.0, groups=20)
-    _, code, sizes = np.unique(answers.group, return_inverse=True, return_counts=True)
+    predictions = predictions_of(300, factor=2.0, groups=20)
+    _, code, sizes = np.unique(predictions.group, return_inverse=True, return_counts=True)
 
     def literal(temperature):
-        scaled = calibration.at_temperature(answers.probabilities, temperature)
-        loss = -np.log(scaled[np.arange(300), answers.true])
+        scaled = calibration.at_temperature(predictions.probabilities, temperature)
+        loss = -np.log(scaled[np.arange(300), predictions.true])
         return (loss / sizes[code]).sum() + np.log(temperature) ** 2 / 2
 
     grid = np.exp(np.linspace(-2, 2, 4001))
     best = grid[np.argmin([literal(temperature) for temperature in grid])]
-    assert calibration.fit_temperature(answers, weigh="groups") == pytest.approx(best, rel=2e-3)
+    assert calibration.fit_temperature(predictions, weigh="groups") == pytest.approx(best, rel=2e-3)
 
 
 def test_a_large_group_outvotes_others_only_where_slices_are_weighed():
-    sure = Answers(np.zeros(90, int), np.tile([0.9, 0.1], (90, 1)), np.zeros(90, int))
-    wrong = Answers(np.ones(9, int), np.tile([0.9, 0.1], (9, 1)), np.arange(1, 10))
-    answers = Answers(*(np.concatenate(pair) for pair in zip(sure, wrong, strict=True)))
-    by_slice = calibration.fit_temperature(answers, weigh="slices")
-    by_group = calibration.fit_temperature(answers, weigh="groups")
+    sure = FoldPredictions(np.zeros(90, int), np.tile([0.9, 0.1], (90, 1)), np.zeros(90, int))
+    wrong = FoldPredictions(np.ones(9, int), np.tile([0.9, 0.1], (9, 1)), np.arange(1, 10))
+    predictions = FoldPredictions(*(np.concatenate(pair) for pair in zip(sure, wrong, strict=True)))
+    by_slice = calibration.fit_temperature(predictions, weigh="slices")
+    by_group = calibration.fit_temperature(predictions, weigh="groups")
     assert by_slice == pytest.approx(1, abs=0.1)  # 90 of 99 are right at 0.9
     assert by_group > 3
 
@@ -197,18 +201,18 @@ def test_a_large_group_outvotes_others_only_where_slices_are_weighed():
 )
 @pytest.mark.parametrize("true", [0, 1])
 def test_degenerate_answers_give_finite_numbers(row, true):
-    answers = Answers(np.full(5, true), np.tile(row, (5, 1)), np.zeros(5, int))
-    temperature = calibration.fit_temperature(answers, weigh="groups")
+    predictions = FoldPredictions(np.full(5, true), np.tile(row, (5, 1)), np.zeros(5, int))
+    temperature = calibration.fit_temperature(predictions, weigh="groups")
     assert 0.01 <= temperature <= 100
-    result = calibration.assess([Fold(answers, answers)], bins=15, bootstrap=SAMPLING)
+    result = calibration.assess([Fold(predictions, predictions)], bins=15, bootstrap=SAMPLING)
     json.dumps(result, allow_nan=False)
     assert result["before"]["nll_ci95"] == [0.0, pytest.approx(-np.log(1e-7))]
     assert result["before"]["ece_width_ci95"] == [0.0, 1.0]
 
 
 def test_validation_without_errors_does_not_make_the_answers_certain():
-    answers = Answers(np.zeros(50, int), np.tile([0.8, 0.2], (50, 1)), np.arange(50))
-    assert 0.2 < calibration.fit_temperature(answers, weigh="groups") < 1
+    predictions = FoldPredictions(np.zeros(50, int), np.tile([0.8, 0.2], (50, 1)), np.arange(50))
+    assert 0.2 < calibration.fit_temperature(predictions, weigh="groups") < 1
 
 
 # --- all together -----------------------------------------------------------------------------
@@ -216,7 +220,10 @@ def test_validation_without_errors_does_not_make_the_answers_certain():
 
 def test_each_fold_is_scaled_by_its_own_validation_slices():
     folds = [
-        Fold(answers_of(4000, factor=factor, seed=seed), answers_of(4000, factor=factor, seed=9))
+        Fold(
+            predictions_of(4000, factor=factor, seed=seed),
+            predictions_of(4000, factor=factor, seed=9),
+        )
         for seed, factor in enumerate((1.0, 4.0))
     ]
     result = calibration.assess(folds, bins=15, bootstrap=SAMPLING)
@@ -232,11 +239,11 @@ def test_each_fold_is_scaled_by_its_own_validation_slices():
 
 
 def test_the_table_has_a_row_for_each_way():
-    folds = [Fold(answers_of(factor=2.0), answers_of(factor=2.0, seed=5))]
+    folds = [Fold(predictions_of(factor=2.0), predictions_of(factor=2.0, seed=5))]
     results = {("slice", 1): calibration.assess(folds, bins=15, bootstrap=SAMPLING)}
     table = calibration.table(results)
     assert table["probabilities"].tolist() == [
-        "as they are",
+        "uncalibrated",
         "temperature by group",
         "temperature by slice",
     ]
@@ -248,7 +255,7 @@ def test_the_table_has_a_row_for_each_way():
 
 
 def test_the_reliability_pair_is_before_and_after():
-    folds = [Fold(answers_of(factor=3.0), answers_of(factor=3.0, seed=5))]
+    folds = [Fold(predictions_of(factor=3.0), predictions_of(factor=3.0, seed=5))]
     pair = calibration.reliability_pair(folds, [3.0], bins=10)
     for when, bins in pair.items():
         assert bins["n"].sum() == 400, when

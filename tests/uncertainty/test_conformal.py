@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.fold_predictions import Answers, Fold
+from kidneyct_lib.evaluation.fold_predictions import Fold, FoldPredictions
 from kidneyct_lib.uncertainty import conformal
 
 CLASSES = ["A", "B", "C", "D"]
@@ -20,7 +20,7 @@ def drawn(n, seed, groups=None):
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet([0.4] * 4, n)
     true = (probabilities.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, 3)
-    return Answers(true, probabilities, np.arange(n) if groups is None else groups)
+    return FoldPredictions(true, probabilities, np.arange(n) if groups is None else groups)
 
 
 def correlated(groups, size, seed):
@@ -31,7 +31,9 @@ def correlated(groups, size, seed):
     logits = rng.normal(size=(groups * size, 4)) * 0.2
     logits[np.arange(groups * size), true] += skill
     odds = np.exp(logits)
-    return Answers(true, odds / odds.sum(axis=1, keepdims=True), np.repeat(np.arange(groups), size))
+    return FoldPredictions(
+        true, odds / odds.sum(axis=1, keepdims=True), np.repeat(np.arange(groups), size)
+    )
 
 
 # --- scores -----------------------------------------------------------------------------------
@@ -95,7 +97,7 @@ def test_units():
     np.testing.assert_allclose(shared, 1 / np.repeat([1, 4, 5], [1, 4, 5]))
     chosen = set()
     for seed in range(40):
-        one = conformal.unit_weights(group, "one_a_group", seed=seed)
+        one = conformal.unit_weights(group, "one_per_group", seed=seed)
         assert set(one) == {0.0, 1.0}
         assert group[one > 0].tolist() == [3, 8, 9]
         chosen |= set(np.flatnonzero(one))
@@ -106,19 +108,19 @@ def test_units():
 
 
 def test_sets_on_an_example():
-    validation = Answers(
+    validation = FoldPredictions(
         np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]]), np.arange(3)
     )
-    test = Answers(np.array([0, 1]), np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([7, 8]))
-    asked = {"unit": "slices", "coverage": 0.5, "seed": 0}
+    test = FoldPredictions(np.array([0, 1]), np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([7, 8]))
+    options = {"unit": "slices", "coverage": 0.5, "seed": 0}
     sets = conformal.conformal_sets(
-        [Fold(validation, test)], method="lac", conditional=False, **asked
+        [Fold(validation, test)], method="lac", conditional=False, **options
     )
     # Scores of the truth 0.1, 0.3, 0.4; the second of three is the threshold.
     np.testing.assert_allclose(sets.thresholds, [[0.3, 0.3]])
     assert sets.member.tolist() == [[True, False], [False, False]]
     by_class = conformal.conformal_sets(
-        [Fold(validation, test)], method="lac", conditional=True, **asked
+        [Fold(validation, test)], method="lac", conditional=True, **options
     )
     np.testing.assert_allclose(by_class.thresholds, [[0.4, 0.3]])
 
@@ -132,9 +134,9 @@ def test_exchangeable_slices_are_covered_as_promised(method, conditional):
         [Fold(drawn(n, 1), drawn(tests, 2))],
         **MARGINAL | {"method": method, "conditional": conditional},
     )
-    covered = sets.member[np.arange(tests), sets.answers.true]
+    covered = sets.member[np.arange(tests), sets.predictions.true]
     for code in range(4) if conditional else [slice(None)]:
-        part = covered[sets.answers.true == code] if conditional else covered
+        part = covered[sets.predictions.true == code] if conditional else covered
         units = (drawn(n, 1).true == code).sum() if conditional else n
         rank = int(np.ceil((units + 1) * 0.9))
         low = beta.ppf(1e-4, rank, units + 1 - rank)
@@ -170,16 +172,16 @@ def test_new_groups_are_covered_only_where_groups_are_the_unit():
                 conformal.summarise_sets(sets, CLASSES, bootstrap=SAMPLING)["group_coverage"]
             )
     assert np.mean(coverage["slices"]) < 0.89
-    assert np.mean(coverage["one_a_group"]) > 0.895
+    assert np.mean(coverage["one_per_group"]) > 0.895
     assert np.mean(coverage["groups"]) > 0.895
 
 
 def test_aps_sets_are_never_empty_and_lac_sets_may_be():
     fold = Fold(drawn(200, 1), drawn(500, 2))
-    asked = MARGINAL | {"coverage": 0.5}
+    options = MARGINAL | {"coverage": 0.5}
     empty = {
         method: conformal.summarise_sets(
-            conformal.conformal_sets([fold], method=method, **asked), CLASSES, bootstrap=SAMPLING
+            conformal.conformal_sets([fold], method=method, **options), CLASSES, bootstrap=SAMPLING
         )["empty"]
         for method in conformal.METHODS
     }
@@ -190,7 +192,7 @@ def test_aps_sets_are_never_empty_and_lac_sets_may_be():
 def test_a_class_absent_from_validation_is_in_every_set():
     validation = drawn(200, 1)
     kept = validation.true != 2
-    fold = Fold(Answers(*(values[kept] for values in validation)), drawn(100, 2))
+    fold = Fold(FoldPredictions(*(values[kept] for values in validation)), drawn(100, 2))
     sets = conformal.conformal_sets([fold], **MARGINAL | {"method": "lac", "conditional": True})
     assert sets.member[:, 2].all()
     assert not sets.member[:, 0].all()
@@ -200,10 +202,10 @@ def test_a_group_of_two_classes_is_a_unit_of_each():
     n = 10  # ten groups, each of one slice of A and nine of B
     true = np.tile(np.repeat([0, 1], [1, 9]), n)
     probabilities = np.tile([[0.6, 0.4]], (10 * n, 1))
-    validation = Answers(true, probabilities, np.repeat(np.arange(n), 10))
+    validation = FoldPredictions(true, probabilities, np.repeat(np.arange(n), 10))
     for unit in conformal.UNITS:
-        asked = MARGINAL | {"method": "lac", "unit": unit, "conditional": True}
-        sets = conformal.conformal_sets([Fold(validation, validation)], **asked)
+        options = MARGINAL | {"method": "lac", "unit": unit, "conditional": True}
+        sets = conformal.conformal_sets([Fold(validation, validation)], **options)
         np.testing.assert_allclose(sets.thresholds, [[0.4, 0.6]])
 
 
@@ -221,9 +223,9 @@ def test_each_fold_has_its_own_thresholds():
 
 def test_a_summary_counts_slices_groups_and_sizes():
     true = np.array([0, 0, 0, 1])
-    answers = Answers(true, np.full((4, 2), 0.5), np.array([0, 0, 0, 1]))
+    predictions = FoldPredictions(true, np.full((4, 2), 0.5), np.array([0, 0, 0, 1]))
     member = np.array([[1, 0], [1, 1], [0, 0], [1, 0]], bool)
-    sets = conformal.Sets(member, answers, np.array([[0.5, 0.5]]))
+    sets = conformal.Sets(member, predictions, np.array([[0.5, 0.5]]))
     result = conformal.summarise_sets(sets, ["A", "B"], bootstrap=SAMPLING)
     assert result["coverage"] == 0.5
     assert result["group_coverage"] == pytest.approx((2 / 3 + 0) / 2)
@@ -237,7 +239,12 @@ def test_a_summary_counts_slices_groups_and_sizes():
 
 def test_a_class_without_test_slices_is_left_out():
     sets = conformal.conformal_sets(
-        [Fold(drawn(50, 1), Answers(np.zeros(4, int), drawn(4, 2).probabilities, np.arange(4)))],
+        [
+            Fold(
+                drawn(50, 1),
+                FoldPredictions(np.zeros(4, int), drawn(4, 2).probabilities, np.arange(4)),
+            )
+        ],
         **MARGINAL | {"method": "lac"},
     )
     assert list(conformal.summarise_sets(sets, CLASSES, bootstrap=SAMPLING)["per_class"]) == ["A"]
@@ -249,7 +256,7 @@ def test_everything_is_assessed_and_can_be_written():
     json.dumps(result, allow_nan=False)
     table = conformal.table({("slice", 1): result, ("patient", 2): result})
     assert len(table) == 2 * 2 * 2 * 3
-    row = table.set_index(["scheme", "stage", "method", "promise", "unit"]).loc[
+    row = table.set_index(["scheme", "stage", "method", "guarantee", "unit"]).loc[
         ("patient", 2, "aps", "class_conditional", "groups")
     ]
     expected = result["aps"]["class_conditional"]["groups"]
@@ -260,7 +267,9 @@ def test_everything_is_assessed_and_can_be_written():
 
 
 def test_certain_probabilities_and_one_group_give_finite_numbers():
-    certain = Answers(np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]), np.zeros(2, int))
+    certain = FoldPredictions(
+        np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]), np.zeros(2, int)
+    )
     result = conformal.assess(
         [Fold(certain, certain)], ["A", "B"], coverage=0.9, bootstrap=SAMPLING
     )

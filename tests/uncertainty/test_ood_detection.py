@@ -140,11 +140,11 @@ def test_a_gate_is_fitted_on_training_and_set_on_validation():
 def judged():
     features = features_of()
     features[:6] += 40  # one patient unlike all others
-    pictures = {"odd": features_of(25, seed=1) - 30}, {"like": features_of(10, seed=0)}
+    images = {"odd": features_of(25, seed=1) - 30}, {"like": features_of(10, seed=0)}
     return features, ood_detection.assess(
         features,
         split_of(),
-        *pictures,
+        *images,
         fit=ood_detection.mahalanobis,
         kept=KEPT,
         bootstrap=SAMPLING,

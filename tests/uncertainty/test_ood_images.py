@@ -21,8 +21,8 @@ ALWAYS = {
 
 
 def make(plane=None, seed=3, count=5, classes=CLASSES):
-    asked = {"phantom_plane": plane, "classes": classes, "phantom_size": 64, "seed": seed}
-    return ood_images.make(SLICES, count, **asked)
+    options = {"phantom_plane": plane, "classes": classes, "phantom_size": 64, "seed": seed}
+    return ood_images.make(SLICES, count, **options)
 
 
 @pytest.fixture(scope="module")

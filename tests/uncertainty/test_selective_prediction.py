@@ -8,7 +8,7 @@ from sklearn.metrics import roc_curve
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.fold_predictions import Answers, Fold, pooled_test
+from kidneyct_lib.evaluation.fold_predictions import Fold, FoldPredictions, pooled_test
 from kidneyct_lib.uncertainty import operating_points, selective_prediction
 
 SAMPLING = Bootstrap(100, 0)
@@ -19,20 +19,20 @@ def two_class(confidence, right, group=None):
     confidence = np.asarray(confidence, float)
     true = np.where(right, 0, 1)
     group = np.arange(len(true)) if group is None else np.asarray(group)
-    return Answers(true, np.column_stack([confidence, 1 - confidence]), group)
+    return FoldPredictions(true, np.column_stack([confidence, 1 - confidence]), group)
 
 
-def random_answers(n, seed, groups=20, k=3):
+def random_predictions(n, seed, groups=20, k=3):
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet([0.7] * k, n)
     true = (probabilities.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, k - 1)
-    return Answers(true, probabilities, rng.integers(0, groups, n))
+    return FoldPredictions(true, probabilities, rng.integers(0, groups, n))
 
 
-def literal_aurc(answers):
+def literal_aurc(predictions):
     """Mean over slices of the error among those at least as sure."""
-    confidence = answers.probabilities.max(axis=1)
-    wrong = answers.probabilities.argmax(axis=1) != answers.true
+    confidence = predictions.probabilities.max(axis=1)
+    wrong = predictions.probabilities.argmax(axis=1) != predictions.true
     return np.mean([wrong[confidence >= c].mean() for c in confidence])
 
 
@@ -40,29 +40,29 @@ def literal_aurc(answers):
 
 
 def test_the_curve_and_its_area_by_hand():
-    answers = two_class([0.6, 0.9, 0.8, 0.7], [False, True, False, True])
-    curve = selective_prediction.risk_coverage(answers)
+    predictions = two_class([0.6, 0.9, 0.8, 0.7], [False, True, False, True])
+    curve = selective_prediction.risk_coverage(predictions)
     assert curve["confidence"].tolist() == [0.9, 0.8, 0.7, 0.6]
     assert curve["coverage"].tolist() == [0.25, 0.5, 0.75, 1]
     assert curve["risk"].tolist() == [0, 1 / 2, 1 / 3, 2 / 4]
-    result = selective_prediction.summarise(answers, [0.25, 0.5], bootstrap=SAMPLING)
+    result = selective_prediction.summarise(predictions, [0.25, 0.5], bootstrap=SAMPLING)
     assert result["aurc"] == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
     assert result["aurc_best"] == pytest.approx((0 + 0 + 1 / 3 + 2 / 4) / 4)
     assert result["error"] == 0.5
-    assert result["silent"] == {
-        "0.25": {"answered": 0.75, "accuracy": pytest.approx(2 / 3)},
-        "0.5": {"answered": 0.5, "accuracy": 0.5},
+    assert result["withheld"] == {
+        "0.25": {"coverage": 0.75, "accuracy": pytest.approx(2 / 3)},
+        "0.5": {"coverage": 0.5, "accuracy": 0.5},
     }
 
 
 def test_slices_of_equal_confidence_are_answered_together():
-    answers = two_class([0.9, 0.9, 0.9, 0.6], [True, False, True, True])
-    curve = selective_prediction.risk_coverage(answers)
+    predictions = two_class([0.9, 0.9, 0.9, 0.6], [True, False, True, True])
+    curve = selective_prediction.risk_coverage(predictions)
     assert curve["coverage"].tolist() == [0.75, 1]
     assert curve["risk"].tolist() == [1 / 3, 1 / 4]
-    result = selective_prediction.summarise(answers, [0.5], bootstrap=SAMPLING)
-    assert result["silent"]["0.5"] == {"answered": 0.75, "accuracy": pytest.approx(2 / 3)}
-    shuffled = Answers(*(values[[2, 0, 3, 1]] for values in answers))
+    result = selective_prediction.summarise(predictions, [0.5], bootstrap=SAMPLING)
+    assert result["withheld"]["0.5"] == {"coverage": 0.75, "accuracy": pytest.approx(2 / 3)}
+    shuffled = FoldPredictions(*(values[[2, 0, 3, 1]] for values in predictions))
     assert (
         selective_prediction.summarise(shuffled, [], bootstrap=SAMPLING)["aurc"] == result["aurc"]
     )
@@ -70,51 +70,51 @@ def test_slices_of_equal_confidence_are_answered_together():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_area_equals_its_definition(seed):
-    answers = random_answers(300, seed)
-    rounded = answers._replace(probabilities=answers.probabilities.round(1))  # many ties
-    for given_answers in (answers, rounded):
-        result = selective_prediction.summarise(given_answers, [0.1], bootstrap=SAMPLING)
-        assert result["aurc"] == pytest.approx(literal_aurc(given_answers))
+    predictions = random_predictions(300, seed)
+    rounded = predictions._replace(probabilities=predictions.probabilities.round(1))  # many ties
+    for given_predictions in (predictions, rounded):
+        result = selective_prediction.summarise(given_predictions, [0.1], bootstrap=SAMPLING)
+        assert result["aurc"] == pytest.approx(literal_aurc(given_predictions))
 
 
 def test_the_interval_of_the_area_is_that_of_resampled_slices():
-    answers = random_answers(120, 1, groups=9)
+    predictions = random_predictions(120, 1, groups=9)
     drawn = []
     for times in np.random.default_rng(5).multinomial(9, np.full(9, 1 / 9), size=100):
         rows = np.concatenate(
-            [np.flatnonzero(answers.group == g) for g in np.repeat(range(9), times)]
+            [np.flatnonzero(predictions.group == g) for g in np.repeat(range(9), times)]
         )
-        drawn.append(literal_aurc(Answers(*(values[rows] for values in answers))))
-    result = selective_prediction.summarise(answers, [], bootstrap=Bootstrap(100, 5))
+        drawn.append(literal_aurc(FoldPredictions(*(values[rows] for values in predictions))))
+    result = selective_prediction.summarise(predictions, [], bootstrap=Bootstrap(100, 5))
     np.testing.assert_allclose(result["aurc_ci95"], np.quantile(drawn, [0.025, 0.975]))
 
 
 def test_a_model_that_knows_its_errors_gains_by_silence():
-    answers = random_answers(2000, 3)
-    result = selective_prediction.summarise(answers, [0.1, 0.5], bootstrap=SAMPLING)
+    predictions = random_predictions(2000, 3)
+    result = selective_prediction.summarise(predictions, [0.1, 0.5], bootstrap=SAMPLING)
     assert result["aurc_best"] < result["aurc"] < result["error"]
-    assert 1 - result["error"] < result["silent"]["0.1"]["accuracy"]
-    assert result["silent"]["0.1"]["accuracy"] < result["silent"]["0.5"]["accuracy"]
+    assert 1 - result["error"] < result["withheld"]["0.1"]["accuracy"]
+    assert result["withheld"]["0.1"]["accuracy"] < result["withheld"]["0.5"]["accuracy"]
 
 
 def test_one_group_and_certain_answers_give_finite_numbers():
-    answers = two_class([1.0, 1.0, 1.0], [True, True, False], group=[0, 0, 0])
-    result = selective_prediction.summarise(answers, [0.1, 1.0], bootstrap=SAMPLING)
+    predictions = two_class([1.0, 1.0, 1.0], [True, True, False], group=[0, 0, 0])
+    result = selective_prediction.summarise(predictions, [0.1, 1.0], bootstrap=SAMPLING)
     json.dumps(result, allow_nan=False)
     assert result["aurc_ci95"] == [0.0, 1.0]
-    assert result["silent"]["1"]["answered"] == 1
+    assert result["withheld"]["1"]["coverage"] == 1
 
 
 def test_the_selective_table():
     results = {
         ("slice", 2): selective_prediction.summarise(
-            random_answers(50, 0), [0.2], bootstrap=SAMPLING
+            random_predictions(50, 0), [0.2], bootstrap=SAMPLING
         )
     }
     (row,) = selective_prediction.table(results).to_dict("records")
     assert row["scheme"] == "slice"
     assert row["aurc_low"] <= row["aurc_high"]
-    assert row["accuracy_without_0.2"] == results["slice", 2]["silent"]["0.2"]["accuracy"]
+    assert row["accuracy_without_0.2"] == results["slice", 2]["withheld"]["0.2"]["accuracy"]
 
 
 # --- operating points -------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_the_threshold_is_the_highest_that_reaches_the_recall(slices, recall):
 
 
 def test_the_operating_point_by_brute_force():
-    folds = [Fold(random_answers(200, k), random_answers(150, 10 + k)) for k in range(3)]
+    folds = [Fold(random_predictions(200, k), random_predictions(150, 10 + k)) for k in range(3)]
     point = operating_points.operating_point(folds, 1, recall=0.9, bootstrap=SAMPLING)
     counts = np.zeros((2, 2), int)
     for (validation, test), threshold in zip(folds, point["thresholds"], strict=True):
@@ -157,7 +157,7 @@ def test_the_operating_point_by_brute_force():
 
 
 def test_the_cost_on_the_test_roc_is_scikit_learns():
-    folds = [Fold(random_answers(200, 1), random_answers(300, 2))]
+    folds = [Fold(random_predictions(200, 1), random_predictions(300, 2))]
     read = operating_points.operating_point(folds, 0, recall=0.95, bootstrap=SAMPLING)[
         "on_test_roc"
     ]
@@ -208,7 +208,7 @@ def test_a_test_part_of_one_kind_is_refused(right):
 
 
 def test_the_point_table_has_a_row_a_class():
-    folds = [Fold(random_answers(100, 1), random_answers(100, 2))]
+    folds = [Fold(random_predictions(100, 1), random_predictions(100, 2))]
     found = operating_points.assess(folds, "ABC", ["C", "A"], recall=0.9, bootstrap=SAMPLING)
     assert list(found) == ["C", "A"]
     assert found["C"] == operating_points.operating_point(folds, 2, recall=0.9, bootstrap=SAMPLING)

@@ -35,7 +35,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_pictures(run: run_folder.Run, folder: Path) -> list[str]:
+def write_images(run: run_folder.Run, folder: Path) -> list[str]:
     """Write pictures of all classes in turn, then one a class as gray JPEG and one in colour.
 
     Returns
@@ -62,7 +62,7 @@ def write_pictures(run: run_folder.Run, folder: Path) -> list[str]:
     return names
 
 
-def answer(judge: runtimes.Runner, path: Path) -> dict[str, Any]:
+def prediction(judge: runtimes.Runner, path: Path) -> dict[str, Any]:
     """One entry of expected.json."""
     judged = {name: array[0] for name, array in judge(image_io.read_color(path)[None]).items()}
     return {
@@ -83,8 +83,8 @@ def main() -> None:
         raise StudyError(f"{model} is missing: `kidneyct export --study {options.study}` makes it.")
     options.folder.mkdir(parents=True, exist_ok=True)
     judge = runtimes.onnx(model, threads=1)
-    names = write_pictures(run, options.folder)
-    expected = [answer(judge, options.folder / name) for name in names]
+    names = write_images(run, options.folder)
+    expected = [prediction(judge, options.folder / name) for name in names]
     (options.folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
     print(f"{len(expected)} pictures and their answers in {options.folder}")
 

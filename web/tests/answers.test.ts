@@ -26,7 +26,7 @@ const RAW = {
   operating_points: {
     distance: 42,
     confidence: 0.6,
-    recall: { Stone: { asked: 0.99, threshold: 0.02 } },
+    recall: { Stone: { target_recall: 0.99, threshold: 0.02 } },
   },
   metrics: { slice: measured(0.947), patient: measured(0.502) },
   files: { "model-int8.onnx": { bytes: 3, sha256: "abc" } },

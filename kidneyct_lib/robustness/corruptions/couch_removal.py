@@ -52,7 +52,7 @@ def body_mask(gray: np.ndarray) -> np.ndarray:
     return (core | _largest(whole)).astype(bool)
 
 
-def table_removed(gray: np.ndarray, margin: float, rng: np.random.Generator) -> np.ndarray:
+def couch_removed(gray: np.ndarray, margin: float, rng: np.random.Generator) -> np.ndarray:
     """Blacken what lies farther from the body than `margin`, a share of the image's side.
 
     An image without a body stays as it is.

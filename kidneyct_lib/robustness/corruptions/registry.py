@@ -159,8 +159,8 @@ CT_OWN = {
         "corners, lines in each, height as share of the image's",
         "a screenshot carries the viewer's labels",
     ),
-    "table removed": Corruption(
-        couch_removal.table_removed,
+    "couch removed": Corruption(
+        couch_removal.couch_removed,
         (0.08, 0.05, 0.03, 0.015, 0.0),
         "margin kept around the body, share of the side",
         "software or another centre's export masks all but the person",

@@ -7,7 +7,7 @@ import { decodeJpeg, decodePng } from "./raster";
 /** Largest file that is read into memory. */
 export const FILE_LIMIT = 1 << 29;
 
-/** Decode a picture file to RGB; its format is told by its content, never by its name. */
+/** Decode a picture file to RGB; its format is recognised by its content, never by its name. */
 export async function decodeFile(file: Blob): Promise<Pixels> {
   if (file.size === 0) throw new TellableError("The file is empty; copy or download it again.");
   const head = await bytesOf(file.slice(0, HEAD_BYTES));

@@ -20,7 +20,7 @@ export interface OperatingPoints {
   /** An answer whose highest probability is below it has low confidence. */
   confidence: number | null;
   /** Probability from which a class must not be missed, and the recall it was chosen for. */
-  recall: Record<string, { asked: number; threshold: number }>;
+  recall: Record<string, { target_recall: number; threshold: number }>;
 }
 
 export interface Metrics {

@@ -41,14 +41,14 @@ export function warningsOf(
     });
   }
   for (const name of said.notRuledOut) {
-    const { asked, threshold } = points.recall[name]!;
+    const { target_recall, threshold } = points.recall[name]!;
     const probability = probabilities[classes.indexOf(name)]!;
     warnings.push({
       kind: "missed",
       short: `${name} not ruled out`,
       long:
         `${name} is not ruled out: its probability of ${percent(probability)} reaches ` +
-        `${percent(threshold)}, the limit set to find ${percent(asked)} of the slices with ${name}.`,
+        `${percent(threshold)}, the limit set to find ${percent(target_recall)} of the slices with ${name}.`,
     });
   }
   return warnings;

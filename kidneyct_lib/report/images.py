@@ -9,8 +9,8 @@ from PIL import Image
 
 def data_address(path: Path) -> str:
     """Return a `data:` address of a PNG picture in 256 colours: half the bytes, no visible loss."""
-    with Image.open(path) as picture:
-        reduced = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    with Image.open(path) as image:
+        reduced = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small = io.BytesIO()
     reduced.save(small, "PNG")
     return f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
@@ -18,5 +18,5 @@ def data_address(path: Path) -> str:
 
 def size(path: Path) -> tuple[int, int]:
     """Width and height in pixels, so that a page keeps its place while it loads."""
-    with Image.open(path) as picture:
-        return picture.size
+    with Image.open(path) as image:
+        return image.size
