@@ -1,51 +1,56 @@
 """Results of studies in results/, and the numbers in README and docs that are made of them.
 
     python tools/results.py keep outputs/coronal_stone    # after make reproduce
+    python tools/results.py keep outputs/bench            # after make bench
     python tools/results.py write                         # make docs
     python tools/results.py check                         # fails where a page says something else
 
 In a page, a number stands between the expression that gives it and a closing mark, both of which
-readers do not see: <!--= percent("phantom", "slice") -->80.7 %<!--/-->. An expression may use what
-`functions` returns.
+readers do not see: <!--= percent("phantom", "slice") -->80.7 %<!--/-->. An expression may use the
+`FUNCTIONS`.
 """
 
 import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TABLES = (  # without those that have a row for each slice or group
-    *("ablation", "architectures", "calibration", "conformal", "data_flow", "deployment"),
-    *("external", "headline", "history", "leakage", "ood_detection", "operating_points", "paired"),
-    *("per_class", "robustness", "seeds", "selective_prediction", "subgroups"),
+    *("ablation", "ablation_other_window", "architectures", "calibration", "conformal"),
+    *("data_flow", "deployment", "external", "headline", "history", "leakage", "ood_detection"),
+    *("operating_points", "paired", "per_class", "robustness", "seeds"),
+    *("selective_prediction", "shortcuts", "subgroups"),
 )
 MARKED = re.compile(r"<!--= (.*?) -->(.*?)<!--/-->", re.DOTALL)
 
 
 def keep(run: Path) -> None:
-    """Copy a finished run's metrics, timings and aggregate tables to results/."""
-    known = json.loads((run / "run.json").read_text())
-    unfinished = [name for name, facts in known["notebooks"].items() if "finished" not in facts]
-    if unfinished or known["git"]["dirty"]:
-        sys.exit(f"{run} is not finished, or of no commit: {', '.join(unfinished) or 'dirty'}")
+    """Copy a finished run's metrics, timings and aggregate tables, or the bench's, to results/."""
+    if (run / "bench.json").is_file():
+        facts, kept = (
+            about_bench(json.loads((run / "bench.json").read_text())),
+            [*run.glob("*.csv")],
+        )
+    else:
+        facts = about(json.loads((run / "run.json").read_text()))
+        kept = [*run.glob("metrics/*.json"), *run.glob("timings/*.json")]
+        kept += [run / f"tables/{name}.csv" for name in TABLES]
     target, temporary = RESULTS / run.name, RESULTS / f".{run.name}"
     shutil.rmtree(temporary, ignore_errors=True)
-    kept = [*sorted(run.glob("metrics/*.json")), *sorted(run.glob("timings/*.json"))]
-    kept += [run / f"tables/{name}.csv" for name in TABLES]
     for path in kept:
         if path.is_file():
             copy = temporary / path.relative_to(run)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-    (temporary / "about.json").write_text(json.dumps(about(known), indent=2) + "\n")
+    (temporary / "about.json").write_text(json.dumps(facts, indent=2) + "\n")
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
     print(f"{target.relative_to(ROOT)}: {sum(path.is_file() for path in target.rglob('*'))} files")
@@ -53,6 +58,9 @@ def keep(run: Path) -> None:
 
 def about(known: dict[str, Any]) -> dict[str, Any]:
     """What made a run's results, of its run.json: no path of the machine."""
+    unfinished = [name for name, facts in known["notebooks"].items() if "finished" not in facts]
+    if unfinished or known["git"]["dirty"]:
+        sys.exit(f"The run is not finished, or of no commit: {', '.join(unfinished) or 'dirty'}")
     names = {"recipe": "RECIPE", "seed": "SEED", "image_size": "SIZE", "folds": "FOLDS"}
     names |= {"augment_views": "AUGMENT"}
     changed = [f"{names[key]}={value}" for key, value in known["changes"].items()]
@@ -72,51 +80,129 @@ def about(known: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def functions() -> dict[str, Callable[..., str]]:
-    """Functions of the expressions in pages, by name."""
+def about_bench(known: dict[str, Any]) -> dict[str, Any]:
+    """The same of the bench."""
+    facts = {"command": "make bench", "commit": known["git"]["commit"]}
+    return facts | {key: known[key] for key in ("options", "load_at_start", "cpus")}
 
-    def read(study: str, where: str) -> Any:
-        file, *keys = where.split(".")
-        value = json.loads((RESULTS / study / f"{file}.json").read_text())
-        for key in keys:
-            value = value[int(key) if isinstance(value, list) else key]
-        return value
 
-    def shown(value: float, ends: list[float] | None, digits: int, unit: str) -> str:
-        interval = f" ({ends[0]:.{digits}f} to {ends[1]:.{digits}f})" if ends else ""
-        return f"{value:.{digits}f}{unit}{interval}"
+def read(study: str, where: str) -> Any:
+    """A value of a study's JSON file: ``file.key.key``."""
+    file, *keys = where.split(".")
+    value = json.loads((RESULTS / study / f"{file}.json").read_text())
+    for key in keys:
+        value = value[int(key) if isinstance(value, list) else key]
+    return value
 
-    def percent(study: str, scheme: str) -> str:
-        """Accuracy of the test slices in percent with its interval; by patient in bold."""
-        result = read(study, f"metrics/test.{scheme}")
-        ends, bold = [100 * end for end in result["accuracy_ci95"]], scheme == "patient"
-        number = shown(100 * result["accuracy"], ends, 1, " %")
-        return f"**{number}**".replace(" (", "** (").removesuffix("**") if bold else number
 
-    def minutes(study: str) -> str:
-        """Minutes of all notebooks added up, as they ran: side by side they slow one another."""
-        seconds = sum(one["seconds"] for one in read(study, "about.notebooks").values())
-        return f"{seconds / 60:.0f}"
+def mean_and_ends(study: str, where: str, scale: float = 1) -> list[float]:
+    """A metric and, where it has one, its 95 % interval."""
+    metrics, _, name = where.rpartition(".")
+    known = read(study, metrics)
+    return [scale * number for number in [known[name], *known.get(f"{name}_ci95", [])]]
 
-    def memory(study: str) -> str:
-        """Peak memory of the notebook that took most, in GB."""
-        peaks = [one["peak_memory_mb"] for one in read(study, "about.notebooks").values()]
-        return f"{max(peaks) / 1e3:.1f}"
 
-    def made(study: str) -> str:
-        """Command and commit that made the results."""
-        return f"`{read(study, 'about.command')}` at {read(study, 'about.commit')[:7]}"
+def shown(numbers: list[float], digits: int, unit: str = "", bold: bool = False) -> str:
+    """``0.85 (0.73 to 0.91)``, the number itself in bold on request."""
+    value, *ends = (f"{number:.{digits}f}" for number in numbers)
+    number = f"**{value}{unit}**" if bold else f"{value}{unit}"
+    return number + (f" ({ends[0]} to {ends[1]})" if ends else "")
 
-    every = (percent, minutes, memory, made)
-    return {function.__name__: function for function in every}
+
+def percent(study: str, scheme: str) -> str:
+    """Accuracy of the test slices in percent with its interval; in bold where patients are new."""
+    numbers = mean_and_ends(study, f"metrics/test.{scheme}.accuracy", 100)
+    return shown(numbers, 1, " %", scheme.startswith("patient"))
+
+
+def metric(study: str, where: str, digits: int = 2, bold: bool = False) -> str:
+    """Any metric, named as file and keys, with its interval."""
+    return shown(mean_and_ends(study, where), digits, bold=bold)
+
+
+def recalls(study: str, where: str) -> str:
+    """Recall of each class, those that miss most slices in bold."""
+    known = read(study, where)
+    classes = known.get("per_class") or {k: {"recall": v} for k, v in known["recall"].items()}
+    values = [one["recall"] for one in classes.values()]
+    return " / ".join(shown([value], 2, bold=value < 0.5) for value in values)
+
+
+def corrupted(study: str, scheme: str) -> str:
+    """Balanced error of clean and of corrupted slices, the latter with its interval."""
+    place = f"metrics/robustness.{scheme}.stage2"
+    clean = read(study, f"{place}.clean")
+    return f"{clean:.2f}, then {metric(study, f'{place}.corrupted', bold=scheme == 'patient')}"
+
+
+def architectures(study: str) -> str:
+    """Rows of the comparison of architectures."""
+    scores, costs = (
+        read(study, f"metrics/ablation.architectures.{key}") for key in ("scores", "costs")
+    )
+    speed = read(study, "timings/ablation.latency")
+    lines = ["", "| architecture | macro-F1 over slices | weights | GFLOP | ms per slice |"]
+    lines += ["|---|---|---|---|---|"]
+    for name, known in scores.items():
+        f1 = shown([known["slice"]["macro_f1"], *known["slice"]["macro_f1_ci95"]], 2)
+        cost = costs.get(name, {})
+        weights = f"{cost['parameters'] / 1e6:.1f} M" if cost else ""
+        work = f"{cost['gflops']:.1f}" if cost else ""
+        lines.append(
+            f"| {name} | {f1} | {weights} | {work} | {speed.get(name, float('nan')):.1f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def table(study: str, name: str) -> str:
+    """A whole CSV table, its numbers with three digits that count."""
+    rows = pd.read_csv(RESULTS / study / f"{name}.csv")
+    text = rows.astype(object).map(lambda v: f"{v:,.3g}" if isinstance(v, float) else str(v))
+    lines = [rows.columns, ["---"] * len(rows.columns), *text.replace("nan", "").to_numpy()]
+    return "\n".join(["", *("| " + " | ".join(line) + " |" for line in lines), ""])
+
+
+def minutes(study: str) -> str:
+    """Minutes of all notebooks added up, as they ran: side by side they slow one another."""
+    seconds = sum(one["seconds"] for one in read(study, "about.notebooks").values())
+    return f"{seconds / 60:.0f}"
+
+
+def memory(study: str) -> str:
+    """Peak memory of the notebook that took most, in GB, and its number."""
+    peaks = {n[:2]: one["peak_memory_mb"] for n, one in read(study, "about.notebooks").items()}
+    most = max(peaks, key=lambda name: peaks[name])
+    return f"{peaks[most] / 1e3:.1f} GB, notebook {most}"
+
+
+def made(study: str) -> str:
+    """Command and commit that made the results."""
+    return f"`{read(study, 'about.command')}` at {read(study, 'about.commit')[:7]}"
+
+
+FUNCTIONS = {
+    function.__name__: function
+    for function in (
+        percent,
+        metric,
+        recalls,
+        corrupted,
+        architectures,
+        table,
+        minutes,
+        memory,
+        made,
+    )
+}
+"""What an expression in a page may use."""
 
 
 def written(page: str) -> str:
     """Text of a page with every number as results/ has it."""
-    known, environment = functions(), Environment(autoescape=False)
+    environment = Environment(autoescape=False)
 
     def number(result: re.Match) -> str:
-        text = environment.compile_expression(result[1], undefined_to_none=False)(**known)
+        text = environment.compile_expression(result[1], undefined_to_none=False)(**FUNCTIONS)
         return f"<!--= {result[1]} -->{text}<!--/-->"
 
     return MARKED.sub(number, page)
