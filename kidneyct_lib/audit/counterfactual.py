@@ -6,11 +6,13 @@ respect: anatomy, noise and order stay, and tissue that the own window has clipp
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from kidneyct_lib.audit.probes import Probe
 from kidneyct_lib.data import display_window
 from kidneyct_lib.data.body import body_mask
 from kidneyct_lib.data.display_window import Levels
@@ -75,6 +77,33 @@ def shown(images: np.ndarray, own: pd.DataFrame, other: pd.DataFrame) -> np.ndar
             for gray, mine, theirs in bar
         ]
     )
+
+
+def out_of_fold(probe: Probe, elsewhere: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Predict slices in other windows by a classifier fitted on the other folds as shown.
+
+    Parameters
+    ----------
+    probe
+        Classifier and features of the N slices as shown.
+    elsewhere
+        The same features of the slices in other windows, (N, D).
+    tested
+        int (N,): number of the fold that tests each slice.
+
+    Returns
+    -------
+    float64 (N, K): class probabilities.
+    """
+    features = np.concatenate([probe.features, elsewhere])
+    both = replace(probe, features=features, table=pd.concat([probe.table, probe.table]))
+    nothing = np.zeros(len(tested), bool)
+    probabilities = np.empty((len(tested), len(probe.classes)))
+    for fold in np.unique(tested):
+        test = tested == fold
+        train, shown_elsewhere = np.r_[~test, nothing], np.r_[nothing, test]
+        probabilities[test] = both.predict(train, shown_elsewhere)
+    return probabilities
 
 
 def summarise(

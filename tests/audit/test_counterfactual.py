@@ -6,6 +6,7 @@ import pytest
 from drawn_slices import slice_in
 
 from kidneyct_lib.audit import counterfactual
+from kidneyct_lib.audit.probes import Probe, logistic_regression
 from kidneyct_lib.data import display_window
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import predictions_table
@@ -71,6 +72,24 @@ def test_a_slice_is_shown_with_the_levels_that_were_drawn(table, images, levels)
     assert result.shape == images.shape
     measured = counterfactual.series_levels(result, table["group"])
     np.testing.assert_allclose(measured, drawn, atol=4)
+
+
+def test_steps_are_fitted_as_shown_and_tested_elsewhere(table):
+    """A feature that follows the window, and one that does not."""
+    rng = np.random.default_rng(0)
+    label = (table["label"] == "Stone").to_numpy()
+    tested = table["group"].to_numpy() % 3
+    window = np.where(label, 1.0, -1.0)
+    for shown, other, expected in (
+        (window, -window, 0),
+        (window, window, 1),
+    ):
+        noise = rng.normal(0, 0.01, (2, len(table), 1))
+        probe = Probe(logistic_regression(c=1.0), shown[:, None] + noise[0], table, CLASSES)
+        result = counterfactual.out_of_fold(probe, other[:, None] + noise[1], tested)
+        assert (result.argmax(axis=1) == label).mean() == expected
+        as_shown = counterfactual.out_of_fold(probe, probe.features, tested)
+        np.testing.assert_allclose(as_shown, probe.out_of_fold(tested))
 
 
 def test_a_model_of_the_window_follows_it_and_one_of_anatomy_stays(table, images, levels):
