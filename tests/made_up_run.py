@@ -6,10 +6,11 @@ import pandas as pd
 import yaml
 
 from kidneyct_lib import plots
+from kidneyct_lib.audit import counterfactual
 from kidneyct_lib.evaluation import binary_metrics, fold_predictions, paired_bootstrap, subgroups
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.predictions import predictions_table
+from kidneyct_lib.evaluation.predictions import predictions_table, probability_columns
 from kidneyct_lib.splitting import cross_validation
 from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run, project_root
@@ -20,7 +21,7 @@ FIGURES = {
     "04_two_stage_training": ["headline", "learning_curves"],
     "05_error_analysis": ["recall", "worst_errors", "weight_randomization"],
     "06_external_grayscale": ["external"],
-    "07_leakage_audit": ["summary", "not_known_to_the_page"],
+    "07_leakage_audit": ["summary", "shortcuts", "not_known_to_the_page"],
 }
 
 
@@ -112,8 +113,17 @@ def _predictions(table, split, classes):
 
 def _train(run, predictions, classes):
     tested = predictions[predictions["split"] == "test"]
+    resampling = Bootstrap(100, 0)
+    # In another window the first class is taken for the last, and so on.
+    columns = probability_columns(classes)
+    elsewhere = tested.assign(**dict(zip(columns, tested[columns[::-1]].to_numpy().T, strict=True)))
     scores = {
-        key: evaluation_metrics.summarise(rows, classes, bootstrap=Bootstrap(100, 0))
+        key: evaluation_metrics.summarise(rows, classes, bootstrap=resampling)
+        | {
+            "other_window": counterfactual.summarise(
+                rows, elsewhere.loc[rows.index], classes, bootstrap=resampling
+            )
+        }
         for key, rows in tested.groupby(["scheme", "stage"])
     }
     metrics = {s: scores[s, 2] | {"stage1": scores[s, 1]} for s in ("slice", "patient")}
@@ -192,12 +202,15 @@ def _audit(run):
     row = {"model": "pixel kNN", "scheme": "patient", "accuracy": 0.4321}
     leakage = pd.DataFrame([row | {"accuracy_low": 0.3, "accuracy_high": 0.5}])
     run.write_table("leakage", leakage)
-    message = {"slice": {"accuracy": 0.987}, "patient": {"accuracy": 0.254}}
+    scores = {"slice": {"accuracy": 0.987}, "patient": {"accuracy": 0.254}}
     run.write_metrics(
         "leakage",
         {"folds_note": "the study's own 3 folds", "chance": {"uniform": 0.25}}
-        | {"models": {"pixel kNN": message}, "negative_controls": {"labels by group": message}},
+        | {"models": {"pixel kNN": scores}, "negative_controls": {"labels by group": scores}},
     )
+    kinds = {"display window": {"accuracy": 0.5831}, "all together": {"accuracy": 0.6342}}
+    run.write_metrics("shortcuts", {"kinds": kinds})
+    run.write_table("shortcuts", pd.DataFrame([{"kind": k} | one for k, one in kinds.items()]))
     _finish(run)
     _begin(run, "08_robustness_and_calibration", {})
     run.write_metrics("calibration", {"ece": 0.1})
@@ -210,24 +223,24 @@ def _audit(run):
     _finish(run)
     _begin(run, "09_patient_level", {})
     scores = {"slice": {"macro_f1": 0.71}, "series": {"macro_f1": 0.84}}
-    message = {
+    ablation = {
         "cv_repeats": 3,
         "kept_if_recall_gains": 0.05,
         "folds_note": "the study's own 3 folds",
     }
     published = {"slice": {"macro_f1": 0.31}, "series": {"macro_f1": 0.33}}
     gain = {"slice": {"macro_f1": 0.4, "macro_f1_ci95": [0.17, 0.61]}}
-    message |= {"recipe": "kidneys alone"}
-    message["published_recipe"] = {"published": published, "patient": scores, "difference": gain}
-    run.write_metrics("ablation", message | {"nested_cv": {"scores": scores}})
+    ablation |= {"recipe": "kidneys alone"}
+    ablation["published_recipe"] = {"published": published, "patient": scores, "difference": gain}
+    run.write_metrics("ablation", ablation | {"nested_cv": {"scores": scores}})
     step = {"step": "kidneys alone", "counted": "patients", "macro_f1": 0.7654}
     run.write_table("ablation", pd.DataFrame([step | {"macro_f1_low": 0.6, "macro_f1_high": 0.9}]))
     _finish(run)
     _begin(run, "10_deployment", {})
     parity = {"n": 243, "n_test": 85, "accuracy": 0.6712, "accuracy_drop": 0.0025}
     row = {"way": "onnx", "precision": "int8", "threads": 1, "batch": 1, "milliseconds": 23.4}
-    message = {"scheme": "patient", "parity": {"model-int8.onnx": parity}}
-    run.write_metrics("deployment", message)
+    deployment = {"scheme": "patient", "parity": {"model-int8.onnx": parity}}
+    run.write_metrics("deployment", deployment)
     run.write_timings("deployment", {"latency": [row]})
     run.write_table("deployment", pd.DataFrame([{"file": "model-int8.onnx"} | parity]))
     _finish(run)

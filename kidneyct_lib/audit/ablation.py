@@ -193,6 +193,43 @@ def table(scored: Mapping[str, Mapping], compared: Mapping[str, Mapping]) -> pd.
     return pd.DataFrame(rows)
 
 
+def surviving(
+    as_shown: Mapping[str, np.ndarray],
+    elsewhere: Mapping[str, np.ndarray],
+    compared: Mapping[str, Mapping],
+    scores: Scores,
+) -> pd.DataFrame:
+    """Compare what each step gains on slices as shown and in other display windows.
+
+    Parameters
+    ----------
+    as_shown, elsewhere
+        {step: predictions (repeats, N, K)} on the same folds.
+    compared
+        From `compare`: which step each one is compared with.
+    scores
+        Of the study's images.
+
+    Returns
+    -------
+    DataFrame with one row per step, over slices: ``macro_f1`` in other windows and
+    ``recall_<class>`` there; ``baseline`` ("" for the first), ``gain_shown`` and ``gain_elsewhere``
+    (differences of macro-F1 from the baseline). Each number but recall has ``_low`` and ``_high``.
+    """
+    rows = []
+    for step, predictions in elsewhere.items():
+        score = scores.of(predictions)["slice"]
+        row = {"step": step} | flat_row(score)
+        row |= {f"recall_{label}": value for label, value in score["recall"].items()}
+        row["baseline"] = compared[step]["baseline"] if step in compared else ""
+        for name, side in (("gain_shown", as_shown), ("gain_elsewhere", elsewhere)):
+            if row["baseline"]:
+                gain = scores.difference(side[row["baseline"]], side[step])["slice"]
+                row |= {k.replace("macro_f1", name): v for k, v in flat_row(gain).items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def published_run(run: Run) -> Run | None:
     """Find the finished training of the published recipe: this run, or the one beside it.
 

@@ -127,7 +127,7 @@ def score_table(scores: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
     """Flatten scores to one row per model and scheme, in the columns of `metrics.headline`."""
     rows = {model: metrics.headline(by_scheme) for model, by_scheme in scores.items()}
     table = pd.concat(rows, names=["model", None]).reset_index("model")
-    return table.drop(columns="stage").reset_index(drop=True)
+    return table.drop(columns=["stage", "window"]).reset_index(drop=True)
 
 
 def nearest_error(

@@ -273,11 +273,13 @@ def headline(metrics_by_scheme: Mapping[str, Mapping]) -> pd.DataFrame:
     ----------
     metrics_by_scheme
         {scheme: what `summarise` gives for the final stage, and the same for the first stage
-        under ``stage1`` where there is one}, as in metrics/test.json.
+        under ``stage1`` where there is one}, as in metrics/test.json. Either may hold the same for
+        slices in other display windows under ``other_window``.
 
     Returns
     -------
-    DataFrame with one row per scheme and stage: ``scheme``, ``stage`` (1 or 2), ``n``,
+    DataFrame with one row per scheme, stage and window: ``scheme``, ``stage`` (1 or 2), ``window``
+    ("as shown" or "another class's", the latter where it is there), ``n``,
     ``groups``, ``accuracy``, ``accuracy_low``, ``accuracy_high``, ``accuracy_wilson_low``,
     ``accuracy_wilson_high``, ``loss``, ``macro_f1``, ``macro_f1_low``, ``macro_f1_high`` and
     ``recall_<class>`` for each class.
@@ -286,8 +288,13 @@ def headline(metrics_by_scheme: Mapping[str, Mapping]) -> pd.DataFrame:
     for scheme, final in metrics_by_scheme.items():
         stages = {1: final.get("stage1"), 2: final}
         rows += [
-            {"scheme": scheme, "stage": stage, **_headline_row(metrics)}
-            for stage, metrics in stages.items()
+            {"scheme": scheme, "stage": stage, "window": window, **_headline_row(metrics)}
+            for stage, shown in stages.items()
+            if shown is not None
+            for window, metrics in (
+                ("as shown", shown),
+                ("another class's", shown.get("other_window")),
+            )
             if metrics is not None
         ]
     return pd.DataFrame(rows)

@@ -21,12 +21,13 @@ from kidneyct_lib.plots.errors import (
 from kidneyct_lib.plots.evaluation import (
     class_weight_comparison,
     confusion_pair,
-    headline_pair,
+    headline,
     learning_curves,
     per_class_recall_pair,
 )
 from kidneyct_lib.plots.interpretability import class_maps, weight_randomization
 from kidneyct_lib.plots.robustness import corruption_errors, corruption_grid
+from kidneyct_lib.plots.shortcuts import shortcuts
 from kidneyct_lib.plots.splitting import (
     class_weights,
     group_montage,
@@ -62,7 +63,7 @@ __all__ = [
     "group_montage",
     "group_sizes",
     "grouping_sweep",
-    "headline_pair",
+    "headline",
     "image_sizes",
     "intensity_histograms",
     "latency",
@@ -80,6 +81,7 @@ __all__ = [
     "roc_curves",
     "series_structure",
     "set_coverage",
+    "shortcuts",
     "split_counts",
     "subgroup_accuracy",
     "threshold_curve",

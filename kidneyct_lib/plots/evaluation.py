@@ -27,7 +27,7 @@ from kidneyct_lib.plots.style import (
 
 
 @journal_style
-def headline_pair(
+def headline(
     metrics_by_scheme: Mapping[str, Mapping], *, references: Mapping[str, float]
 ) -> Figure:
     """Draw accuracy and macro-F1 of each scheme with their intervals: the study in one figure.
@@ -36,7 +36,7 @@ def headline_pair(
     ----------
     metrics_by_scheme
         {scheme: metrics} as in metrics/test.json, with ``accuracy``, ``macro_f1`` and their
-        ``_ci95``.
+        ``_ci95``; "other_window" is by patient, in another display window.
     references
         {name: value} of levels to mark by a line, such as a published accuracy or chance.
 

@@ -20,7 +20,11 @@ HALF_WIDTH = 4.6  # inches: one and a half columns, 117 mm
 SMALL = 7  # points: numbers on bars, titles of images
 
 PART_COLOURS = {"train": "#d9d9d9", "validation": "#969696", "test": "#525252"}
-SCHEME_TITLES = {"slice": "By slice", "patient": "By patient"}
+SCHEME_TITLES = {
+    "slice": "By slice",
+    "patient": "By patient",
+    "other_window": "By patient, in another window",
+}
 PATIENT_TITLES = {"slice": "patients seen in training", "patient": "new patients"}
 
 _COLOURS = sns.color_palette("colorblind").as_hex()
@@ -52,10 +56,11 @@ def series_styles(names: Sequence[str]) -> dict[str, Style]:
 
 
 def scheme_styles(schemes: Sequence[str]) -> dict[str, Style]:
-    """Give the two ways of splitting a light and a dark style of their own."""
+    """Give the ways of testing styles of their own: the two splits a light and a dark one."""
     fixed = {
         "slice": Style(_COLOURS[9], "o", "--", "////"),
         "patient": Style("#1b3a57", "s", "-", ""),
+        "other_window": Style(_COLOURS[3], "D", "-.", "...."),
     }
     return {**series_styles(schemes), **{name: fixed[name] for name in schemes if name in fixed}}
 

@@ -77,6 +77,7 @@ def facts(saved: Saved) -> dict[str, Any]:
         "data": known["data"],
         "new": metrics[_NEW],
         "published": metrics[_PUBLISHED],
+        "elsewhere": metrics[_NEW]["other_window"],
         "schemes": _schemes(given),
         "grouping": grouping,
         "given": given,

@@ -11,6 +11,7 @@ import numpy as np
 from kidneyct_lib.core.array_cache import RowStore
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import file_digest
+from kidneyct_lib.data import body
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.models import builder, freezing
 from kidneyct_lib.robustness import corruptions
@@ -121,5 +122,6 @@ def of_corrupted(
 def _folder(cache: Path, predict: StagePredictions, size: int) -> Path:
     """Named by all that a prediction depends on besides the slice: models, size, corruptions."""
     sources = sorted(Path(inspect.getfile(corruptions)).parent.glob("*.py"))
+    sources.append(Path(inspect.getfile(body)))  # of the couch's removal
     content = [predict.digest, str(size), *map(file_digest, sources)]
     return cache / f"predictions-{sha256(' '.join(content).encode()).hexdigest()[:16]}"

@@ -49,6 +49,7 @@ class Params(_Strict):
     phantom_patients: Count = Field(description="patients per class")
     phantom_slices: Annotated[list[Count], Field(min_length=2, max_length=2)]
     phantom_size: Annotated[int, Field(ge=64, le=512)]
+    phantom_window_shift: Annotated[float, Field(ge=-100, le=100)]
     thumbnail_size: Annotated[int, Field(ge=8, le=256)]
     group_threshold: Rate
     group_thresholds: Annotated[list[Rate], Field(min_length=1)]

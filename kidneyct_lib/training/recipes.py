@@ -163,6 +163,21 @@ class TwoStageTraining:
         )
         return Stage(history, predict(model, inputs, np.arange(len(targets))))
 
+    def predict(self, stage: int, body: FrozenBody, rows: np.ndarray) -> np.ndarray:
+        """Class probabilities (len(rows), K) of other images by the network as it is now.
+
+        Parameters
+        ----------
+        stage : int
+            Which one it holds the weights of.
+        body : FrozenBody
+            Activations of the other images by an equal network.
+        rows : int array
+            Which of them.
+        """
+        inputs = {1: body.pooled, 2: body.prefix}[stage]
+        return predict(self._models[stage], inputs, rows)
+
 
 class LinearTraining:
     """The patient recipe on one network, fitted on as many splits as are wanted.
@@ -209,6 +224,7 @@ class LinearTraining:
                 classes=self._classes,
                 c=self._c,
             )
+            self._head = head
             self.net.get_layer(builder.PROBABILITIES).set_weights(list(head))
             predictions = head.probabilities(self._features[own])
             if stage == 1:
@@ -218,6 +234,10 @@ class LinearTraining:
                 stage,
                 Stage(_history(predictions, targets, weights, used & ~held, held), predictions),
             )
+
+    def predict(self, stage: int, body: FrozenBody, rows: np.ndarray) -> np.ndarray:
+        """Class probabilities of other images, as `TwoStageTraining.predict` gives them."""
+        return self._head.probabilities(body.pooled[rows])
 
 
 def _history(

@@ -127,6 +127,21 @@ def test_a_step_is_compared_with_the_last_one_kept(table, scores):
     assert beside["worse"]["slice"]["macro_f1"] == 0
 
 
+def test_gains_as_shown_and_elsewhere_are_those_from_the_same_baseline(table, scores):
+    truth = np.eye(2)[table["label"].map(CLASSES.index)][None]
+    wrong = 1 - truth
+    as_shown = {"ground": wrong, "window": truth, "anatomy": truth}
+    elsewhere = {"ground": wrong, "window": wrong, "anatomy": truth}
+    compared = {"window": {"baseline": "ground"}, "anatomy": {"baseline": "ground"}}
+    rows = ablation.surviving(as_shown, elsewhere, compared, scores).set_index("step")
+    assert rows["baseline"].tolist() == ["", "ground", "ground"]
+    assert rows["macro_f1"].tolist() == [0, 0, 1]
+    assert rows["gain_shown"].tolist()[1:] == [1, 1]
+    assert rows["gain_elsewhere"].tolist()[1:] == [0, 1]
+    assert np.isnan(rows["gain_shown"]["ground"])
+    assert rows.loc["anatomy", ["gain_elsewhere_low", "gain_elsewhere_high"]].tolist() == [1, 1]
+
+
 # --- the published recipe beside -----------------------------------------------------------------
 
 

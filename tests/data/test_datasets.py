@@ -27,7 +27,7 @@ def test_a_cohort_is_made_once_per_its_settings(tmp_path):
 def test_a_cohort_is_drawn_in_the_asked_plane_and_axial_where_none_is_asked(tmp_path):
     def patients(obtain, plane):
         given = {"classes": CLASSES, "phantom_patients": 1, "phantom_slices": [1, 2]}
-        given |= {"phantom_size": 64, "seed": 3, "plane": plane}
+        given |= {"phantom_size": 64, "seed": 3, "plane": plane, "phantom_window_shift": 0}
         folder = obtain("phantom", None, CohortSpec.of(given), cache=tmp_path)
         return folder, set(pd.read_csv(folder / "patients.csv")["patient"].str[:9])
 

@@ -154,6 +154,20 @@ def test_lesions_have_the_hounsfield_values_of_their_kind(hounsfield, label, lim
         assert limits[0] - 1 <= np.median(inside) <= limits[1] + 1
 
 
+def test_windows_follow_the_class_where_a_shift_plants_them_and_nothing_else_does():
+    plain, shifted = shrink(), shrink(window_shift=40)
+    medians = {}
+    for before, after in zip(plain, shifted, strict=True):
+        np.testing.assert_array_equal(before.mask, after.mask)
+        tissue = (before.image > 40) & (before.image < 200)
+        shift = np.median(after.image[tissue].astype(int) - before.image[tissue])
+        medians.setdefault(before.label, []).append(shift)
+    # A window 40 HU higher shows the same tissue 40 * 255 / width darker, about 27 levels.
+    by_class = np.array([np.mean(medians[label]) for label in CLASSES])
+    np.testing.assert_allclose(np.diff(by_class), -27, atol=3)
+    assert by_class.sum() == pytest.approx(0, abs=4)
+
+
 def test_a_stone_is_a_few_pixels_wide_and_saturates_the_window(axial):
     for one in (one for one in axial if one.label == "Stone"):
         half = cv2.distanceTransform(np.uint8(one.mask), cv2.DIST_L2, 5).max()

@@ -158,7 +158,7 @@ DRAWN = {
     "threshold_curve": lambda: plots.threshold_curve(THRESHOLDS, 0.9),
     "split_counts": lambda: plots.split_counts(TABLE, SPLITS, CLASSES),
     "class_weights": lambda: plots.class_weights(WEIGHTS, CLASSES),
-    "headline_pair": lambda: plots.headline_pair(METRICS, references={"chance": 0.25}),
+    "headline": lambda: plots.headline(METRICS, references={"chance": 0.25}),
     "learning_curves": lambda: plots.learning_curves(HISTORY),
     "confusion_pair": lambda: plots.confusion_pair(dict.fromkeys(SCHEMES, CONFUSION)),
     "per_class_recall_pair": lambda: plots.per_class_recall_pair(METRICS),
@@ -404,19 +404,19 @@ def test_class_weights_draw_each_weighting(figures):
 
 
 def test_the_headline_has_four_bars_with_their_intervals(figures):
-    (axes,) = figures["headline_pair"].axes
+    (axes,) = figures["headline"].axes
     assert bar_heights(axes) == pytest.approx([0.95, 0.85, 0.55, 0.45])
     bars = [container for container in axes.containers if isinstance(container, ErrorbarContainer)]
     ends = [segment[:, 1] for bar in bars for segment in bar[2][0].get_segments()]
     expected = [METRICS[s][f"{m}_ci95"] for s in SCHEMES for m in ("accuracy", "macro_f1")]
     np.testing.assert_allclose(ends, expected)
     assert "chance 0.25" in [text.get_text() for text in axes.texts]
-    assert legend_texts(figures["headline_pair"])[1] == "By patient (40 slices, 8 groups)"
+    assert legend_texts(figures["headline"])[1] == "By patient (40 slices, 8 groups)"
 
 
 def test_an_interval_beside_the_estimate_is_drawn_where_it_lies():
     metrics = METRICS["slice"] | {"accuracy": 0.9, "accuracy_ci95": [0.4, 0.8]}
-    (axes,) = plots.headline_pair({"slice": metrics}, references={}).axes
+    (axes,) = plots.headline({"slice": metrics}, references={}).axes
     ends = axes.containers[-1][2][0].get_segments()[0][:, 1]
     np.testing.assert_allclose(ends, [0.4, 0.8])
     assert axes.texts[0].xy[1] == 0.9

@@ -301,7 +301,8 @@ def test_a_wrong_target_in_the_texts_would_be_noticed():
 
 
 def test_missing_files_leave_no_empty_section(tmp_path, page):
-    later = {"audit", "calibration", "deployment", "ablation", "maps", "robustness", "uncertainty"}
+    later = {"audit", "shortcuts", "calibration", "deployment", "ablation", "maps", "robustness"}
+    later |= {"uncertainty"}
     assert later <= set(page.section_texts)
     bare = make(tmp_path / "bare", audit=False)
     known = bare.provenance()["notebooks"]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from kidneyct_lib.data import phantom
+from kidneyct_lib.data.body import body_mask
 from kidneyct_lib.robustness.corruptions import (
     CORRUPTIONS,
     CT_OWN,
@@ -16,7 +17,6 @@ from kidneyct_lib.robustness.corruptions import (
     CorruptionError,
     corrupt,
 )
-from kidneyct_lib.robustness.corruptions.couch_removal import body_mask
 
 NAMES = list(CORRUPTIONS)
 RANDOM = {

@@ -251,6 +251,14 @@ def test_a_training_owes_nothing_to_the_one_before_it(both, build, body, tmp_pat
     assert all(np.array_equal(a, b) for a, b in pairs)
 
 
+def test_other_images_are_predicted_with_the_weights_of_the_stage(both, images, cache, tmp_path):
+    other, rows = 255 - images, np.array([1, 4])
+    body = recipes.frozen_body(both.net, other, Storage(cache, 5), unfreeze_layers=50)
+    for stage, _ in both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "other"):
+        expected = both.net.predict_on_batch(gray_to_rgb(other[rows]))
+        np.testing.assert_allclose(both.predict(stage, body, rows), expected, atol=1e-3)
+
+
 # --- the patient recipe -------------------------------------------------------------------------
 
 
@@ -291,6 +299,14 @@ def test_stages_of_the_patient_recipe_move_the_last_layer_alone(linear, tmp_path
         moved = {v.path for v in linear.net.variables if not (before[v.path] == np.array(v)).all()}
         assert moved == {"probabilities/kernel", "probabilities/bias"}, stage
         before = {variable.path: np.array(variable) for variable in linear.net.variables}
+
+
+def test_the_patient_recipe_predicts_other_images(linear, images, cache, tmp_path):
+    other, rows = 255 - images, np.array([1, 4])
+    body = recipes.frozen_body(linear.net, other, Storage(cache, 5), unfreeze_layers=0)
+    for stage, _ in linear.train(TARGETS, np.ones(N), SPLIT, tmp_path / "none"):
+        expected = linear.net.predict_on_batch(gray_to_rgb(other[rows]).astype(np.float32))
+        np.testing.assert_allclose(linear.predict(stage, body, rows), expected, atol=1e-4)
 
 
 def test_the_network_answers_as_the_stage_does_but_for_what_it_was_refitted_on(

@@ -2,14 +2,15 @@
 
 Each patient is an anatomy (`anatomy`), a lesion of its class (`lesions`) and one
 series from a scanner (`scanner`). Anatomy, contrast phase, scanner and the place of the
-series are drawn the same way for all classes, so the lesion alone tells them apart.
+series are drawn the same way for all classes, so the lesion alone tells them apart, unless
+`CohortSpec.window_shift` makes the display window follow the class.
 """
 
 import csv
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ from kidneyct_lib.data.phantom.scanner import AXES, SCANNERS, develop, draw_seri
 SPACING = (0.8, 1.7)  # mm between slices
 LONGEST_SERIES = 16.0  # mm; more slices lie closer together, so that each shows the lesion
 SIZES = (64, 1024)  # pixels
+SHIFT = 100  # HU, most between the windows of two classes
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class CohortSpec:
     plane : {"axial", "coronal"}
     scanner : {"A", "B"}
         B differs in noise, kernel, window, couch and zoom.
+    window_shift : float
+        HU by which the display window of each class lies above that of the class before, around
+        the scanner's own: a shortcut to the class that has nothing to do with the lesion. 0: none.
     """
 
     classes: Sequence[str]
@@ -55,6 +60,7 @@ class CohortSpec:
     seed: int
     plane: str
     scanner: str = "A"
+    window_shift: float = 0.0
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Self:
@@ -66,6 +72,7 @@ class CohortSpec:
             size=parameters["phantom_size"],
             seed=parameters["seed"],
             plane=parameters["plane"] or "axial",
+            window_shift=parameters["phantom_window_shift"],
         )
 
 
@@ -209,6 +216,8 @@ def _draw_patient(rng, label, spec, count):
     """Yield image and mask of each slice of one patient."""
     person = build_person(rng)
     series = draw_series(rng, SCANNERS[spec.scanner], spec.plane, person.trunk, spec.size)
+    place = CLASSES.index(label) - (len(CLASSES) - 1) / 2
+    series = replace(series, center=series.center + spec.window_shift * place)
     normal = series.view.normal
     kidney, other = rng.permutation(2)
     kidney, other = person.kidneys[kidney], person.kidneys[other]
@@ -240,6 +249,12 @@ def _check(spec: CohortSpec) -> None:
         ("seed", spec.seed, _whole(spec.seed, 0), "a whole number, 0 or more"),
         ("plane", spec.plane, spec.plane in AXES, ", ".join(AXES)),
         ("scanner", spec.scanner, spec.scanner in SCANNERS, ", ".join(SCANNERS)),
+        (
+            "window_shift",
+            spec.window_shift,
+            abs(spec.window_shift) <= SHIFT,
+            f"-{SHIFT} to {SHIFT}",
+        ),
         (
             "size",
             spec.size,

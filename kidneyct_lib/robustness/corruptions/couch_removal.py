@@ -1,55 +1,9 @@
-"""The scanner's table, and all else around the person, taken out of a slice.
-
-Lengths are written in pixels of a 224-pixel image and grow with the image's side.
-"""
+"""The scanner's couch, and all else around the person, taken out of a slice."""
 
 import cv2
 import numpy as np
 
-from kidneyct_lib.robustness.corruptions.pixels import relative_side
-
-_SMOOTH = 1.0  # sigma of the blur that takes noise and grains of compression away
-_GRAIN = 2  # radius of the median that takes noise and thin lines out of tissue
-_ORGAN = 3  # radius: thinner pieces, such as the table's shell, are no organs
-_REACH = 24  # from the outline of the organs found so far to the middle of the next
-_GAP = 2  # radius of the gaps in the skin that are closed
-_BRIDGE = 7  # radius: what hangs on the body by a thinner bridge is none of it
-_LEAST = 0.02  # of the image's area, for the largest piece of a body
-_TISSUE = 0.15  # of Otsu's threshold, which a dark window sets above most tissue
-_AIR = 2  # gray levels above the darkest: what is darker is air
-
-
-def body_mask(gray: np.ndarray) -> np.ndarray:
-    """Find the body in a slice, also in a dark window, where fat is as black as air.
-
-    The body is the convex hull of its organs, grown from the largest bright piece to those near
-    it, and with it the region that the skin encloses. A loop that the table makes has its middle
-    beside the hull and counts as outside.
-
-    Parameters
-    ----------
-    gray
-        uint8 (H, W).
-
-    Returns
-    -------
-    bool (H, W); all True where no piece is large enough to be of a body.
-    """
-    side = relative_side(gray)
-    smooth = cv2.GaussianBlur(gray, (0, 0), _SMOOTH * side)
-    otsu, _ = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    air = int(smooth.min()) + _AIR
-    median = cv2.medianBlur(gray, 2 * round(_GRAIN * side) + 1)
-    tissue = (median > max(_TISSUE * otsu, air)).astype(np.uint8)
-    organs = cv2.morphologyEx(tissue, cv2.MORPH_OPEN, _disk(_ORGAN * side))
-    core = _hull_of_near(organs, _REACH * side)
-    if not core.any():
-        return np.ones(gray.shape, bool)
-    skin = (smooth > air).astype(np.uint8)
-    skin = cv2.morphologyEx(skin, cv2.MORPH_CLOSE, _disk(_GAP * side))
-    filled = skin | _holes_centred_in(core, skin)
-    whole = cv2.morphologyEx(filled, cv2.MORPH_OPEN, _disk(_BRIDGE * side))
-    return (core | _largest(whole)).astype(bool)
+from kidneyct_lib.data.body import body_mask
 
 
 def couch_removed(gray: np.ndarray, margin: float, rng: np.random.Generator) -> np.ndarray:
@@ -60,46 +14,3 @@ def couch_removed(gray: np.ndarray, margin: float, rng: np.random.Generator) -> 
     outside = (~body_mask(gray)).astype(np.uint8)
     away = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
     return np.where(away > margin * max(gray.shape), np.uint8(0), gray)
-
-
-def _disk(radius: float) -> np.ndarray:
-    width = 2 * round(radius) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
-
-
-def _hull_of_near(pieces: np.ndarray, reach: float) -> np.ndarray:
-    """Convex hull, grown from the largest piece to all in reach; uint8 (H, W) of 0 and 1."""
-    hull = np.zeros_like(pieces)
-    apart, _ = cv2.findContours(pieces, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    apart = sorted(apart, key=cv2.contourArea)
-    if not apart or cv2.contourArea(apart[-1]) < _LEAST * pieces.size:
-        return hull
-    near, outline = [apart.pop()], np.empty((0, 1, 2), np.int32)
-    while near:
-        outline = cv2.convexHull(np.concatenate([outline, *near]))
-        near = [piece for piece in apart if _distance(piece, outline) < reach]
-        apart = [piece for piece in apart if _distance(piece, outline) >= reach]
-    return cv2.fillConvexPoly(hull, outline, 1)
-
-
-def _distance(piece: np.ndarray, outline: np.ndarray) -> float:
-    """Pixels from the middle of a piece to an outline; negative inside."""
-    x, y = piece[:, 0].mean(axis=0)
-    return -cv2.pointPolygonTest(outline, (float(x), float(y)), measureDist=True)
-
-
-def _holes_centred_in(core: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """Dark regions within `skin` whose centre lies in the core; uint8 (H, W) of 0 and 1."""
-    _, labels, _, centres = cv2.connectedComponentsWithStats(1 - skin, connectivity=4)
-    inner = core[tuple(np.nan_to_num(centres).round().astype(int).T[::-1])].astype(bool)
-    inner[0] = False  # the skin itself
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        inner[edge] = False  # open to the outside
-    return inner[labels].astype(np.uint8)
-
-
-def _largest(pieces: np.ndarray) -> np.ndarray:
-    """Keep the largest piece, uint8 (H, W) of 0 and 1; none where there is none."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(pieces)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    return (labels == 1 + areas.argmax()).astype(np.uint8) if len(areas) else pieces

@@ -1,0 +1,92 @@
+"""In which display window a slice was exported, and the same slice shown in another one.
+
+CT slices are stored as 8-bit images after a display window has mapped Hounsfield units to gray
+levels. Two tissues of every abdomen give it away: subcutaneous fat (about -100 HU) and soft tissue
+(about 50 HU). Where both levels are known, any other window is a linear map of the gray values,
+as far as the first one has not clipped them.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+_BACKGROUND = 8  # gray level: what is darker is air, or fat in a narrow window
+_SMOOTH = 3  # sigma, in gray levels, of the blur of the histogram
+_SOFT = (0.85, 2.2)  # where the peak of soft tissue lies, times the mean of what is not background
+_FAT = (6, 0.72)  # where the peak of fat lies: gray level, and times the level of soft tissue
+_FAT_PEAK = 0.15  # least height of the peak of fat, times that of soft tissue
+_VALLEY = 0.75  # highest share of the peak of fat that the valley beside it may have
+
+
+class Levels(NamedTuple):
+    """Gray levels of two tissues, which stand for the display window of a slice.
+
+    Attributes
+    ----------
+    fat : float
+        Of subcutaneous fat; 0 where the window shows it as black as air.
+    soft : float
+        Of soft tissue (muscle, liver, spleen), above `fat`.
+    """
+
+    fat: float
+    soft: float
+
+
+def levels(gray: np.ndarray, body: np.ndarray) -> Levels:
+    """Estimate the levels from the peaks of a slice's histogram.
+
+    Parameters
+    ----------
+    gray
+        uint8 (H, W).
+    body
+        bool (H, W): where the patient is.
+
+    Returns
+    -------
+    Levels. A slice without tissue gets those of a black image, (0, 1).
+    """
+    counts = np.bincount(gray[body], minlength=256).astype(np.float32)
+    counts[[0, 255]] = 0  # clipped, whatever they would have been
+    bright = counts[_BACKGROUND:]
+    if not bright.any():
+        return Levels(0.0, 1.0)
+    height = cv2.GaussianBlur(counts[None], (0, 0), _SMOOTH, borderType=cv2.BORDER_CONSTANT)[0]
+    mean = np.average(np.arange(_BACKGROUND, 256), weights=bright)
+    first, last = (round(share * mean) for share in _SOFT)
+    soft = first + int(height[first : last + 1].argmax())
+    lowest, highest = _FAT[0], round(_FAT[1] * soft)
+    if highest <= lowest:
+        return Levels(0.0, float(soft))
+    fat = lowest + int(height[lowest:highest].argmax())
+    seen = (
+        height[fat] >= _FAT_PEAK * height[soft]
+        and height[fat:soft].min() < _VALLEY * height[fat]
+        and height[fat - 1] < height[fat]  # a peak, not the flank of black
+    )
+    return Levels(float(fat) if seen else 0.0, float(soft))
+
+
+def shown(gray: np.ndarray, body: np.ndarray, own: Levels, other: Levels) -> np.ndarray:
+    """Show a slice in another window: its own levels become the other's, linearly in between.
+
+    What lies outside the body stays black, and so does what the own window has clipped: no tissue
+    is invented.
+
+    Parameters
+    ----------
+    gray, body
+        uint8 (H, W) and bool (H, W).
+    own, other
+        Levels of the slice (or its series), and those to show it in.
+
+    Returns
+    -------
+    uint8 (H, W), a new array.
+    """
+    scale = (other.soft - other.fat) / (own.soft - own.fat)
+    table = (np.arange(256) - own.fat) * scale + other.fat
+    lut = table.round().clip(0, 255).astype(np.uint8)
+    return np.where(body, cv2.LUT(gray, lut), 0).astype(np.uint8)

@@ -1,0 +1,118 @@
+"""Slices in other windows: whose window, what it looks like, and what predictions owe to it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn_slices import slice_in
+
+from kidneyct_lib.audit import counterfactual
+from kidneyct_lib.audit.probes import Probe, logistic_regression
+from kidneyct_lib.data import display_window
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
+from kidneyct_lib.evaluation.predictions import predictions_table
+
+CLASSES = ["Normal", "Stone"]
+WINDOWS = {"Normal": (40, 400), "Stone": (70, 500)}  # center and width, HU
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Three groups a class, two slices each, whose window is that of their class."""
+    rows = [
+        (f"{label}/{group}-{k}", label, f"{group}-{k}", group)
+        for label in CLASSES
+        for group in np.arange(3) + 3 * CLASSES.index(label)
+        for k in range(2)
+    ]
+    return pd.DataFrame(rows, columns=["path", "label", "sha256", "group"])
+
+
+@pytest.fixture(scope="module")
+def images(table):
+    return np.stack([slice_in(*WINDOWS[label], seed=i)[0] for i, label in enumerate(table.label)])
+
+
+@pytest.fixture(scope="module")
+def levels(table, images):
+    return counterfactual.series_levels(images, table["group"])
+
+
+def test_levels_are_the_medians_of_each_group(table, images, levels):
+    one = images.copy()
+    one[0] = 0  # a black slice has levels of its own
+    changed = counterfactual.series_levels(np.concatenate([one, one[:0]]), table["group"])
+    assert changed.iloc[2:].equals(levels.iloc[2:])
+    assert (levels.groupby(table["group"]).nunique() == 1).all(axis=None)
+    expected = np.median([display_window.levels(g, g > 5).soft for g in images[2:4]])
+    assert levels["soft"][2] == pytest.approx(expected, abs=2)
+
+
+def test_every_group_gets_the_window_of_a_series_of_another_class(table, levels):
+    drawn = counterfactual.other_windows(table, levels, seed=1)
+    series = levels.groupby(table["label"]).agg(["min", "max"])["soft"]
+    for label, other in zip(CLASSES, CLASSES[::-1], strict=True):
+        mine = drawn.loc[table["label"] == label, "soft"]
+        assert mine.between(*series.loc[other]).all()
+    assert (drawn.groupby(table["group"]).nunique() == 1).all(axis=None)
+    assert drawn.equals(counterfactual.other_windows(table, levels, seed=1))
+    shuffled = table.sample(frac=1, random_state=3)
+    again = counterfactual.other_windows(shuffled, levels.loc[shuffled.index], seed=1)
+    assert again.loc[table.index].equals(drawn)
+
+
+def test_a_single_class_keeps_its_windows(table, levels):
+    rows = table["label"] == "Stone"
+    drawn = counterfactual.other_windows(table[rows], levels[rows], seed=1)
+    assert drawn.equals(levels[rows])
+
+
+def test_a_slice_is_shown_with_the_levels_that_were_drawn(table, images, levels):
+    drawn = counterfactual.other_windows(table, levels, seed=1)
+    result = counterfactual.shown(images, levels, drawn)
+    assert result.shape == images.shape
+    measured = counterfactual.series_levels(result, table["group"])
+    np.testing.assert_allclose(measured, drawn, atol=4)
+
+
+def test_steps_are_fitted_as_shown_and_tested_elsewhere(table):
+    """A feature that follows the window, and one that does not."""
+    rng = np.random.default_rng(0)
+    label = (table["label"] == "Stone").to_numpy()
+    tested = table["group"].to_numpy() % 3
+    window = np.where(label, 1.0, -1.0)
+    for shown, other, expected in (
+        (window, -window, 0),
+        (window, window, 1),
+    ):
+        noise = rng.normal(0, 0.01, (2, len(table), 1))
+        probe = Probe(logistic_regression(c=1.0), shown[:, None] + noise[0], table, CLASSES)
+        result = counterfactual.out_of_fold(probe, other[:, None] + noise[1], tested)
+        assert (result.argmax(axis=1) == label).mean() == expected
+        as_shown = counterfactual.out_of_fold(probe, probe.features, tested)
+        np.testing.assert_allclose(as_shown, probe.out_of_fold(tested))
+
+
+def test_a_model_of_the_window_follows_it_and_one_of_anatomy_stays(table, images, levels):
+    drawn = counterfactual.other_windows(table, levels, seed=1)
+    elsewhere = counterfactual.shown(images, levels, drawn)
+
+    def rows_of(images, predicted):
+        p = np.eye(2)[predicted] * 0.8 + 0.1
+        part = ["test"] * len(images)
+        return predictions_table(table, part, p, CLASSES, scheme="patient", stage=2, fold=0)
+
+    middle = levels["soft"].mean()
+    dark = [
+        counterfactual.series_levels(i, table["group"])["soft"] < middle
+        for i in (images, elsewhere)
+    ]
+    by_window = [rows_of(images, d.to_numpy().astype(int)) for d in dark]
+    truth = table["label"].map(CLASSES.index).to_numpy()
+    by_anatomy = [rows_of(images, truth)] * 2
+    sampling = Bootstrap(50, 0)
+    for pair, accuracy, flips in ((by_window, 0, 1), (by_anatomy, 1, 0)):
+        result = counterfactual.summarise(*pair, CLASSES, bootstrap=sampling)
+        assert result["accuracy"] == accuracy
+        assert result["flips"] == flips
+        assert result["flips_ci95"] == [flips, flips]
+        assert result["groups"] == 6
