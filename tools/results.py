@@ -154,6 +154,32 @@ def architectures(study: str) -> str:
     return "\n".join([*lines, ""])
 
 
+def shortcuts(study: str) -> str:
+    """Rows of what the acquisition alone predicts."""
+    kinds = read(study, "metrics/shortcuts.kinds")
+    lines = ["", "| measures | accuracy | macro-F1 |", "|---|---|---|"]
+    for name, scores in kinds.items():
+        both = (shown([scores[k], *scores[f"{k}_ci95"]], 2) for k in ("accuracy", "macro_f1"))
+        lines.append(f"| {name} | {' | '.join(both)} |")
+    return "\n".join([*lines, ""])
+
+
+def gains(study: str) -> str:
+    """Rows of what the steps of the ablation gain as shown and in another window."""
+    rows = pd.read_csv(RESULTS / study / "tables/ablation_other_window.csv")
+    lines = ["", "| step | macro-F1, another window | gain as shown | gain, another window |"]
+    lines += ["|---|---|---|---|"]
+    for row in rows.to_dict("records"):
+        cells = [
+            shown([row[f"{k}{end}"] for end in ("", "_low", "_high")], 2)
+            if pd.notna(row[k])
+            else ""
+            for k in ("macro_f1", "gain_shown", "gain_elsewhere")
+        ]
+        lines.append(f"| {' | '.join([row['step'], *cells])} |")
+    return "\n".join([*lines, ""])
+
+
 def table(study: str, name: str) -> str:
     """A whole CSV table, its numbers with three digits that count."""
     rows = pd.read_csv(RESULTS / study / f"{name}.csv")

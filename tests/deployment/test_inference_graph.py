@@ -48,16 +48,17 @@ def parts(request):
 def test_it_answers_raw_pixels_of_any_size_as_the_library_does(parts):
     net, layer, distance, whole = parts
     rng = np.random.default_rng(3)
+    with_maps, until_layer = grad_cam.with_class_maps(net), freezing.part(net, None, layer)
     for shape in ((64, 64), (128, 128)):
         images = rng.integers(0, 256, (2, *shape, 3)).astype(np.uint8)
         squares = [image_io.resize(image_io.rgb_to_gray(image), 64) for image in images]
         prepared = image_io.gray_to_rgb(np.stack(squares)).astype(np.float32)
         result = whole.predict_on_batch(images)
-        probabilities, maps = grad_cam.with_class_maps(net).predict_on_batch(prepared)
+        probabilities, maps = with_maps.predict_on_batch(prepared)
         expected = calibration.at_temperature(probabilities.astype(np.float64), 1.7)
         np.testing.assert_allclose(result["probabilities"], expected, atol=1e-4)
         np.testing.assert_allclose(result["maps"], maps, atol=1e-4 * np.abs(maps).max())
-        features = freezing.part(net, None, layer).predict_on_batch(prepared)
+        features = until_layer.predict_on_batch(prepared)
         means = features if features.ndim == 2 else features.mean(axis=(1, 2))
         np.testing.assert_allclose(result["distance"], distance(means), rtol=1e-3)
 
