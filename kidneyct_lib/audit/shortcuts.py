@@ -36,7 +36,7 @@ KINDS = {
 """Kinds of measures, each with its columns of `measure`."""
 
 TOGETHER = "all together"
-_TREES = 300
+_TREES = 100
 _LEAF = 5  # fewest slices of a leaf: single slices are not worth a rule
 _DARK = 10  # gray level: what is brighter outside the body is the couch, a mark or clothing
 
