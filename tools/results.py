@@ -33,16 +33,21 @@ MARKED = re.compile(r"<!--= (.*?) -->(.*?)<!--/-->", re.DOTALL)
 
 
 def keep(run: Path) -> None:
-    """Copy a finished run's metrics, timings and aggregate tables, or the bench's, to results/."""
+    """Copy what a run's finished notebooks wrote, without rows of slices, or the bench, to results/."""
     if (run / "bench.json").is_file():
         facts, kept = (
             about_bench(json.loads((run / "bench.json").read_text())),
             [*run.glob("*.csv")],
         )
     else:
-        facts = about(json.loads((run / "run.json").read_text()))
-        kept = [*run.glob("metrics/*.json"), *run.glob("timings/*.json")]
-        kept += [run / f"tables/{name}.csv" for name in TABLES]
+        known = json.loads((run / "run.json").read_text())
+        facts = about(known)
+        wanted = ("metrics/", "timings/", *(f"tables/{name}.csv" for name in TABLES))
+        kept = [
+            run / name
+            for name, one in known["files"].items()
+            if one["notebook"] in facts["notebooks"] and name.startswith(wanted)
+        ]
     target, temporary = RESULTS / run.name, RESULTS / f".{run.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     for path in kept:
@@ -58,9 +63,8 @@ def keep(run: Path) -> None:
 
 def about(known: dict[str, Any]) -> dict[str, Any]:
     """What made a run's results, of its run.json: no path of the machine."""
-    unfinished = [name for name, facts in known["notebooks"].items() if "finished" not in facts]
-    if unfinished or known["git"]["dirty"]:
-        sys.exit(f"The run is not finished, or of no commit: {', '.join(unfinished) or 'dirty'}")
+    if known["git"]["dirty"]:
+        sys.exit("The run is of no commit: tracked files had been changed.")
     names = {"recipe": "RECIPE", "seed": "SEED", "image_size": "SIZE", "folds": "FOLDS"}
     names |= {"augment_views": "AUGMENT"}
     changed = [f"{names[key]}={value}" for key, value in known["changes"].items()]
@@ -76,6 +80,7 @@ def about(known: dict[str, Any]) -> dict[str, Any]:
         "notebooks": {
             name: {key: facts[key] for key in ("seconds", "peak_memory_mb")}
             for name, facts in known["notebooks"].items()
+            if "finished" in facts
         },
     }
 
