@@ -72,8 +72,8 @@ def levels(gray: np.ndarray, body: np.ndarray) -> Levels:
 def shown(gray: np.ndarray, body: np.ndarray, own: Levels, other: Levels) -> np.ndarray:
     """Show a slice in another window: its own levels become the other's, linearly in between.
 
-    What lies outside the body stays black, and so does what the own window has clipped: no tissue
-    is invented.
+    What lies outside the body stays as it is, and what the own window has clipped stays clipped: no
+    tissue is invented.
 
     Parameters
     ----------
@@ -89,4 +89,4 @@ def shown(gray: np.ndarray, body: np.ndarray, own: Levels, other: Levels) -> np.
     scale = (other.soft - other.fat) / (own.soft - own.fat)
     table = (np.arange(256) - own.fat) * scale + other.fat
     lut = table.round().clip(0, 255).astype(np.uint8)
-    return np.where(body, cv2.LUT(gray, lut), 0).astype(np.uint8)
+    return np.where(body, cv2.LUT(gray, lut), gray)

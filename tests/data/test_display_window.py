@@ -38,7 +38,7 @@ def test_a_slice_shown_in_another_window_is_the_slice_of_that_window():
     result = display_window.shown(gray, body, own, theirs)
     unclipped = body & (gray > 0) & (gray < 255)
     assert np.abs(result.astype(int) - other)[unclipped].max() <= 1
-    assert not result[~body].any()
+    np.testing.assert_array_equal(result[~body], gray[~body])
     assert result.dtype == np.uint8
 
 
@@ -46,7 +46,7 @@ def test_its_own_window_changes_nothing_inside_the_body():
     gray, body = slice_in(40, 400)
     levels = display_window.levels(gray, body)
     result = display_window.shown(gray, body, levels, levels)
-    np.testing.assert_array_equal(result[body], gray[body])
+    np.testing.assert_array_equal(result, gray)
 
 
 def test_clipped_tissue_stays_clipped():
