@@ -33,7 +33,7 @@ MARKED = re.compile(r"<!--= (.*?) -->(.*?)<!--/-->", re.DOTALL)
 
 
 def keep(run: Path) -> None:
-    """Copy what a run's finished notebooks wrote, without rows of slices, or the bench, to results/."""
+    """Copy what finished notebooks of a run, or the bench, wrote to results/: no row of a slice."""
     if (run / "bench.json").is_file():
         facts, kept = (
             about_bench(json.loads((run / "bench.json").read_text())),
@@ -117,7 +117,8 @@ def shown(numbers: list[float], digits: int, unit: str = "", bold: bool = False)
 def percent(study: str, scheme: str) -> str:
     """Accuracy of the test slices in percent with its interval; in bold where patients are new."""
     numbers = mean_and_ends(study, f"metrics/test.{scheme}.accuracy", 100)
-    return shown(numbers, 1, " %", scheme.startswith("patient"))
+    digits = 1 if numbers[0] < 99.9 else 2  # 100.0 would hide the slices that are missed
+    return shown(numbers, digits, " %", scheme.startswith("patient"))
 
 
 def metric(study: str, where: str, digits: int = 2, bold: bool = False) -> str:
@@ -214,15 +215,8 @@ def made(study: str) -> str:
 FUNCTIONS = {
     function.__name__: function
     for function in (
-        percent,
-        metric,
-        recalls,
-        corrupted,
-        architectures,
-        table,
-        minutes,
-        memory,
-        made,
+        *(percent, metric, recalls, corrupted, architectures, shortcuts, gains, table),
+        *(minutes, memory, made),
     )
 }
 """What an expression in a page may use."""
