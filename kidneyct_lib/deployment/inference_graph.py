@@ -28,10 +28,6 @@ class Temperature(keras.layers.Layer):
         logarithms = ops.log(ops.maximum(probabilities, _LEAST))
         return ops.softmax(logarithms / self.temperature, axis=-1)
 
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"temperature": self.temperature}
-
 
 @keras.saving.register_keras_serializable("kidneyct")
 class Distance(keras.layers.Layer):
@@ -61,14 +57,6 @@ class Distance(keras.layers.Layer):
         along = ops.square(ops.matmul(off, self.along))
         beside = ops.relu(ops.sum(ops.square(off), axis=-1) - ops.sum(along, axis=-1))
         return ops.sqrt(ops.sum(along * self.precisions, axis=-1) + beside * self.rest)
-
-    def compute_output_shape(self, input_shape):
-        """One number per image."""
-        return input_shape[:1]
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"axes": self.axes}
 
 
 def build(

@@ -35,14 +35,6 @@ class Prepare(keras.layers.Layer):
         gray = ops.clip(_half_up(gray), 0, 255)
         return ops.repeat(ops.expand_dims(gray, -1), 3, axis=-1)
 
-    def compute_output_shape(self, input_shape):
-        """A square of three channels, whatever comes in."""
-        return (input_shape[0], self.size, self.size, 3)
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"size": self.size}
-
 
 def _resampled(gray, down, across):
     """Images (N, H, W) by the shares of their lines and columns in the new ones."""

@@ -54,14 +54,6 @@ class PlacedHead(keras.layers.Layer):
         maps = ops.matmul(places, gates * self.last)
         return units, ops.reshape(maps, (-1, shape[1], shape[2], self.classes))
 
-    def compute_output_shape(self, input_shape):
-        """Shapes of the units and of the maps."""
-        return (input_shape[0], self.hidden), (*input_shape[:3], self.classes)
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"hidden": self.hidden, "classes": self.classes}
-
 
 @keras.saving.register_keras_serializable("kidneyct")
 class Peaks(keras.layers.Layer):
@@ -76,10 +68,6 @@ class Peaks(keras.layers.Layer):
         highest = ops.max(activations, axis=(1, 2), keepdims=True)
         there = ops.cast(activations >= highest, activations.dtype)
         return there * highest / ops.mean(there, axis=(1, 2), keepdims=True)
-
-    def compute_output_shape(self, input_shape):
-        """Same shape as the input's."""
-        return input_shape
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -112,14 +100,6 @@ class PasteCrops(keras.layers.Layer):
             rows = ops.reshape(crops[:, number], (-1, height, width, kinds))
             pasted.append(paste(rows, boxes[number], self.size))
         return ops.sum(ops.stack(pasted), axis=0)  # in one order, unlike a chain of additions
-
-    def compute_output_shape(self, input_shape):
-        """One map for each class."""
-        return (input_shape[0][0], self.size, self.size, input_shape[1][-1])
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"names": self.names, "kept": self.kept, "size": self.size}
 
 
 def with_class_maps(net: keras.Model) -> keras.Model:

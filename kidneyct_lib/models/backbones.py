@@ -30,10 +30,6 @@ class CaffePreprocessing(keras.layers.Layer):
         images = keras.ops.cast(images, self.compute_dtype)
         return keras.ops.flip(images, -1) - keras.ops.convert_to_tensor(self.means, images.dtype)
 
-    def compute_output_shape(self, input_shape):
-        """Same shape as the input's."""
-        return input_shape
-
 
 class Backbone(NamedTuple):
     """An architecture of `keras.applications`.

@@ -1,7 +1,8 @@
 """Regions of a slice: the body without the couch, the band of it where the kidneys lie, the flanks.
 
 Layers of the network, so that a saved or exported model crops by itself and is given whole slices.
-Only operations that every backend and export format has: a few pools, sums and products.
+Only operations that every backend and export format has: a few pools, sums and products. Keras
+keeps the arguments of `__init__`, which are plain numbers and lists, and infers the shapes.
 """
 
 from kidneyct_lib.models.keras_setup import keras
@@ -66,14 +67,6 @@ class RoiCrops(keras.layers.Layer):
         crops = ops.reshape(crops, (-1, self.size, self.size, 1))
         return ops.repeat(crops, 3, axis=-1)
 
-    def compute_output_shape(self, input_shape):
-        """Several crops a slice: the number of rows is not the input's."""
-        return (None, self.size, self.size, 3)
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"names": self.names, "size": self.size}
-
 
 @keras.saving.register_keras_serializable("kidneyct")
 class JoinRegions(keras.layers.Layer):
@@ -89,8 +82,7 @@ class JoinRegions(keras.layers.Layer):
 
     def __init__(self, kept: list[list[list[int]]], crops: int, **options) -> None:
         super().__init__(**options)
-        self.kept = [[list(numbers) for numbers in regions] for regions in kept]
-        self.crops = crops
+        self.kept, self.crops = kept, crops
 
     def call(self, features):
         """Arrays (N * crops, D) to (N, sum of D over the kept regions): means of crops."""
@@ -101,15 +93,6 @@ class JoinRegions(keras.layers.Layer):
             for numbers in regions
         ]
         return ops.concatenate(means, axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        """Width of what is kept."""
-        widths = zip(input_shape, self.kept, strict=True)
-        return (None, sum(shape[-1] * len(kept) for shape, kept in widths))
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"kept": self.kept, "crops": self.crops}
 
 
 def luminance(pixels):
