@@ -19,8 +19,8 @@ _LEAST = 1e-30  # a probability's logarithm is taken of no less
 class Temperature(keras.layers.Layer):
     """Divide the logits behind probabilities (N, K) by a temperature, as `calibration` does."""
 
-    def __init__(self, temperature: float, **options) -> None:
-        super().__init__(**options)
+    def __init__(self, temperature: float, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.temperature = temperature
 
     def call(self, probabilities):
@@ -39,8 +39,8 @@ class Distance(keras.layers.Layer):
         How many it keeps.
     """
 
-    def __init__(self, axes: int, **options) -> None:
-        super().__init__(**{"trainable": False} | options)
+    def __init__(self, axes: int, **kwargs) -> None:
+        super().__init__(**{"trainable": False} | kwargs)
         self.axes = axes
 
     def build(self, input_shape):

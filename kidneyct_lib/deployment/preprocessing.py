@@ -19,8 +19,8 @@ class Prepare(keras.layers.Layer):
         Side of the square in pixels.
     """
 
-    def __init__(self, size: int, **options) -> None:
-        super().__init__(**options)
+    def __init__(self, size: int, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.size = size
 
     def call(self, pixels):

@@ -34,8 +34,8 @@ class PlacedHead(keras.layers.Layer):
         Logits, K.
     """
 
-    def __init__(self, hidden: int, classes: int, **options) -> None:
-        super().__init__(**{"trainable": False} | options)
+    def __init__(self, hidden: int, classes: int, **kwargs) -> None:
+        super().__init__(**{"trainable": False} | kwargs)
         self.hidden, self.classes = hidden, classes
 
     def build(self, input_shape):
@@ -84,8 +84,8 @@ class PasteCrops(keras.layers.Layer):
         Side of the joint map in cells.
     """
 
-    def __init__(self, names: list[str], kept: list[int], size: int, **options) -> None:
-        super().__init__(**options)
+    def __init__(self, names: list[str], kept: list[int], size: int, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.names, self.kept, self.size = list(names), list(kept), size
 
     def call(self, inputs):

@@ -1,8 +1,10 @@
 """Regions of a slice: the body without the couch, the band of it where the kidneys lie, the flanks.
 
 Layers of the network, so that a saved or exported model crops by itself and is given whole slices.
-Only operations that every backend and export format has: a few pools, sums and products. Keras
-keeps the arguments of `__init__`, which are plain numbers and lists, and infers the shapes.
+Only operations that every backend and export format has: a few pools, sums and products.
+
+Keras saves a layer's arguments where these are plain numbers, texts and lists of them, followed by
+`**kwargs` of just this name. It infers the shapes from `call`.
 """
 
 from kidneyct_lib.models.keras_setup import keras
@@ -52,8 +54,8 @@ class RoiCrops(keras.layers.Layer):
         Side of a crop in pixels; the aspect is not kept.
     """
 
-    def __init__(self, names: list[str], size: int, **options) -> None:
-        super().__init__(**options)
+    def __init__(self, names: list[str], size: int, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.names, self.size = list(names), size
 
     def call(self, images):
@@ -80,8 +82,8 @@ class JoinRegions(keras.layers.Layer):
         Crops a slice.
     """
 
-    def __init__(self, kept: list[list[list[int]]], crops: int, **options) -> None:
-        super().__init__(**options)
+    def __init__(self, kept: list[list[list[int]]], crops: int, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.kept, self.crops = kept, crops
 
     def call(self, features):
