@@ -6,6 +6,8 @@ ReLUs are open and of where the maxima lie. No automatic differentiation is need
 and export has it.
 """
 
+from itertools import count
+
 import numpy as np
 from tqdm import tqdm
 
@@ -166,24 +168,18 @@ def _is_published(net: keras.Model) -> bool:
     return isinstance(net.get_layer(builder.POOL), keras.layers.GlobalAveragePooling2D)
 
 
-def _pooled_regions(net: keras.Model) -> list[tuple[keras.KerasTensor, list[int]]]:
-    """What is pooled of each region, in the order of the features, and the numbers of its crops."""
-    join, result = net.get_layer(builder.POOL), []
+def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
+    """The joint map of all pooled regions; each has a layer for its share of the head's kernel."""
+    join, units = net.get_layer(builder.POOL), net.get_layer(builder.PROBABILITIES).units
+    numbers, maps, crop_of_map = count(), [], []
     for pooled, regions in zip(join.input, join.kept, strict=True):
         pool = pooled._keras_history.operation
         highest = isinstance(pool, keras.layers.GlobalMaxPooling2D)
         activations = Peaks()(pool.input) if highest else pool.input
-        result += [(activations, numbers) for numbers in regions]
-    return result
-
-
-def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
-    units = net.get_layer(builder.PROBABILITIES).units
-    maps, kept = [], []
-    for number, (activations, crops) in enumerate(_pooled_regions(net)):
-        name = f"maps_of_region{number}"
-        share = keras.layers.Dense(units, use_bias=False, trainable=False, name=name)
-        maps += [share(activations)] * len(crops)
-        kept += crops
+        for crops in regions:
+            name = f"maps_of_region{next(numbers)}"
+            share = keras.layers.Dense(units, use_bias=False, trainable=False, name=name)
+            maps += [share(activations)] * len(crops)
+            crop_of_map += crops
     names = net.get_layer("roi_crops").names
-    return PasteCrops(names, kept, _GRID, name="maps")([net.inputs[0], *maps])
+    return PasteCrops(names, crop_of_map, _GRID, name="maps")([net.inputs[0], *maps])

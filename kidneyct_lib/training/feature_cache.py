@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,15 +55,11 @@ class Activations:
         rows = np.asarray(rows)
         keys = [self.keys[row] for row in rows]
         held = self.store.holds(keys)
-        if held.all():
-            return self.store.take(keys).astype(np.float32)
         values = np.empty((len(rows), *self.store.shape), self.store.dtype)
-        values[held] = self.store.take(
-            [key for key, there in zip(keys, held, strict=True) if there]
-        )
+        values[held] = self.store.take(list(compress(keys, held)))
         missing = np.flatnonzero(~held)
         starts = range(0, len(missing), self.batch)
-        hidden = len(starts) == 1  # no bar for each batch of a training
+        hidden = len(starts) < 2  # no bar for each batch of a training
         label = f"activations of {self.layer}"
         for start in tqdm(starts, desc=label, unit="batch", leave=False, disable=hidden):
             places = missing[start : start + self.batch]

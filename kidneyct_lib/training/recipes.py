@@ -200,7 +200,7 @@ class LinearTraining:
         sets, own = len(self._features) // len(targets), np.arange(len(targets))
         held = split == "validation"
         for stage, used in {1: split == "train", 2: split != "test"}.items():
-            rows = np.concatenate([np.flatnonzero(used) + len(own) * i for i in range(sets)])
+            rows = np.flatnonzero(np.tile(used, sets))
             picked = rows % len(own)
             head = linear_head.fit(
                 self._features[rows],
