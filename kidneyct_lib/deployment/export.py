@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -126,16 +127,14 @@ def _write_files(
         quantization.to_litert(saved, litert)
         if any(kind == "onnx" for kind, _ in chosen):
             quantization.to_onnx(litert, onnx)
-        ways = {
-            ("onnx", "float32"): lambda path: shutil.copyfile(onnx, path),
-            ("onnx", "int8"): lambda path: quantization.to_int8_onnx(
-                onnx, path, calibration_images
-            ),
-            ("litert", "float32"): lambda path: shutil.copyfile(litert, path),
-            ("litert", "int8"): lambda path: quantization.to_litert(saved, path, eight_bits=True),
+        writers = {
+            ("onnx", "float32"): partial(shutil.copyfile, onnx),
+            ("onnx", "int8"): partial(quantization.to_int8_onnx, onnx, images=calibration_images),
+            ("litert", "float32"): partial(shutil.copyfile, litert),
+            ("litert", "int8"): partial(quantization.to_litert, saved, eight_bits=True),
         }
         for kind, name in tqdm(chosen.items(), desc="export", unit="file", leave=False):
-            run.write_export(scheme, name, ways[kind])
+            run.write_export(scheme, name, writers[kind])
 
 
 def _bundle(

@@ -9,9 +9,7 @@ and export has it.
 from itertools import count
 
 import numpy as np
-from tqdm import tqdm
 
-from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.models import builder
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import boxes_of, luminance, paste
@@ -158,10 +156,8 @@ def of_classes(
     """
     if not len(images):
         return np.empty((0, *net_with_maps.output_shape[1][1:3]), np.float32)
-    starts = range(0, len(images), batch)
-    bar = tqdm(starts, desc="class maps", unit="batch", leave=False, disable=len(starts) == 1)
-    maps = [net_with_maps.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in bar]
-    return np.concatenate(maps)[np.arange(len(images)), :, :, codes]
+    _, maps = builder.predict_gray(net_with_maps, images, batch=batch, label="class maps")
+    return maps[np.arange(len(images)), :, :, codes]
 
 
 def _is_published(net: keras.Model) -> bool:

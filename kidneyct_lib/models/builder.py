@@ -5,10 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.models.backbones import BackboneSettings, build_body
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import CROPS, REGIONS, JoinRegions, RoiCrops
@@ -137,6 +140,17 @@ def load(path: Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     except (ValueError, OSError, TypeError) as error:
         raise StudyError(f"{path} is no Keras model that can be read: {error}") from error
+
+
+def predict_gray(model: keras.Model, images: np.ndarray, *, batch: int, label: str) -> Any:
+    """Outputs of a model of RGB pixels for gray slices uint8 (N, S, S), `batch` at a time.
+
+    `label` names the bar that shows the progress where there are several batches.
+    """
+    starts = range(0, len(images), batch)
+    bar = tqdm(starts, desc=label, unit="batch", leave=False, disable=len(starts) == 1)
+    parts = [model.predict_on_batch(gray_to_rgb(images[i : i + batch])) for i in bar]
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 def digest(model: keras.Model) -> str:
