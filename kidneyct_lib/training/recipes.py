@@ -201,23 +201,16 @@ class LinearTraining:
         held = split == "validation"
         for stage, used in {1: split == "train", 2: split != "test"}.items():
             rows = np.flatnonzero(np.tile(used, sets))
-            picked = rows % len(own)
-            head = linear_head.fit(
-                self._features[rows],
-                targets[picked],
-                weights[picked],
-                classes=self._classes,
-                c=self._c,
-            )
+            images = rows % len(own)
+            samples = self._features[rows], targets[images], weights[images]
+            head = linear_head.fit(*samples, classes=self._classes, c=self._c)
             self.net.get_layer(builder.PROBABILITIES).set_weights(list(head))
             predictions = head.probabilities(self._features[own])
             if stage == 1:
                 first = predictions[held]
             predictions[held] = first
-            yield (
-                stage,
-                Stage(_history(predictions, targets, weights, used & ~held, held), predictions),
-            )
+            history = _history(predictions, targets, weights, used & ~held, held)
+            yield stage, Stage(history, predictions)
 
 
 def _history(
