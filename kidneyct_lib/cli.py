@@ -178,8 +178,7 @@ def _predict(options: argparse.Namespace) -> int:
 def _model(options: argparse.Namespace):
     """The exported model where there is one: fast, and with out-of-distribution detection."""
     from kidneyct_lib.core.files import export_folder, project_root
-    from kidneyct_lib.deployment.exported_model import BUNDLE, ExportedModel
-    from kidneyct_lib.deployment.predictor import Predictor
+    from kidneyct_lib.deployment.predictor import BUNDLE, ExportedModel, Predictor
 
     if options.model:
         return Predictor(options.model)

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from kidneyct_lib.core.files import file_digest
 from kidneyct_lib.data import catalog
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.deployment import inference_graph, quantization
-from kidneyct_lib.deployment.exported_model import BUNDLE
+from kidneyct_lib.deployment.predictor import BUNDLE
 from kidneyct_lib.evaluation.fold_predictions import study_folds
 from kidneyct_lib.models import builder
 from kidneyct_lib.study.run_folder import Run, project_root
@@ -126,16 +127,14 @@ def _write_files(
         quantization.to_litert(saved, litert)
         if any(kind == "onnx" for kind, _ in chosen):
             quantization.to_onnx(litert, onnx)
-        ways = {
-            ("onnx", "float32"): lambda path: shutil.copyfile(onnx, path),
-            ("onnx", "int8"): lambda path: quantization.to_int8_onnx(
-                onnx, path, calibration_images
-            ),
-            ("litert", "float32"): lambda path: shutil.copyfile(litert, path),
-            ("litert", "int8"): lambda path: quantization.to_litert(saved, path, eight_bits=True),
+        writers = {
+            ("onnx", "float32"): partial(shutil.copyfile, onnx),
+            ("onnx", "int8"): partial(quantization.to_int8_onnx, onnx, images=calibration_images),
+            ("litert", "float32"): partial(shutil.copyfile, litert),
+            ("litert", "int8"): partial(quantization.to_litert, saved, eight_bits=True),
         }
         for kind, name in tqdm(chosen.items(), desc="export", unit="file", leave=False):
-            run.write_export(scheme, name, ways[kind])
+            run.write_export(scheme, name, writers[kind])
 
 
 def _bundle(

@@ -19,18 +19,14 @@ _LEAST = 1e-30  # a probability's logarithm is taken of no less
 class Temperature(keras.layers.Layer):
     """Divide the logits behind probabilities (N, K) by a temperature, as `calibration` does."""
 
-    def __init__(self, temperature: float, **options) -> None:
-        super().__init__(**options)
+    def __init__(self, temperature: float, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.temperature = temperature
 
     def call(self, probabilities):
         """Probabilities (N, K) to calibrated ones."""
         logarithms = ops.log(ops.maximum(probabilities, _LEAST))
         return ops.softmax(logarithms / self.temperature, axis=-1)
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"temperature": self.temperature}
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -43,8 +39,8 @@ class Distance(keras.layers.Layer):
         How many it keeps.
     """
 
-    def __init__(self, axes: int, **options) -> None:
-        super().__init__(**{"trainable": False} | options)
+    def __init__(self, axes: int, **kwargs) -> None:
+        super().__init__(**{"trainable": False} | kwargs)
         self.axes = axes
 
     def build(self, input_shape):
@@ -61,14 +57,6 @@ class Distance(keras.layers.Layer):
         along = ops.square(ops.matmul(off, self.along))
         beside = ops.relu(ops.sum(ops.square(off), axis=-1) - ops.sum(along, axis=-1))
         return ops.sqrt(ops.sum(along * self.precisions, axis=-1) + beside * self.rest)
-
-    def compute_output_shape(self, input_shape):
-        """One number per image."""
-        return input_shape[:1]
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"axes": self.axes}
 
 
 def build(

@@ -9,18 +9,18 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.deployment import runtimes
 from kidneyct_lib.study.provenance import peak_memory_mb
 
 KINDS = ("model.predict", "compiled call", "onnx", "litert")
 """Keras as most people run it, Keras compiled once, and the two formats' own runtimes."""
-
-_REPEATS = {1: 9}  # times of one batch, of which the median counts; of larger batches, three
 
 
 def clock(
@@ -51,11 +51,12 @@ def clock(
     StudyError
         If the process fails; the message ends with what it said last.
     """
-    words = [",".join(kinds), path, threads, size, *batches]
+    words = [",".join(kinds), path.resolve(), threads, size, *batches]
     limits = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"), str(threads))
     done = subprocess.run(
         [sys.executable, "-m", __name__, *map(str, words)],
-        env=os.environ | limits | {"TF_NUM_INTEROP_THREADS": "1", "PYTHONPATH": _here()},
+        cwd=Path(__file__).parents[2],  # so that this library runs, whatever is installed
+        env=os.environ | limits | {"TF_NUM_INTEROP_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -71,10 +72,17 @@ def measure(
 ) -> dict[str, dict]:
     """Do in this process what `clock` does in another."""
     began = perf_counter()
-    ways = _opened(kinds, path, threads)
+    if kinds[0] in runtimes.RUNNERS:
+        runs = {kind: runtimes.RUNNERS[kind](path, threads) for kind in kinds}
+    else:
+        from kidneyct_lib.models import builder
+
+        net = builder.load(path)
+        predict = partial(net.predict, verbose=0)
+        runs = {"model.predict": predict, "compiled call": net.predict_on_batch}
     loaded, result = round(perf_counter() - began, 2), {}
-    for kind, run in ways.items():
-        times = {batch: one_image(run, (size, size, 3), batch=batch) for batch in batches}
+    for kind in kinds:
+        times = {batch: one_image(runs[kind], (size, size, 3), batch=batch) for batch in batches}
         costs = {"load_seconds": loaded, "memory_mb": _own_peak_mb()}
         result[kind] = costs | {"milliseconds": times}
     return result
@@ -99,28 +107,11 @@ def one_image(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batc
     images = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)
     run(images)
     times = []
-    for _ in range(_REPEATS.get(batch, 3)):
+    for _ in range(9 if batch == 1 else 3):
         began = perf_counter()
         run(images)
         times.append(perf_counter() - began)
     return round(1000 * statistics.median(times) / batch, 3)
-
-
-def _opened(
-    kinds: Sequence[str], path: Path, threads: int
-) -> dict[str, Callable[[np.ndarray], object]]:
-    from kidneyct_lib.deployment import runtimes
-
-    if kinds[0] in runtimes.RUNNERS:
-        return {kind: runtimes.RUNNERS[kind](path, threads) for kind in kinds}
-    from kidneyct_lib.models import builder
-
-    net = builder.load(path)
-    ways = {
-        "model.predict": lambda images: net.predict(images, verbose=0),
-        "compiled call": net.predict_on_batch,
-    }
-    return {kind: ways[kind] for kind in kinds}
 
 
 def _own_peak_mb() -> float | None:
@@ -130,13 +121,6 @@ def _own_peak_mb() -> float | None:
     except OSError:
         return peak_memory_mb()
     return round(int(status.split("VmHWM:")[1].split()[0]) / 1e3, 1)
-
-
-def _here() -> str:
-    """Put the folder of this library first, whatever is installed."""
-    before = os.environ.get("PYTHONPATH")
-    own = str(Path(__file__).parents[2])
-    return os.pathsep.join([own, before] if before else [own])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Whether the exported files predict as the Keras model does, and how fast."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +50,8 @@ def keras_predictions(run: Run, scheme: str, images: Sequence[np.ndarray]) -> di
     size, batch = given["image_size"], given["batch_size"]
     gray = np.stack([image_io.resize(image_io.rgb_to_gray(one), size) for one in images])
     net = grad_cam.with_class_maps(builder.load(run.model_path(scheme)))
-    starts = tqdm(
-        range(0, len(gray), batch), desc="predictions of Keras", unit="batch", leave=False
-    )
-    parts = [net.predict_on_batch(image_io.gray_to_rgb(gray[i : i + batch])) for i in starts]
-    probabilities, maps = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    label = "predictions of Keras"
+    probabilities, maps = builder.predict_gray(net, gray, batch=batch, label=label)
     raw = probabilities.astype(np.float64)
     calibrated = calibration.at_temperature(raw, calibration.saved_temperature(run, scheme))
     return {"probabilities": calibrated, "maps": maps}
@@ -133,10 +131,9 @@ def latencies(
     files: list[tuple[Sequence[str], str, Path]]
     files = [(("model.predict", "compiled call"), "float32", run.model_path(scheme))]
     files += [((kind,), precision, folder / name) for (kind, precision), name in _files(bundle)]
-    combinations, rows = [(count, *file) for count in threads for file in files], []
-    for count, kinds, precision, path in tqdm(
-        combinations, desc="timing", unit="model", leave=False
-    ):
+    rows, combinations = [], list(product(threads, files))
+    bar = tqdm(combinations, desc="timing", unit="model", leave=False)
+    for count, (kinds, precision, path) in bar:
         timing = {"threads": count, "size": bundle["image_size"], "batches": batches}
         for way, result in latency.clock(kinds, path, **timing).items():
             costs = {key: result[key] for key in ("memory_mb", "load_seconds")}
@@ -144,9 +141,8 @@ def latencies(
                 row = {"way": way, "precision": precision, "threads": count, "batch": int(batch)}
                 rows.append(row | {"milliseconds": milliseconds} | costs)
     table = pd.DataFrame(rows)
-    keys = ["threads", "batch"]
-    base = table[table["way"] == "model.predict"].set_index(keys)["milliseconds"]
-    slow = base.loc[list(table[keys].itertuples(index=False, name=None))].to_numpy()
+    slow = table["milliseconds"].where(table["way"] == "model.predict")
+    slow = slow.groupby([table["threads"], table["batch"]]).transform("first")
     return table.assign(times_faster=slow / table["milliseconds"])
 
 

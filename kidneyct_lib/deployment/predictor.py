@@ -1,45 +1,24 @@
-"""Answers of a saved or exported model for single image files."""
+"""Predictions of a saved or exported model for single image files.
+
+An exported one needs neither Keras nor TensorFlow: its first prediction takes a second or two.
+"""
 
 import hashlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.core.files import read_json
+from kidneyct_lib.core.files import file_digest, read_json
 from kidneyct_lib.data import image_io
+from kidneyct_lib.deployment import runtimes
+
+BUNDLE = "bundle.json"
+PREFERRED = "model-float32.onnx"
+"""What equals the Keras model; the 8-bit files are smaller and faster."""
 
 _BATCH = 32
-
-
-class Model(Protocol):
-    """What `predict` needs of a model: `Predictor` and `exported_model.ExportedModel` have it."""
-
-    name: str
-    classes: list[str]
-
-    def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-        """Probabilities (K,) of one image RGB uint8 (H, W, 3), and what else to tell."""
-        ...
-
-
-def predict(model: Model, path: Path) -> dict[str, Any]:
-    """What the command line prints for one file; `error` instead of a label if it is bad."""
-    try:
-        content = path.read_bytes()
-        probabilities, scores = model.say(image_io.read_color(content))
-    except (OSError, image_io.ImageError) as error:
-        return {"path": str(path), "error": str(error), "model": model.name}
-    named = dict(zip(model.classes, probabilities.round(6).tolist(), strict=True))
-    return {
-        "path": str(path),
-        "label": model.classes[int(probabilities.argmax())],
-        "probabilities": named,
-        **scores,
-        "model": model.name,
-        "input_sha256": hashlib.sha256(content).hexdigest(),
-    }
 
 
 class Predictor:
@@ -66,9 +45,7 @@ class Predictor:
         known = read_json(facts, "`make reproduce` writes it anew.")
         self.classes: list[str] = known["classes"]
         self.image_size: int = known["image_size"]
-        self.name = f"{path.parent.parent.name}/{path.stem}"
-        if known["weights"] == "none":
-            self.name += " (untrained backbone)"
+        self.name = _name(f"{path.parent.parent.name}/{path.stem}", known["weights"])
         self._temperature = temperature
         from kidneyct_lib.models import builder  # slow to import: only once the files are there
 
@@ -86,5 +63,75 @@ class Predictor:
         """Class probabilities float64 (N, K) of RGB pixels (N, S, S, 3) in 0..255."""
         chunks = np.array_split(pixels, max(1, -(-len(pixels) // _BATCH)))
         predictions = np.concatenate([self._model.predict_on_batch(chunk) for chunk in chunks])
-        predictions = predictions.astype(np.float64)  # single precision sums to 1 only within 1e-7
-        return predictions / predictions.sum(axis=1, keepdims=True)
+        return _normalised(predictions)
+
+
+class ExportedModel:
+    """A model as `kidneyct export` leaves it, with the facts beside it.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds bundle.json and the files that it names.
+
+    Raises
+    ------
+    StudyError
+        If a file is missing or is not the one that was exported.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        remedy = "`kidneyct export` writes it anew."
+        bundle, file = folder / BUNDLE, folder / PREFERRED
+        if not bundle.is_file():
+            raise StudyError(f"{bundle} is missing: {remedy}")
+        known = read_json(bundle, remedy)
+        try:
+            expected = known["files"][PREFERRED]["sha256"]
+            self.classes: list[str] = known["classes"]
+            self._points: dict[str, Any] = known["operating_points"]
+            self.name = _name(f"{known['study']}/{known['scheme']}", known["weights"])
+        except (KeyError, TypeError) as error:
+            raise StudyError(f"{bundle} tells nothing of {error}: {remedy}") from None
+        if file_digest(file) != expected:
+            raise StudyError(f"{file} is missing or damaged: {remedy}")
+        self._run = runtimes.onnx(file, 0)
+
+    def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """Calibrated probabilities (K,) of one image uint8 (H, W, 3), and what to heed."""
+        outputs = self._run(rgb[None])
+        probabilities = _normalised(outputs["probabilities"])[0]
+        distance = float(outputs["distance"][0])
+        return probabilities, {
+            "out_of_distribution": distance > self._points["distance"],
+            "low_confidence": bool(probabilities.max() < self._points["confidence"]),
+            "distance": round(distance, 3),
+        }
+
+
+def predict(model: Predictor | ExportedModel, path: Path) -> dict[str, Any]:
+    """What the command line prints for one file; `error` instead of a label if it is bad."""
+    try:
+        content = path.read_bytes()
+        probabilities, scores = model.say(image_io.read_color(content))
+    except (OSError, image_io.ImageError) as error:
+        return {"path": str(path), "error": str(error), "model": model.name}
+    named = dict(zip(model.classes, probabilities.round(6).tolist(), strict=True))
+    return {
+        "path": str(path),
+        "label": model.classes[int(probabilities.argmax())],
+        "probabilities": named,
+        **scores,
+        "model": model.name,
+        "input_sha256": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def _name(name: str, weights: str) -> str:
+    return f"{name} (untrained backbone)" if weights == "none" else name
+
+
+def _normalised(probabilities: np.ndarray) -> np.ndarray:
+    """Rows (N, K) that sum to 1 in double precision; single precision does within 1e-7."""
+    probabilities = probabilities.astype(np.float64)
+    return probabilities / probabilities.sum(axis=1, keepdims=True)

@@ -19,8 +19,8 @@ class Prepare(keras.layers.Layer):
         Side of the square in pixels.
     """
 
-    def __init__(self, size: int, **options) -> None:
-        super().__init__(**options)
+    def __init__(self, size: int, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.size = size
 
     def call(self, pixels):
@@ -34,14 +34,6 @@ class Prepare(keras.layers.Layer):
         gray = _resampled(gray, _growing(height, self.size), _growing(width, self.size))
         gray = ops.clip(_half_up(gray), 0, 255)
         return ops.repeat(ops.expand_dims(gray, -1), 3, axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        """A square of three channels, whatever comes in."""
-        return (input_shape[0], self.size, self.size, 3)
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"size": self.size}
 
 
 def _resampled(gray, down, across):

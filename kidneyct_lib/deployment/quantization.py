@@ -105,7 +105,9 @@ def to_int8_onnx(source: Path, path: Path, images: np.ndarray) -> None:
         kernel = stored.get(node.input[1]) if node.op_type in ("Conv", "MatMul") else None
         if kernel is not None and math.prod(kernel.dims) >= _MANY:
             _round(model.graph, node, stored, means)
-    _drop_unused(model.graph)
+    used = {name for node in model.graph.node for name in node.input}
+    for weights in [w for w in model.graph.initializer if w.name not in used]:  # old biases
+        model.graph.initializer.remove(weights)
     _shorten_names(model.graph)
     onnx.save(model, path)
 
@@ -152,12 +154,6 @@ def _mean_inputs(model, images: np.ndarray) -> dict[str, np.ndarray]:
     outputs = [f"{name}_mean" for name in given]
     result = [session.run(outputs, {pixels: one[None]}) for one in images]
     return {name: np.mean([one[i] for one in result], axis=0) for i, name in enumerate(given)}
-
-
-def _drop_unused(graph) -> None:
-    used = {name for node in graph.node for name in node.input}
-    for weights in [w for w in graph.initializer if w.name not in used]:
-        graph.initializer.remove(weights)
 
 
 def _shorten_names(graph) -> None:

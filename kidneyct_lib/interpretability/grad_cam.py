@@ -6,10 +6,10 @@ ReLUs are open and of where the maxima lie. No automatic differentiation is need
 and export has it.
 """
 
-import numpy as np
-from tqdm import tqdm
+from itertools import count
 
-from kidneyct_lib.data.image_io import gray_to_rgb
+import numpy as np
+
 from kidneyct_lib.models import builder
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import boxes_of, luminance, paste
@@ -34,8 +34,8 @@ class PlacedHead(keras.layers.Layer):
         Logits, K.
     """
 
-    def __init__(self, hidden: int, classes: int, **options) -> None:
-        super().__init__(**{"trainable": False} | options)
+    def __init__(self, hidden: int, classes: int, **kwargs) -> None:
+        super().__init__(**{"trainable": False} | kwargs)
         self.hidden, self.classes = hidden, classes
 
     def build(self, input_shape):
@@ -54,14 +54,6 @@ class PlacedHead(keras.layers.Layer):
         maps = ops.matmul(places, gates * self.last)
         return units, ops.reshape(maps, (-1, shape[1], shape[2], self.classes))
 
-    def compute_output_shape(self, input_shape):
-        """Shapes of the units and of the maps."""
-        return (input_shape[0], self.hidden), (*input_shape[:3], self.classes)
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"hidden": self.hidden, "classes": self.classes}
-
 
 @keras.saving.register_keras_serializable("kidneyct")
 class Peaks(keras.layers.Layer):
@@ -76,10 +68,6 @@ class Peaks(keras.layers.Layer):
         highest = ops.max(activations, axis=(1, 2), keepdims=True)
         there = ops.cast(activations >= highest, activations.dtype)
         return there * highest / ops.mean(there, axis=(1, 2), keepdims=True)
-
-    def compute_output_shape(self, input_shape):
-        """Same shape as the input's."""
-        return input_shape
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -96,8 +84,8 @@ class PasteCrops(keras.layers.Layer):
         Side of the joint map in cells.
     """
 
-    def __init__(self, names: list[str], kept: list[int], size: int, **options) -> None:
-        super().__init__(**options)
+    def __init__(self, names: list[str], kept: list[int], size: int, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.names, self.kept, self.size = list(names), list(kept), size
 
     def call(self, inputs):
@@ -112,14 +100,6 @@ class PasteCrops(keras.layers.Layer):
             rows = ops.reshape(crops[:, number], (-1, height, width, kinds))
             pasted.append(paste(rows, boxes[number], self.size))
         return ops.sum(ops.stack(pasted), axis=0)  # in one order, unlike a chain of additions
-
-    def compute_output_shape(self, input_shape):
-        """One map for each class."""
-        return (input_shape[0][0], self.size, self.size, input_shape[1][-1])
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"names": self.names, "kept": self.kept, "size": self.size}
 
 
 def with_class_maps(net: keras.Model) -> keras.Model:
@@ -176,34 +156,26 @@ def of_classes(
     """
     if not len(images):
         return np.empty((0, *net_with_maps.output_shape[1][1:3]), np.float32)
-    starts = range(0, len(images), batch)
-    bar = tqdm(starts, desc="class maps", unit="batch", leave=False, disable=len(starts) == 1)
-    maps = [net_with_maps.predict_on_batch(gray_to_rgb(images[i : i + batch]))[1] for i in bar]
-    return np.concatenate(maps)[np.arange(len(images)), :, :, codes]
+    _, maps = builder.predict_gray(net_with_maps, images, batch=batch, label="class maps")
+    return maps[np.arange(len(images)), :, :, codes]
 
 
 def _is_published(net: keras.Model) -> bool:
     return isinstance(net.get_layer(builder.POOL), keras.layers.GlobalAveragePooling2D)
 
 
-def _pooled_regions(net: keras.Model) -> list[tuple[keras.KerasTensor, list[int]]]:
-    """What is pooled of each region, in the order of the features, and the numbers of its crops."""
-    join, result = net.get_layer(builder.POOL), []
+def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
+    """The joint map of all pooled regions; each has a layer for its share of the head's kernel."""
+    join, units = net.get_layer(builder.POOL), net.get_layer(builder.PROBABILITIES).units
+    numbers, maps, crop_of_map = count(), [], []
     for pooled, regions in zip(join.input, join.kept, strict=True):
         pool = pooled._keras_history.operation
         highest = isinstance(pool, keras.layers.GlobalMaxPooling2D)
         activations = Peaks()(pool.input) if highest else pool.input
-        result += [(activations, numbers) for numbers in regions]
-    return result
-
-
-def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
-    units = net.get_layer(builder.PROBABILITIES).units
-    maps, kept = [], []
-    for number, (activations, crops) in enumerate(_pooled_regions(net)):
-        name = f"maps_of_region{number}"
-        share = keras.layers.Dense(units, use_bias=False, trainable=False, name=name)
-        maps += [share(activations)] * len(crops)
-        kept += crops
+        for crops in regions:
+            name = f"maps_of_region{next(numbers)}"
+            share = keras.layers.Dense(units, use_bias=False, trainable=False, name=name)
+            maps += [share(activations)] * len(crops)
+            crop_of_map += crops
     names = net.get_layer("roi_crops").names
-    return PasteCrops(names, kept, _GRID, name="maps")([net.inputs[0], *maps])
+    return PasteCrops(names, crop_of_map, _GRID, name="maps")([net.inputs[0], *maps])

@@ -4,8 +4,7 @@ The cascading randomization of https://arxiv.org/abs/1810.03292. A map that stay
 weights that should explain it are randomized shows the image, not what the network makes of it.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -17,8 +16,6 @@ from kidneyct_lib.models.keras_setup import keras
 
 TRAINED = "trained"
 """The first step of a cascade: weights as they were learnt."""
-
-_HEAD = "head"
 
 
 def stages(net: keras.Model) -> dict[str, list[keras.layers.Layer]]:
@@ -35,7 +32,7 @@ def stages(net: keras.Model) -> dict[str, list[keras.layers.Layer]]:
         For ResNet50: ``head``, ``conv5``, ``conv4``, ``conv3``, ``conv2``, ``conv1``.
     """
     body = freezing.body_layers(net)
-    result = {_HEAD: [layer for layer in net.layers[len(body) :] if layer.weights]}
+    result = {"head": [layer for layer in net.layers[len(body) :] if layer.weights]}
     for layer in reversed(body):
         if layer.weights:
             result.setdefault(layer.name.split("_")[0], []).append(layer)
@@ -82,22 +79,24 @@ def cascade(
         `TRAINED`, then each of `stages`: maps float32 (draws, N, h, w) with the weights of this
         stage and of all above it shuffled; the trained ones are the same in each draw.
     """
-    with _restored(net) as trained:
-        # One graph for all steps: they differ in weights.
-        net_with_maps = grad_cam.with_class_maps(net)
+    trained = [np.array(value) for value in net.get_weights()]
+    net_with_maps = grad_cam.with_class_maps(net)  # one graph for all steps: they differ in weights
 
-        def maps() -> np.ndarray:
-            grad_cam.copy_head(net, net_with_maps)
-            return grad_cam.of_classes(net_with_maps, images, codes, batch=batch)
+    def maps() -> np.ndarray:
+        grad_cam.copy_head(net, net_with_maps)
+        return grad_cam.of_classes(net_with_maps, images, codes, batch=batch)
 
-        result = {TRAINED: [maps()] * draws}
+    result = {TRAINED: [maps()] * draws}
+    try:
         for draw in range(draws):
             rng = np.random.default_rng([seed, draw])
             net.set_weights(trained)
             for step, layers in stages(net).items():
                 shuffle(layers, rng)
                 result.setdefault(step, []).append(maps())
-    return {step: np.stack(maps) for step, maps in result.items()}
+    finally:
+        net.set_weights(trained)
+    return {step: np.stack(drawn) for step, drawn in result.items()}
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
@@ -146,13 +145,3 @@ def summarise(
         row["ci95"] = bootstrap.ratio_interval(mean, np.ones(len(mean)), group, bounds=(-1, 1))
         rows.append(row | {"unsigned": float(np.abs(alike).mean())})
     return rows
-
-
-@contextmanager
-def _restored(net: keras.Model) -> Iterator[list[np.ndarray]]:
-    """Give the weights, and set them again at the end, whatever happens."""
-    weights = [np.array(value) for value in net.get_weights()]
-    try:
-        yield weights
-    finally:
-        net.set_weights(weights)

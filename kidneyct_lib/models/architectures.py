@@ -1,11 +1,9 @@
 """Other architectures beside ResNet50, shown one region of a slice."""
 
 import numpy as np
-from tqdm import tqdm
 
-from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.models.backbones import BACKBONES
-from kidneyct_lib.models.builder import BackboneSettings, region_features
+from kidneyct_lib.models.builder import BackboneSettings, predict_gray, region_features
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import RoiCrops
 
@@ -44,6 +42,5 @@ def crops(images: np.ndarray, *, crop: str, size: int, batch: int) -> np.ndarray
     """Crop gray slices (N, H, W) in 0..255, as `roi_crops.CROPS` says: uint8 (N, size, size)."""
     pixels = keras.Input((*images.shape[1:], 3))
     shown = keras.Model(pixels, RoiCrops([crop], size)(pixels))
-    starts = tqdm(range(0, len(images), batch), desc="crops", unit="batch", leave=False)
-    parts = [shown.predict_on_batch(gray_to_rgb(images[i : i + batch])) for i in starts]
-    return np.concatenate(parts)[..., 0].round().astype(np.uint8)
+    cropped = predict_gray(shown, images, batch=batch, label="crops")
+    return cropped[..., 0].round().astype(np.uint8)

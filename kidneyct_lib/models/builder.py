@@ -3,14 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.models.backbones import build_body
+from kidneyct_lib.data.image_io import gray_to_rgb
+from kidneyct_lib.models.backbones import BackboneSettings, build_body
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import CROPS, REGIONS, JoinRegions, RoiCrops
 
@@ -26,37 +28,6 @@ PATIENT_FEATURES = {
     ("conv5_block3_out", "mean"): ["flanks"],
 }
 """Layers whose channels the patient recipe pools over the image, how, and of which regions."""
-
-
-@dataclass(frozen=True)
-class BackboneSettings:
-    """What a backbone is built from.
-
-    Attributes
-    ----------
-    backbone : str
-        Of `backbones.BACKBONES`.
-    weights : {"imagenet", "none"}
-        Pretrained, or seeded random.
-    image_size : int
-        Side of the square input in pixels.
-    crop_size : int
-        Side of a crop of it in pixels, where the network crops.
-    seed : int
-        Of the initial weights.
-    """
-
-    backbone: str
-    weights: str
-    image_size: int
-    crop_size: int
-    seed: int
-
-    @classmethod
-    def of(cls, parameters: Mapping[str, Any], **changes: Any) -> Self:
-        """Pick them out of a study's parameters; `changes` come first."""
-        given = dict(parameters) | changes
-        return cls(**{field.name: given[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -103,7 +74,7 @@ def build(settings: NetworkSettings) -> keras.Model:
         features = region_features(PATIENT_FEATURES, settings)
         image, x = features.input, features.output
     else:
-        body = _body(settings)
+        body = build_body(settings)
         image = body.input
         x = keras.layers.GlobalAveragePooling2D(name=POOL)(body.output)
         x = keras.layers.Dense(settings.head_units, activation="relu", name="head_dense")(x)
@@ -133,7 +104,7 @@ def region_features(
     """
     used = {crop for regions in kept.values() for region in regions for crop in REGIONS[region]}
     crops = [name for name in CROPS if name in used]
-    body = _body(settings, RoiCrops(crops, settings.crop_size, name="roi_crops"))
+    body = build_body(settings, RoiCrops(crops, settings.crop_size, name="roi_crops"))
     pooled = [
         _POOLS[how](name=f"{layer}_{how}")(body.get_layer(layer).output) for layer, how in kept
     ]
@@ -171,6 +142,17 @@ def load(path: Path) -> keras.Model:
         raise StudyError(f"{path} is no Keras model that can be read: {error}") from error
 
 
+def predict_gray(model: keras.Model, images: np.ndarray, *, batch: int, label: str) -> Any:
+    """Outputs of a model of RGB pixels for gray slices uint8 (N, S, S), `batch` at a time.
+
+    `label` names the bar that shows the progress where there are several batches.
+    """
+    starts = range(0, len(images), batch)
+    bar = tqdm(starts, desc=label, unit="batch", leave=False, disable=len(starts) == 1)
+    parts = [model.predict_on_batch(gray_to_rgb(images[i : i + batch])) for i in bar]
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+
+
 def digest(model: keras.Model) -> str:
     """sha256 (hex) of a model's layers, settings and weights, whatever is trained or called how."""
     sha = hashlib.sha256()
@@ -181,13 +163,3 @@ def digest(model: keras.Model) -> str:
         for value in layer.get_weights():
             sha.update(np.ascontiguousarray(value).data)
     return sha.hexdigest()
-
-
-def _body(settings: BackboneSettings, crops: RoiCrops | None = None) -> keras.Model:
-    return build_body(
-        crops,
-        backbone=settings.backbone,
-        weights=settings.weights,
-        image_size=settings.image_size,
-        seed=settings.seed,
-    )

@@ -43,8 +43,8 @@ def frozen_cut(network: keras.Model) -> str:
             break
         if open_until <= i:  # no earlier layer is read by a later one: all paths meet here
             best = layer.name
-        readers = [position[op.name] for op in _readers(layer, network)]
-        open_until = max(open_until, *readers)
+        readers = [node.operation.name for node in layer._outbound_nodes]  # other networks' too
+        open_until = max(open_until, *(position[name] for name in readers if name in position))
     if best is None:
         raise StudyError("Nothing is frozen at the network's start, so there is no prefix to keep.")
     return best
@@ -58,8 +58,3 @@ def part(network: keras.Model, start: str | None, end: str | None) -> keras.Mode
     source = network.input if start is None else network.get_layer(start).output
     target = network.output if end is None else network.get_layer(end).output
     return keras.Model(source, target, name=f"{start or 'image'}_to_{end or PROBABILITIES}")
-
-
-def _readers(layer: keras.layers.Layer, network: keras.Model) -> list[keras.layers.Layer]:
-    names = {member.name for member in network.layers}
-    return [node.operation for node in layer._outbound_nodes if node.operation.name in names]

@@ -2,6 +2,9 @@
 
 Layers of the network, so that a saved or exported model crops by itself and is given whole slices.
 Only operations that every backend and export format has: a few pools, sums and products.
+
+Keras saves a layer's arguments where these are plain numbers, texts and lists of them, followed by
+`**kwargs` of just this name. It infers the shapes from `call`.
 """
 
 from kidneyct_lib.models.keras_setup import keras
@@ -51,8 +54,8 @@ class RoiCrops(keras.layers.Layer):
         Side of a crop in pixels; the aspect is not kept.
     """
 
-    def __init__(self, names: list[str], size: int, **options) -> None:
-        super().__init__(**options)
+    def __init__(self, names: list[str], size: int, **kwargs) -> None:
+        super().__init__(**kwargs)
         self.names, self.size = list(names), size
 
     def call(self, images):
@@ -65,14 +68,6 @@ class RoiCrops(keras.layers.Layer):
         crops = ops.stack([crop(gray, box, self.size) for box in boxes], 1)
         crops = ops.reshape(crops, (-1, self.size, self.size, 1))
         return ops.repeat(crops, 3, axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        """Several crops a slice: the number of rows is not the input's."""
-        return (None, self.size, self.size, 3)
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"names": self.names, "size": self.size}
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -87,10 +82,9 @@ class JoinRegions(keras.layers.Layer):
         Crops a slice.
     """
 
-    def __init__(self, kept: list[list[list[int]]], crops: int, **options) -> None:
-        super().__init__(**options)
-        self.kept = [[list(numbers) for numbers in regions] for regions in kept]
-        self.crops = crops
+    def __init__(self, kept: list[list[list[int]]], crops: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.kept, self.crops = kept, crops
 
     def call(self, features):
         """Arrays (N * crops, D) to (N, sum of D over the kept regions): means of crops."""
@@ -101,15 +95,6 @@ class JoinRegions(keras.layers.Layer):
             for numbers in regions
         ]
         return ops.concatenate(means, axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        """Width of what is kept."""
-        widths = zip(input_shape, self.kept, strict=True)
-        return (None, sum(shape[-1] * len(kept) for shape, kept in widths))
-
-    def get_config(self):
-        """What `from_config` builds the layer from."""
-        return super().get_config() | {"kept": self.kept, "crops": self.crops}
 
 
 def luminance(pixels):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,15 +55,11 @@ class Activations:
         rows = np.asarray(rows)
         keys = [self.keys[row] for row in rows]
         held = self.store.holds(keys)
-        if held.all():
-            return self.store.take(keys).astype(np.float32)
         values = np.empty((len(rows), *self.store.shape), self.store.dtype)
-        values[held] = self.store.take(
-            [key for key, there in zip(keys, held, strict=True) if there]
-        )
+        values[held] = self.store.take(list(compress(keys, held)))
         missing = np.flatnonzero(~held)
         starts = range(0, len(missing), self.batch)
-        hidden = len(starts) == 1  # no bar for each batch of a training
+        hidden = len(starts) < 2  # no bar for each batch of a training
         label = f"activations of {self.layer}"
         for start in tqdm(starts, desc=label, unit="batch", leave=False, disable=hidden):
             places = missing[start : start + self.batch]
@@ -115,33 +112,25 @@ def of_images(
     """
     prefix = part(network, None, layer)
     keys = images.keys if isinstance(images, AugmentedImages) else content_keys(images)
-    return _stored(
-        prefix,
-        layer,
-        keys,
-        lambda rows: prefix.predict_on_batch(gray_to_rgb(images[rows])),
-        storage,
-        dtype,
-    )
+
+    def compute(rows: np.ndarray) -> np.ndarray:
+        return prefix.predict_on_batch(gray_to_rgb(images[rows]))
+
+    return _stored(prefix, layer, keys, compute, storage, dtype)
 
 
 def of_activations(
-    network: "keras.Model",
-    layer: str,
-    earlier: Activations,
-    storage: Storage,
+    network: "keras.Model", layer: str, earlier: Activations, storage: Storage
 ) -> Activations:
     """Output of a later frozen layer (float32), computed from the stored one of an earlier."""
     between = part(network, earlier.layer, layer)
-    return _stored(
-        between,
-        layer,
-        # What these rows are computed from is part of their content: its precision included.
-        [f"{key}-{earlier.store.folder.name}" for key in earlier.keys],
-        lambda rows: between.predict_on_batch(earlier[rows]),
-        storage,
-        "float32",
-    )
+    # What these rows are computed from is part of their content: its precision included.
+    keys = [f"{key}-{earlier.store.folder.name}" for key in earlier.keys]
+
+    def compute(rows: np.ndarray) -> np.ndarray:
+        return between.predict_on_batch(earlier[rows])
+
+    return _stored(between, layer, keys, compute, storage, "float32")
 
 
 def channel_means(stored: Activations, *, batch: int) -> np.ndarray:

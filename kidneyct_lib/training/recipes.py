@@ -215,25 +215,18 @@ class LinearTraining:
         sets, own = len(self._features) // len(targets), np.arange(len(targets))
         held = split == "validation"
         for stage, used in {1: split == "train", 2: split != "test"}.items():
-            rows = np.concatenate([np.flatnonzero(used) + len(own) * i for i in range(sets)])
-            picked = rows % len(own)
-            head = linear_head.fit(
-                self._features[rows],
-                targets[picked],
-                weights[picked],
-                classes=self._classes,
-                c=self._c,
-            )
+            rows = np.flatnonzero(np.tile(used, sets))
+            images = rows % len(own)
+            samples = self._features[rows], targets[images], weights[images]
+            head = linear_head.fit(*samples, classes=self._classes, c=self._c)
             self._head = head
             self.net.get_layer(builder.PROBABILITIES).set_weights(list(head))
             predictions = head.probabilities(self._features[own])
             if stage == 1:
                 first = predictions[held]
             predictions[held] = first
-            yield (
-                stage,
-                Stage(_history(predictions, targets, weights, used & ~held, held), predictions),
-            )
+            history = _history(predictions, targets, weights, used & ~held, held)
+            yield stage, Stage(history, predictions)
 
     def predict(self, stage: int, body: FrozenBody, rows: np.ndarray) -> np.ndarray:
         """Class probabilities of other images, as `TwoStageTraining.predict` gives them."""

