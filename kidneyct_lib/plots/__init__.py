@@ -8,7 +8,6 @@ from kidneyct_lib.plots.audit_curves import (
     nearest_slice_error,
     patient_curve,
 )
-from kidneyct_lib.plots.binary_metrics import binary_summary
 from kidneyct_lib.plots.data import class_counts, contact_sheet, image_sizes, intensity_histograms
 from kidneyct_lib.plots.deployment import latency, parity
 from kidneyct_lib.plots.errors import (
@@ -17,8 +16,10 @@ from kidneyct_lib.plots.errors import (
     external_comparison,
     pr_curves,
     roc_curves,
+    subgroup_accuracy,
 )
 from kidneyct_lib.plots.evaluation import (
+    binary_summary,
     class_weight_comparison,
     confusion_pair,
     headline,
@@ -36,7 +37,6 @@ from kidneyct_lib.plots.splitting import (
     split_counts,
     threshold_curve,
 )
-from kidneyct_lib.plots.subgroups import subgroup_accuracy
 from kidneyct_lib.plots.uncertainty import (
     ood_scores,
     operating_points,

@@ -1,7 +1,4 @@
-"""The figure of the ablation: what each change of the recipe brings on new patients.
-
-It takes data and returns a Figure; it computes no result and saves nothing.
-"""
+"""The figure of the ablation: what each change of the recipe brings on new patients."""
 
 import numpy as np
 import pandas as pd
@@ -40,8 +37,8 @@ def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
     for k, (counted, style) in enumerate(series_styles(list(_TITLES)).items()):
         rows = table[table["counted"] == counted]
         heights = np.array([steps.index(step) for step in rows["step"]]) + (0.5 - k) * 2 * _APART
-        spread = [rows["macro_f1"] - rows["macro_f1_low"], rows["macro_f1_high"] - rows["macro_f1"]]
-        axes.errorbar(rows["macro_f1"], heights, xerr=spread, fmt="none", ecolor=style.colour, lw=1)
+        low, high = rows["macro_f1_low"], rows["macro_f1_high"]
+        axes.hlines(heights, low, high, color=style.colour, linewidth=1)
         axes.plot([], [], style.marker, color=style.colour, label=_TITLES[counted])
         for value, height, stays in zip(rows["macro_f1"], heights, rows["kept"], strict=True):
             face = style.colour if stays else "white"

@@ -1,7 +1,4 @@
-"""Figures of the audit: what models owe to patients they have seen.
-
-Each function takes data and returns a Figure; it computes no result and saves nothing.
-"""
+"""Figures of the audit: what models owe to patients they have seen."""
 
 from collections.abc import Mapping
 
@@ -13,11 +10,11 @@ from matplotlib.ticker import PercentFormatter
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     PATIENT_TITLES,
+    SCHEME_STYLES,
     SMALL,
-    Style,
     journal_style,
     new_figure,
-    scheme_styles,
+    write_beside,
 )
 
 _PLAIN_NAMES = {
@@ -34,6 +31,7 @@ _PATIENT_RECIPE_NAMES = {
     "stage 2": "Patient recipe fitted to that\nand the validation part (stage 2)",
 }
 _PERCENT = PercentFormatter(1, symbol=" %")
+_SCHEMES = ("patient", "slice")  # in the order to draw them
 _APART = 0.08  # of accuracy: lines of chance closer than this are drawn as one
 
 
@@ -62,15 +60,14 @@ def leak_summary(
     Figure with one row per model or control and one marker per scheme, on one axis of accuracy.
     """
     # From the network down to labels without meaning: what knows least stands last.
-    rows = {**dict(reversed(models.items())), **controls}
+    rows = {**dict(reversed(list(models.items()))), **controls}
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.9 + 0.45 * len(rows))
     heights = [-k - 0.6 * (k >= len(models)) for k in range(len(rows))]
-    styles = scheme_styles(["patient", "slice"])
     for y, scores in zip(heights, rows.values(), strict=True):
-        ends = [scores[scheme]["accuracy"] for scheme in styles]
+        ends = [scores[scheme]["accuracy"] for scheme in _SCHEMES]
         axes.plot(ends, [y, y], color="0.82", linewidth=5, solid_capstyle="round", zorder=1)
-        for scheme, style in styles.items():
-            _interval_marker(axes, scores[scheme], y, style, above=scheme == "slice")
+        for scheme in _SCHEMES:
+            _interval_marker(axes, scores[scheme], y, scheme)
     plain = _PLAIN_NAMES | (_PATIENT_RECIPE_NAMES if recipe == "patient" else {})
     axes.set_yticks(heights, [plain.get(name, name) for name in rows], linespacing=1.05)
     axes.tick_params(axis="y", length=0)
@@ -80,36 +77,22 @@ def leak_summary(
     axes.set_xlabel("Accuracy")
     _mark_chance(axes, chance)
     if controls:
-        axes.text(0, heights[len(models)] + 0.72, "Controls: labels that no image can tell ",
-                  fontsize=8, fontstyle="italic", va="center", backgroundcolor="white")  # fmt: skip
-    _summary_words(figure, axes, models, styles)
+        title = {"fontsize": 8, "fontstyle": "italic", "va": "center", "backgroundcolor": "white"}
+        height = heights[len(models)] + 0.72
+        axes.text(0, height, "Controls: labels that no image can tell ", **title)
+    _summary_words(figure, axes, models)
     return figure
 
 
-def _interval_marker(axes: Axes, scores: Mapping, y: float, style: Style, *, above: bool) -> None:
-    """Draw an accuracy, its interval and its number, above or below the row."""
-    low, high = scores["accuracy_ci95"]
-    axes.plot([low, high], [y, y], color=style.colour, linewidth=1.6, zorder=2)
-    axes.plot(
-        scores["accuracy"],
-        y,
-        style.marker,
-        color=style.colour,
-        markeredgecolor="black",
-        markeredgewidth=0.5,
-        markersize=7,
-        zorder=3,
-    )
-    axes.annotate(
-        _percent(scores["accuracy"], 1),
-        (scores["accuracy"], y),
-        (0, 5 if above else -5),
-        textcoords="offset points",
-        ha="center",
-        va="bottom" if above else "top",
-        fontsize=8,
-        fontweight="normal" if above else "bold",
-    )
+def _interval_marker(axes: Axes, scores: Mapping, y: float, scheme: str) -> None:
+    """Draw an accuracy, its interval and its number: above the row where patients were seen."""
+    style, accuracy = SCHEME_STYLES[scheme], scores["accuracy"]
+    axes.plot(scores["accuracy_ci95"], [y, y], color=style.colour, linewidth=1.6, zorder=2)
+    axes.plot(accuracy, y, **style.marks, markersize=7, zorder=3)
+    side = {"va": "top", "fontweight": "bold"} if scheme == "patient" else {"va": "bottom"}
+    offset = (0, -5 if scheme == "patient" else 5)
+    text = _percent(accuracy, 1)
+    write_beside(axes, text, (accuracy, y), offset, **side, ha="center", fontsize=8)
 
 
 def _mark_chance(axes: Axes, chance: Mapping[str, float]) -> None:
@@ -119,31 +102,21 @@ def _mark_chance(axes: Axes, chance: Mapping[str, float]) -> None:
         lines["largest class"] = chance["majority"]
     for name, value in lines.items():
         axes.axvline(value, color="0.35", linewidth=0.9, linestyle=":", zorder=0)
-        axes.annotate(
-            f" {name} {_percent(value)}",
-            (value, 0.01),
-            xycoords=("data", "axes fraction"),
-            fontsize=SMALL,
-        )
+        at_foot = ("data", "axes fraction")
+        axes.annotate(f" {name} {_percent(value)}", (value, 0.01), xycoords=at_foot)
 
 
-def _summary_words(
-    figure: Figure, axes: Axes, models: Mapping[str, Mapping[str, Mapping]], styles: Mapping
-) -> None:
+def _summary_words(figure: Figure, axes: Axes, models: Mapping[str, Mapping]) -> None:
     """Write the finding above the axes, and what was counted below them."""
-    last = list(models.values())[-1]
+    *_, last = models.values()
     seen, new = (_percent(last[scheme]["accuracy"], 1) for scheme in ("slice", "patient"))
-    figure.suptitle(
+    finding = (
         f"The network is right on {seen} of CT slices of patients it has seen\n"
-        f"and on {new} of those of new patients.",
-        x=0.01,
-        ha="left",
-        fontsize=12,
-        fontweight="bold",
+        f"and on {new} of those of new patients."
     )
-    for scheme, style in styles.items():
-        axes.plot([], [], style.marker, color=style.colour, markeredgecolor="black",
-                  markeredgewidth=0.5, markersize=7, label=PATIENT_TITLES[scheme])  # fmt: skip
+    figure.suptitle(finding, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    for scheme in _SCHEMES:
+        axes.plot([], [], **SCHEME_STYLES[scheme].marks, markersize=7, label=PATIENT_TITLES[scheme])
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9, handletextpad=0.2)
     first = next(iter(models.values()))["patient"]
     fewer = [name for name, by_scheme in models.items() if by_scheme["patient"]["n"] < first["n"]]
@@ -151,14 +124,12 @@ def _summary_words(
     if fewer:
         one = models[fewer[0]]["patient"]
         counted += f" ({', '.join(fewer)}: {one['n']:,} slices of {one['groups']:,} new patients)"
-    figure.supxlabel(
+    notes = (
         f"Each model is tested on slices it was not trained on: {counted}.\n"
         "Lines through the markers: 95 % intervals over patients (groups of near-duplicates).\n"
-        "What is above chance on random labels can only come from recognising the patient.",
-        x=0.01,
-        ha="left",
-        fontsize=SMALL,
+        "What is above chance on random labels can only come from recognising the patient."
     )
+    figure.supxlabel(notes, x=0.01, ha="left", fontsize=SMALL)
 
 
 def _percent(value: float, digits: int = 0) -> str:

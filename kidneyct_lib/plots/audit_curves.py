@@ -1,27 +1,27 @@
-"""Figures of the audit's sweeps: nearest slices, gaps, groupings, numbers of patients.
+"""Figures of the audit's sweeps: nearest slices, gaps, groupings, numbers of patients."""
 
-Each function takes data and returns a Figure; it computes no result and saves nothing.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
     PATIENT_TITLES,
-    SMALL,
+    SCHEME_STYLES,
     Style,
+    draw_intervals,
     journal_style,
     legend_above,
     new_figure,
     panel_letters,
-    scheme_styles,
+    write_beside,
 )
 
 _FEWEST = 10  # slices of a bin that is drawn
@@ -46,18 +46,11 @@ def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
     table = pd.DataFrame(list(rows))
     table = table[table["n"] >= min(_FEWEST, table["n"].max())]
     bins = {up_to: k for k, up_to in enumerate(sorted(table["up_to"].unique()))}
-    for scheme, style in scheme_styles(list(table["scheme"].unique())).items():
-        points = table[table["scheme"] == scheme]
+    for scheme, points in table.groupby("scheme", sort=False):
         x = points["up_to"].map(bins) + (0.08 if scheme == "patient" else -0.08)
-        _line_with_intervals(
-            axes,
-            x,
-            points["error"],
-            points["error_ci95"],
-            style,
-            PATIENT_TITLES.get(scheme, scheme),
-        )
-        _number_points(axes, x, points["error"], [f"{n:,}" for n in points["n"]])
+        error, style, name = points["error"], SCHEME_STYLES[scheme], PATIENT_TITLES[scheme]
+        _line_with_intervals(axes, x, error, points["error_ci95"], style, name)
+        _number_points(axes, x, error, [f"{n:,}" for n in points["n"]])
     above = table.groupby("up_to")["above"].first()
     ticks = [
         f"{above[up_to]:g} to\n{up_to:g}" if above[up_to] > 0 else f"below\n{up_to:g}"
@@ -65,10 +58,9 @@ def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
     ]
     axes.set_xticks(range(len(bins)), ticks)
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    axes.set(
-        xlim=(-0.5, len(bins) - 0.4), ylim=(-0.03, 1.03), ylabel="Wrong slices, with 95 % interval"
-    )
+    axes.set(xlim=(-0.5, len(bins) - 0.4), ylim=(-0.03, 1.03))
     axes.set_xlabel("Correlation with the most similar training slice")
+    axes.set_ylabel("Wrong slices, with 95 % interval")
     legend_above(figure, axes)
     return figure
 
@@ -125,9 +117,9 @@ def grouping_sweep(
     for place, row in enumerate(rows):
         if row["threshold"] == chosen:
             axes.axvline(place, color="0.4", linewidth=0.9, linestyle="--", zorder=0)
-            axes.annotate(" chosen", (place, 0.02), fontsize=SMALL)
+            axes.annotate(" chosen", (place, 0.02))
         if row["skipped"]:
-            axes.annotate("not\npossible", (place, 0.45), ha="center", fontsize=SMALL)
+            axes.annotate("not\npossible", (place, 0.45), ha="center")
     axes.set_xlabel("Correlation above which two slices are one patient's (below: groups)")
     return figure
 
@@ -155,7 +147,7 @@ def patient_curve(
     names = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
     figure, axes = new_figure(FULL_WIDTH, 3.0, columns=len(names), sharex=True, sharey=True)
     groups = np.array([point["groups"] for point in points])
-    style = scheme_styles(["patient"])["patient"]
+    style = SCHEME_STYLES["patient"]
     for panel, measure in zip(axes.flat, names, strict=True):
         ranges = [(point[f"{measure}_low"], point[f"{measure}_high"]) for point in points]
         values = [point[measure] for point in points]
@@ -163,49 +155,36 @@ def patient_curve(
         if fits[measure]["use"]:
             _draw_projections(panel, groups, fits[measure], style)
         else:
-            panel.text(0.97, 0.95, f"no extrapolation:\n{fits[measure]['why']}", fontsize=SMALL,
-                       ha="right", va="top", transform=panel.transAxes, wrap=True)  # fmt: skip
+            corner = {"ha": "right", "va": "top", "transform": panel.transAxes, "wrap": True}
+            panel.text(0.97, 0.95, f"no extrapolation:\n{fits[measure]['why']}", **corner)
         panel.set_xscale("log", base=2)
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.xaxis.set_major_formatter("{x:g}")
         panel.set(ylim=(0, 1.02), xlabel="Patients (groups) in training")
     axes[0, 0].set_ylabel("Score on new patients")
     _level(axes[0, 0], chance, "chance", ":", right=True)
     panel_letters(axes.flat, list(names.values()))
-    legend_above(
-        figure, max(axes.flat, key=lambda panel: len(panel.get_legend_handles_labels()[0]))
-    )
+    # The panel with an extrapolation, if there is one, has all entries.
+    legend_above(figure, max(axes.flat, key=lambda panel: len(panel.lines)))
     return figure
 
 
 def _line_with_intervals(
-    axes: Axes, x: Sequence, y: Sequence, ends: Sequence, style: Style, name: str | None
+    axes: Axes, x: ArrayLike, y: ArrayLike, ends: Iterable, style: Style, name: str | None
 ) -> None:
     """Draw points joined by a line, each with its own [low, high]."""
-    low, high = np.array([list(pair) for pair in ends], float).T
-    # Drawn about its own middle: an interval need not contain the estimate.
-    axes.errorbar(x, (low + high) / 2, (high - low) / 2, fmt="none", ecolor=style.colour,
-                  elinewidth=0.9, capsize=2.5)  # fmt: skip
-    axes.plot(
-        x,
-        y,
-        color=style.colour,
-        linestyle=style.line,
-        marker=style.marker,
-        markersize=5,
-        markeredgecolor="black",
-        markeredgewidth=0.4,
-        label=name,
-    )
+    draw_intervals(axes, x, ends, colour=style.colour)
+    look = style.curve | {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.4}
+    axes.plot(x, y, **look, label=name)
 
 
 def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str]) -> None:
     """Draw accuracy with intervals over evenly spaced steps, whatever their values."""
     places = [place for place, row in enumerate(rows) if "accuracy" in row]
-    drawn = [rows[place] for place in places]
-    style = scheme_styles(["patient"])["patient"]
-    if drawn:
-        values, ends = zip(*((row["accuracy"], row["accuracy_ci95"]) for row in drawn), strict=True)
-        _line_with_intervals(axes, places, values, ends, style, None)
+    if places:
+        values, ends = (
+            [rows[place][key] for place in places] for key in ("accuracy", "accuracy_ci95")
+        )
+        _line_with_intervals(axes, places, values, ends, SCHEME_STYLES["patient"], None)
         _number_points(axes, places, values, [f"{value:.2f}" for value in values])
     axes.set_xticks(range(len(rows)), ticks)
     axes.set(xlim=(-0.4, max(len(rows), 1) - 0.4), ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
@@ -215,27 +194,18 @@ def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str])
 def _level(axes: Axes, value: float, name: str, line: str, *, right: bool = False) -> None:
     """Mark a level by a horizontal line and name it at its left or right end."""
     axes.axhline(value, color="0.35", linewidth=0.9, linestyle=line, zorder=0)
-    axes.annotate(
-        f"{name} {value:.2f}",
-        (int(right), value),
-        (-3 if right else 3, 2),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        fontsize=SMALL,
-    )
+    place, offset = (int(right), value), (-3 if right else 3, 2)
+    look = {"xycoords": ("axes fraction", "data"), "ha": "right" if right else "left"}
+    write_beside(axes, f"{name} {value:.2f}", place, offset, **look)
 
 
-def _number_points(axes: Axes, x: Sequence, y: Sequence, texts: Sequence[str]) -> None:
+def _number_points(
+    axes: Axes, x: Iterable[float], y: Iterable[float], texts: Iterable[str]
+) -> None:
     """Write beside each point, below where the line rises to the right: never on a line."""
-    for place, value, following, text in zip(x, y, [*list(y)[1:], 0], texts, strict=True):
-        axes.annotate(
-            text,
-            (place, value),
-            (4, -10 if following > value > _LOW else 4),
-            textcoords="offset points",
-            fontsize=SMALL,
-        )
+    for place, (value, following), text in zip(x, pairwise([*y, 0]), texts, strict=True):
+        below = following > value > _LOW
+        write_beside(axes, text, (place, value), (4, -10 if below else 4))
 
 
 def _draw_projections(axes: Axes, groups: np.ndarray, fit: Mapping, style: Style) -> None:
@@ -245,16 +215,10 @@ def _draw_projections(axes: Axes, groups: np.ndarray, fit: Mapping, style: Style
         for key in ("groups", "value", "error")
     )
     n = np.union1d(np.geomspace(groups.max(), far.max(), 50), far)
-    axes.errorbar(far, value, error, fmt="none", ecolor=style.colour, elinewidth=0.9, capsize=2.5)
-    axes.plot(
-        n,
-        fit["a"] - fit["b"] * n ** -fit["c"],
-        "--",
-        marker=style.marker,
-        markevery=np.searchsorted(n, far).tolist(),
-        color=style.colour,
-        markerfacecolor="white",
-        markersize=5,
-        linewidth=1,
-        label="extrapolation (standard error of the fit)",
-    )
+    ends = np.stack([value - error, value + error], axis=1)
+    draw_intervals(axes, far, ends, colour=style.colour)
+    look = style.curve | {"linestyle": "--", "linewidth": 1, "markerfacecolor": "white"}
+    places = np.searchsorted(n, far).tolist()
+    curve = fit["a"] - fit["b"] * n ** -fit["c"]
+    label = "extrapolation (standard error of the fit)"
+    axes.plot(n, curve, **look, markersize=5, markevery=places, label=label)

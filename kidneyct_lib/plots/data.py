@@ -1,28 +1,22 @@
-"""Figures of the images: counts, sizes, gray levels, contact sheets.
-
-Each function takes data and returns a Figure; it computes no result and saves nothing.
-"""
+"""Figures of the images: counts, sizes, gray levels, contact sheets."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
-    blank,
-    fitting_size,
+    THOUSANDS,
+    image_sheet,
     journal_style,
     legend_above,
     new_figure,
     series_styles,
-    show_image,
 )
-
-_THOUSANDS = StrMethodFormatter("{x:,.0f}")
 
 
 @journal_style
@@ -41,21 +35,14 @@ def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
     Figure with one bar per class, its count and its share beside it.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 0.6 + 0.38 * len(classes))
-    counts = table["label"].value_counts().reindex(classes, fill_value=0)
-    styles = series_styles(classes)
-    bars = axes.barh(
-        counts.index,
-        counts,
-        color=[styles[name].colour for name in classes],
-        hatch=[styles[name].hatch for name in classes],
-        edgecolor="black",
-        linewidth=0.6,
-    )
-    texts = [f"{n:,} ({n / max(counts.sum(), 1):.0%})" for n in counts]
-    axes.bar_label(bars, texts, padding=3, fontsize=8)
+    counts = table["label"].value_counts().reindex(list(classes), fill_value=0)
+    shares = counts / max(counts.sum(), 1)
+    for name, style in series_styles(classes).items():
+        bars = axes.barh(name, counts[name], **style.bars)
+        axes.bar_label(bars, [f"{counts[name]:,} ({shares[name]:.0%})"], padding=3, fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.22)
-    axes.xaxis.set_major_formatter(_THOUSANDS)
+    axes.xaxis.set_major_formatter(THOUSANDS)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set(xlabel="Slices", ylabel="Class")
     return figure
@@ -79,27 +66,14 @@ def image_sizes(table: pd.DataFrame) -> Figure:
     styles = series_styles(sorted(counts["plane"].unique()))
     for plane, style in styles.items():
         rows = counts[counts["plane"] == plane]
-        axes.scatter(
-            rows["width"],
-            rows["height"],
-            s=20 + 280 * rows["slices"] / counts["slices"].max(),
-            color=style.colour,
-            marker=style.marker,
-            edgecolor="black",
-            linewidth=0.5,
-            alpha=0.75,
-        )
+        areas = 20 + 280 * rows["slices"] / counts["slices"].max()
+        axes.scatter(rows["width"], rows["height"], areas, **style.points, alpha=0.75)
         name = f"{plane}: {rows['slices'].sum():,} slices, sizes: {len(rows)}"
         axes.scatter([], [], s=40, color=style.colour, marker=style.marker, label=name)
     longest = 1.15 * counts[["width", "height"]].to_numpy().max()
     axes.plot([0, longest], [0, longest], color="0.6", linewidth=0.7, zorder=0)
-    axes.set(
-        xlim=(0, longest),
-        ylim=(0, longest),
-        xlabel="Width (pixels)",
-        ylabel="Height (pixels)",
-        aspect="equal",
-    )
+    axes.set(xlim=(0, longest), ylim=(0, longest), aspect="equal")
+    axes.set(xlabel="Width (pixels)", ylabel="Height (pixels)")
     axes.locator_params(nbins=6)
     legend_above(figure, axes, columns=1)
     return figure
@@ -125,29 +99,17 @@ def intensity_histograms(
     Figure with one line per class, on a logarithmic scale for the black background.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 2.9)
-    labels = np.asarray(labels)
-    edges = np.arange(0, 257, 4)
+    middles = np.arange(1.5, 256, 4)
     for name, style in series_styles(classes).items():
         counts = np.zeros(256, np.int64)
-        for row in np.flatnonzero(labels == name):  # one at a time: counting widens each pixel
+        rows = np.flatnonzero(np.asarray(labels) == name)
+        for row in rows:  # one at a time: counting widens each pixel
             counts += np.bincount(images[row].ravel(), minlength=256)
         share = counts.reshape(-1, 4).sum(axis=1) / max(counts.sum(), 1)
-        axes.plot(
-            (edges[:-1] + edges[1:] - 1) / 2,
-            np.where(share > 0, share, np.nan),
-            color=style.colour,
-            linestyle=style.line,
-            marker=style.marker,
-            markevery=8,
-            markersize=4,
-            label=name,
-        )
-    axes.set(
-        yscale="log",
-        xlim=(0, 255),
-        xlabel="Gray level (8 bit), in bins of 4",
-        ylabel="Share of pixels",
-    )
+        share = np.where(share > 0, share, np.nan)
+        axes.plot(middles, share, **style.curve, markevery=8, markersize=4, label=name)
+    axes.set(yscale="log", xlim=(0, 255))
+    axes.set(xlabel="Gray level (8 bit), in bins of 4", ylabel="Share of pixels")
     legend_above(figure, axes)
     return figure
 
@@ -169,13 +131,4 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: 
     -------
     Figure of all images in their true gray levels.
     """
-    rows = -(-len(images) // columns)
-    side = FULL_WIDTH / columns
-    figure, axes = new_figure(FULL_WIDTH, rows * (side + 0.2), rows=rows, columns=columns)
-    for panel in axes.flat:
-        blank(panel)
-    size = fitting_size(titles, side)
-    for panel, image, title in zip(axes.flat, images, titles, strict=False):
-        show_image(panel, image)
-        panel.set_title(title, fontsize=size, pad=2)
-    return figure
+    return image_sheet(images, titles, columns, title_height=0.2)[0]

@@ -1,7 +1,4 @@
-"""Figures of the exported files: whether their predictions agree, and how fast.
-
-Each function takes data and returns a Figure; it computes no result and saves nothing.
-"""
+"""Figures of the exported files: whether their predictions agree, and how fast."""
 
 from collections.abc import Mapping
 
@@ -24,11 +21,11 @@ def parity(expected: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Figur
         {file: probabilities (N, K)}.
     """
     figure, axes = new_figure(FULL_WIDTH, 2.1, columns=len(predictions))
-    for panel, (name, result) in zip(np.ravel(axes), predictions.items(), strict=True):
+    for panel, (name, result) in zip(axes.flat, predictions.items(), strict=True):
         panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
         panel.scatter(expected.ravel(), result.ravel(), s=4, linewidths=0, alpha=0.5)
         panel.set(title=name, xlabel="Keras", aspect="equal", xticks=[0, 1], yticks=[0, 1])
-    np.ravel(axes)[0].set_ylabel("exported file")
+    axes.flat[0].set_ylabel("exported file")
     return figure
 
 
@@ -43,7 +40,7 @@ def latency(table: pd.DataFrame) -> Figure:
     """
     batches = sorted(table["batch"].unique())
     figure, axes = new_figure(FULL_WIDTH, 2.6, columns=len(batches))
-    for panel, batch in zip(np.ravel(axes), batches, strict=True):
+    for panel, batch in zip(axes.flat, batches, strict=True):
         rows = table[table["batch"] == batch]
         names = (rows["way"] + ", " + rows["precision"]).unique()
         threads = sorted(rows["threads"].unique())

@@ -1,29 +1,30 @@
-"""Figures of the results: headline, training, confusion, recall, class weights.
+"""Figures of the results: headline, training, confusion, recall, class weights, two classes."""
 
-Each function takes data and returns a Figure; it computes no result and saves nothing.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
+    SCHEME_STYLES,
     SCHEME_TITLES,
-    SMALL,
     grouped_bars,
     journal_style,
     legend_above,
     new_figure,
     panel_letters,
-    scheme_styles,
     series_styles,
+    write_beside,
 )
+
+_FINAL_STAGE = 2
 
 
 @journal_style
@@ -45,38 +46,19 @@ def headline(
     Figure of grouped bars, 0 to 1, with 95 % intervals clustered by group.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.2)
-    rows = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
-    values = {
-        scheme: [metrics[key] for key in rows] for scheme, metrics in metrics_by_scheme.items()
-    }
-    intervals = {
-        scheme: np.array([metrics[f"{key}_ci95"] for key in rows])
-        for scheme, metrics in metrics_by_scheme.items()
-    }
-    names = {
-        scheme: f"{SCHEME_TITLES.get(scheme, scheme)} ({metrics['n']:,} slices, "
-        f"{metrics['groups']} groups)"
-        for scheme, metrics in metrics_by_scheme.items()
-    }
-    grouped_bars(
-        axes,
-        pd.DataFrame(values, index=list(rows.values())),
-        scheme_styles(list(metrics_by_scheme)),
-        number="{:.3f}",
-        names=names,
-        intervals=intervals,
-    )
+    measures = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
+    values, intervals = {}, []
+    for scheme, metrics in metrics_by_scheme.items():
+        name = f"{SCHEME_TITLES[scheme]} ({metrics['n']:,} slices, {metrics['groups']} groups)"
+        values[name] = [metrics[key] for key in measures]
+        intervals.append([metrics[f"{key}_ci95"] for key in measures])
+    bars = pd.DataFrame(values, index=list(measures.values()))
+    styles = [SCHEME_STYLES[scheme] for scheme in metrics_by_scheme]
+    grouped_bars(axes, bars, styles, number="{:.3f}", intervals=intervals)
+    at_right = {"xycoords": ("axes fraction", "data"), "va": "center"}
     for name, value in references.items():
         axes.axhline(value, color="black", linewidth=0.8, linestyle=":")
-        axes.annotate(
-            f"{name} {value:g}",
-            (1, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL,
-        )
+        write_beside(axes, f"{name} {value:g}", (1, value), (3, 0), **at_right)
     axes.set(ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
     axes.set(xlabel="Measure on the test part", ylabel="Value, with 95 % interval")
     legend_above(figure, axes, columns=1)
@@ -102,40 +84,25 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     figure, axes = new_figure(
         FULL_WIDTH, 4.2, rows=2, columns=len(schemes), sharex="col", sharey="row"
     )
-    lines = {"": ("training", "-", "o"), "val_": ("validation", "--", "s")}
-    styles = series_styles(["training", "validation"])
+    columns = {"training": "", "validation": "val_"}
     for column, scheme in zip(axes.T, schemes, strict=True):
         epochs = history[history["scheme"] == scheme].sort_values(["stage", "epoch"])
         number = np.arange(1, len(epochs) + 1)
         begin = np.flatnonzero(epochs["stage"].diff().to_numpy() > 0) + 0.5
         for panel, measure in zip(column, ("loss", "accuracy"), strict=True):
-            for prefix, (name, line, marker) in lines.items():
-                panel.plot(
-                    number,
-                    epochs[prefix + measure],
-                    color=styles[name].colour,
-                    linestyle=line,
-                    marker=marker,
-                    markersize=3.5,
-                    label=name,
-                )
+            for name, style in series_styles(columns).items():
+                values = epochs[columns[name] + measure]
+                panel.plot(number, values, **style.curve, markersize=3.5, label=name)
             for x in begin:
                 panel.axvline(x, color="0.4", linewidth=0.8, linestyle=":")
             panel.set(xlabel="Epoch", ylabel=measure.capitalize())
             panel.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
             panel.label_outer()
         for x in begin:
-            column[0].annotate(
-                "stage 2 ",
-                (x, 1),
-                xycoords=("data", "axes fraction"),
-                ha="left",
-                va="bottom",
-                fontsize=SMALL,
-            )
+            column[0].annotate("stage 2 ", (x, 1), xycoords=("data", "axes fraction"), va="bottom")
         column[0].set_yscale("log")
     axes[0, 0].set_ylabel("Loss (nats)")
-    panel_letters(axes[0], [SCHEME_TITLES.get(scheme, scheme) for scheme in schemes])
+    panel_letters(axes[0], [SCHEME_TITLES[scheme] for scheme in schemes])
     legend_above(figure, axes[0, 0])
     return figure
 
@@ -153,40 +120,23 @@ def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     -------
     Figure; colour is the share of the true class, the number the slices.
     """
+    look = {"cmap": "Blues", "vmin": 0, "vmax": 1, "linewidths": 0.6, "linecolor": "0.8"}
     k = len(next(iter(confusions.values())))
     width = FULL_WIDTH if len(confusions) > 1 else HALF_WIDTH
     figure, axes = new_figure(width, 1.3 + 0.52 * k, columns=len(confusions))
     for panel, counts in zip(axes.flat, confusions.values(), strict=True):
-        total = counts.sum(axis=1).to_numpy()[:, None]
-        share = counts / np.maximum(total, 1)
-        texts = [
-            [f"{n:,}\n{s:.0%}" for n, s in zip(*pair, strict=True)]
-            for pair in zip(counts.to_numpy(), share.to_numpy(), strict=True)
-        ]
-        sns.heatmap(
-            share,
-            annot=np.array(texts),
-            fmt="",
-            annot_kws={"fontsize": SMALL},
-            vmin=0,
-            vmax=1,
-            cmap="Blues",
-            square=True,
-            linewidths=0.6,
-            linecolor="0.8",
-            cbar=False,
-            ax=panel,
-        )
+        share = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
+        texts = counts.map("{:,}\n".format) + share.map("{:.0%}".format)
+        sns.heatmap(share, annot=texts, fmt="", square=True, cbar=False, ax=panel, **look)
         panel.tick_params(length=0)
         panel.tick_params(axis="y", rotation=0)
         panel.set(xlabel="Predicted class", ylabel="True class")
         panel.label_outer()
-    bar = figure.colorbar(
-        axes.flat[0].collections[0], ax=axes, shrink=0.7, format=PercentFormatter(1)
-    )
+    shares = axes.flat[0].collections[0]
+    bar = figure.colorbar(shares, ax=axes, shrink=0.7, format=PercentFormatter(1))
     bar.set_label("Share of the true class")
     bar.outline.set_visible(False)
-    panel_letters(axes.flat, [SCHEME_TITLES.get(name, name) for name in confusions])
+    panel_letters(axes.flat, [SCHEME_TITLES[scheme] for scheme in confusions])
     return figure
 
 
@@ -205,21 +155,13 @@ def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
     per_class = {scheme: metrics["per_class"] for scheme, metrics in metrics_by_scheme.items()}
-    classes = list(next(iter(per_class.values())))
-    recall = pd.DataFrame(per_class).map(lambda values: values["recall"]).loc[classes]
-    names = {scheme: SCHEME_TITLES.get(scheme, scheme) for scheme in recall}
-    grouped_bars(axes, recall, scheme_styles(list(recall)), number="{:.2f}", names=names)
-    ticks = [
-        "\n".join(
-            [name]
-            + [
-                " | ".join(f"{values[name][key]:,}" for values in per_class.values()) + f" {unit}"
-                for key, unit in (("support", "slices"), ("groups", "groups"))
-            ]
-        )
-        for name in classes
-    ]
-    axes.set_xticks(range(len(classes)), ticks)
+    recall, slices, groups = (
+        pd.DataFrame(per_class).map(lambda scores, key=key: scores[key])
+        for key in ("recall", "support", "groups")
+    )
+    ticks = [_with_counts(name, slices.loc[name], groups.loc[name]) for name in recall.index]
+    recall = recall.rename(columns=SCHEME_TITLES).set_axis(ticks)
+    grouped_bars(axes, recall, [SCHEME_STYLES[scheme] for scheme in per_class], number="{:.2f}")
     axes.set(ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
     axes.set(xlabel="Class, with its test part under each scheme", ylabel="Recall")
     legend_above(figure, axes)
@@ -245,14 +187,68 @@ def class_weight_comparison(frame: pd.DataFrame) -> Figure:
     figure, axes = new_figure(
         FULL_WIDTH, 0.6 + 2.1 * len(schemes), rows=len(schemes), sharex=True, sharey=True
     )
+    styles = series_styles(weightings).values()
+    table = frame.pivot(index=["scheme", "measure"], columns="weighting", values="value")
     for panel, scheme in zip(axes.flat, schemes, strict=True):
-        values = frame[frame["scheme"] == scheme].pivot(
-            index="measure", columns="weighting", values="value"
-        )
-        values = values.reindex(index=measures, columns=weightings)
-        grouped_bars(panel, values, series_styles(weightings), number="{:.2f}")
+        values = table.loc[scheme].reindex(index=measures, columns=weightings)
+        grouped_bars(panel, values, styles, number="{:.2f}")
         panel.set(ylim=(0, 1.12), yticks=np.arange(0, 1.01, 0.2), xlabel="Measure", ylabel="Value")
         panel.label_outer()
-    panel_letters(axes.flat, [SCHEME_TITLES.get(scheme, scheme) for scheme in schemes])
+    panel_letters(axes.flat, [SCHEME_TITLES[scheme] for scheme in schemes])
     legend_above(figure, axes.flat[0], title="Class weights")
     return figure
+
+
+@journal_style
+def binary_summary(table: pd.DataFrame) -> Figure:
+    """Draw how many are found, how many are spared and how well slices are ranked, by scheme.
+
+    Parameters
+    ----------
+    table
+        From `binary_metrics.table`; the rows of the final stage (2) are drawn, one a scheme.
+
+    Returns
+    -------
+    Figure of grouped bars, 0 to 1, with 95 % intervals clustered by group; lines across the bars
+    mark chance: 0.5 for ROC-AUC, the prevalence among each scheme's test slices for PR-AUC. Below
+    sensitivity and specificity stand the slices and groups behind each scheme's bar.
+    """
+    final = table[table["stage"] == _FINAL_STAGE]
+    measures = ["sensitivity", "specificity", "roc_auc", "pr_auc"]
+    positives, negatives = final["positives"], final["n"] - final["positives"]
+    found = f"Sensitivity\nof {final['positive_class'].iloc[0]}"
+    ticks = [
+        _with_counts(found, positives, final["positive_groups"]),
+        _with_counts("Specificity\nof the others", negatives, final["negative_groups"]),
+        "ROC-AUC",
+        "PR-AUC",
+    ]
+    figure, ((axes,),) = new_figure(FULL_WIDTH, 3.4)
+    values = final[measures].astype(float).T.set_axis(ticks)
+    values.columns = [
+        f"{SCHEME_TITLES[scheme]} ({slices:,} slices, {groups:,} groups)"
+        for scheme, slices, groups in zip(final["scheme"], final["n"], final["groups"], strict=True)
+    ]
+    low, high = (final[[f"{m}_{end}" for m in measures]] for end in ("low", "high"))
+    intervals = np.stack([low, high], axis=-1).astype(float)
+    styles = [SCHEME_STYLES[scheme] for scheme in final["scheme"]]
+    grouped_bars(axes, values, styles, number="{:.3f}", intervals=intervals)
+    series = [container for container in axes.containers if isinstance(container, BarContainer)]
+    white_edge = [withStroke(linewidth=4, foreground="white")]
+    for bars, prevalence in zip(series, final["prevalence"], strict=True):
+        for bar, chance in zip(bars.patches[2:], (0.5, prevalence), strict=True):
+            left, right = bar.get_bbox().intervalx
+            look = {"color": "black", "linewidth": 1.6, "path_effects": white_edge}
+            axes.hlines(chance, left, right, **look)
+    axes.collections[-1].set_label("chance")
+    axes.set(ylim=(0, 1.12), yticks=np.arange(0, 1.01, 0.2))
+    axes.set(xlabel="Measure on the test part", ylabel="Value, with 95 % interval")
+    legend_above(figure, axes)
+    return figure
+
+
+def _with_counts(name: str, slices: Iterable[int], groups: Iterable[int]) -> str:
+    """Write below a name how many slices and groups of each scheme stand behind it."""
+    lines = [" | ".join(f"{n:,}" for n in counts) for counts in (slices, groups)]
+    return f"{name}\n{lines[0]} slices\n{lines[1]} groups"

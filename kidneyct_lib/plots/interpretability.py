@@ -1,4 +1,4 @@
-"""Figures of what models look at. They compute no result and save nothing."""
+"""Figures of what models look at."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,16 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kidneyct_lib.plots.style import (
-    FULL_WIDTH,
     HALF_WIDTH,
+    SCHEME_STYLES,
     SCHEME_TITLES,
-    blank,
-    fitting_size,
+    image_sheet,
     journal_style,
     legend_above,
     new_figure,
-    scheme_styles,
-    show_image,
 )
 
 _MOST_OPAQUE = 0.6  # of the map at its highest point
@@ -51,16 +48,10 @@ def class_maps(
     -------
     Figure with one panel per slice.
     """
-    rows, side = -(-len(images) // columns), FULL_WIDTH / columns
-    figure, axes = new_figure(FULL_WIDTH, rows * (side + 0.25), rows=rows, columns=columns)
-    size = fitting_size(titles, side)
-    for panel in axes.flat:
-        blank(panel)
-    for number, (panel, image, title) in enumerate(zip(axes.flat, images, titles, strict=False)):
-        panel.set_title(title, fontsize=size, pad=2)
+    figure, axes = image_sheet(images, titles, columns, title_height=0.25)
+    for number, (panel, image) in enumerate(zip(axes.flat, images, strict=False)):
         if image is None:
             continue
-        show_image(panel, image)
         share = maps[number] / max(maps[number].max(), np.finfo(np.float32).tiny)
         panel.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=_MOST_OPAQUE * share)
         if masks is not None and masks[number].any():
@@ -82,27 +73,24 @@ def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> F
     -------
     Figure with one line per scheme and its intervals, and a thin dotted line of the size.
     """
-    figure, axes = new_figure(HALF_WIDTH, 2.7)
-    panel = axes[0, 0]
-    panel.axhline(0, color="0.7", linewidth=0.8, zorder=1)
+    figure, ((axes,),) = new_figure(HALF_WIDTH, 2.7)
+    axes.axhline(0, color="0.7", linewidth=0.8, zorder=1)
     shift = np.linspace(-0.08, 0.08, len(result))
-    for (scheme, style), aside in zip(scheme_styles(list(result)).items(), shift, strict=True):
-        rows, title = pd.DataFrame(result[scheme]), SCHEME_TITLES.get(scheme, scheme)
+    for (scheme, steps), aside in zip(result.items(), shift, strict=True):
+        rows, style, title = pd.DataFrame(steps), SCHEME_STYLES[scheme], SCHEME_TITLES[scheme]
         places = np.arange(len(rows)) + aside
+        axes.plot(
+            places, rows["unsigned"], **style.faint, markersize=4, label=f"{title}, sign aside"
+        )
         low, high = np.array(rows["ci95"].tolist()).T
-        look = dict(color=style.colour, marker=style.marker, markersize=4)
-        size = look | dict(markerfacecolor="white", linestyle=":", linewidth=0.8)
-        panel.plot(places, rows["unsigned"], label=f"{title}, sign aside", **size)
-        panel.vlines(places, low, high, color=style.colour, linewidth=1)
-        line = dict(linestyle=style.line, linewidth=1.4)
-        panel.plot(places, rows["correlation"], label=title, **look, **line)
+        axes.vlines(places, low, high, color=style.colour, linewidth=1)
+        curve = style.curve | {"linewidth": 1.4, "markersize": 4}
+        axes.plot(places, rows["correlation"], **curve, label=title)
     names = [name if k < 2 else f"+ {name}" for k, name in enumerate(rows["step"])]
-    panel.set_xticks(range(len(rows)), names)
+    axes.set_xticks(range(len(rows)), names)
     lowest = min(row["ci95"][0] for rows in result.values() for row in rows)
-    panel.set(
-        ylim=(min(lowest - 0.05, -0.3), 1.05),
-        xlabel="Weights shuffled, from the head down to the first layer",
-        ylabel="Rank correlation with\nthe trained model's map",
-    )
-    legend_above(figure, panel, columns=2)
+    axes.set_ylim(min(lowest - 0.05, -0.3), 1.05)
+    axes.set_xlabel("Weights shuffled, from the head down to the first layer")
+    axes.set_ylabel("Rank correlation with\nthe trained model's map")
+    legend_above(figure, axes, columns=2)
     return figure

@@ -1,9 +1,7 @@
-"""Figures of the robustness: what corruptions look like, and what they cost.
-
-Each function takes data and returns a Figure; it computes no result and saves nothing.
-"""
+"""Figures of the robustness: what corruptions look like, and what they cost."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -12,12 +10,11 @@ from matplotlib.figure import Figure
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
+    SCHEME_STYLES,
     SCHEME_TITLES,
-    Style,
     journal_style,
     legend_above,
     new_figure,
-    scheme_styles,
     show_image,
 )
 
@@ -39,17 +36,16 @@ def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     Figure of one row per corruption and one column a severity, in true gray levels.
     """
     columns = len(next(iter(examples.values())))
-    names = {name: name.replace(" ", "\n") for name in examples}
     side = (FULL_WIDTH - 0.75) / columns
     height = 0.2 + len(examples) * (side + 0.02)
     figure, axes = new_figure(FULL_WIDTH, height, rows=len(examples), columns=columns)
-    figure.get_layout_engine().set(
-        w_pad=0.01, h_pad=0.01, wspace=0, hspace=0, rect=(0.01, 0, 0.99, 1)
-    )
+    tight = {"w_pad": 0.01, "h_pad": 0.01, "wspace": 0, "hspace": 0, "rect": (0.01, 0, 0.99, 1)}
+    figure.set_layout_engine("constrained", **tight)
     for row, (name, images) in zip(axes, examples.items(), strict=True):
         for panel, image in zip(row, images, strict=True):
             show_image(panel, image)
-        row[0].set_ylabel(names[name], rotation=0, ha="right", va="center", fontsize=8)
+        title = name.replace(" ", "\n")
+        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
     for severity, panel in enumerate(axes[0]):
         panel.set_title(f"severity {severity}" if severity else "clean", fontsize=8, pad=3)
     return figure
@@ -97,31 +93,15 @@ def corruption_errors(table: pd.DataFrame) -> Figure:
 
 def _draw_lines(panel: Axes, rows: pd.DataFrame) -> None:
     """Draw one corruption's error over severity, one line per scheme and stage."""
-    stages = sorted(rows["stage"].unique())
-    for scheme, style in scheme_styles(list(rows["scheme"].unique())).items():
-        for stage in stages:
-            part = rows[(rows["scheme"] == scheme) & (rows["stage"] == stage)]
-            title = SCHEME_TITLES.get(scheme, scheme)
-            label = f"{title}, stage {stage}" if len(stages) > 1 else title
-            _draw_line(panel, part.sort_values("severity"), style, label, main=stage == stages[-1])
-
-
-def _draw_line(panel: Axes, part: pd.DataFrame, style: Style, label: str, *, main: bool) -> None:
-    """Draw one line, with its interval where it is the main one."""
-    panel.plot(
-        part["severity"],
-        part["balanced_error"],
-        color=style.colour,
-        marker=style.marker,
-        markersize=3.5,
-        markerfacecolor=style.colour if main else "white",
-        linestyle=style.line if main else ":",
-        linewidth=1.4 if main else 0.8,
-        label=label,
-        clip_on=False,
-        zorder=3 if main else 2,
-    )
-    if main:
-        panel.fill_between(
-            part["severity"], part["low"], part["high"], color=style.colour, alpha=0.2, linewidth=0
-        )
+    *earlier, last = sorted(rows["stage"].unique())
+    for scheme, stage in product(rows["scheme"].unique(), [*earlier, last]):
+        line = rows[(rows["scheme"] == scheme) & (rows["stage"] == stage)].sort_values("severity")
+        severity, style = line["severity"], SCHEME_STYLES[scheme]
+        name = SCHEME_TITLES[scheme] + (f", stage {stage}" if earlier else "")
+        look = style.faint | {"zorder": 2}
+        if stage == last:
+            look = style.curve | {"linewidth": 1.4, "zorder": 3}
+            low, high = line["low"], line["high"]
+            panel.fill_between(severity, low, high, color=style.colour, alpha=0.2, linewidth=0)
+        error = line["balanced_error"]
+        panel.plot(severity, error, **look, markersize=3.5, label=name, clip_on=False)

@@ -11,12 +11,11 @@ from matplotlib.ticker import PercentFormatter
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
+    SCHEME_STYLES,
     SCHEME_TITLES,
-    SMALL,
     journal_style,
     legend_above,
     new_figure,
-    scheme_styles,
 )
 
 _ACQUISITION = "0.55"  # gray: no organ is seen
@@ -47,7 +46,7 @@ def shortcuts(
     """
     rows = len(kinds) + len(models)
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.3 + 0.3 * rows)
-    styles = scheme_styles(["patient", "other_window"])
+    styles = {name: SCHEME_STYLES[name] for name in ("patient", "other_window")}
     for y, scores in enumerate(kinds.values()):
         _interval(axes, scores, y, color=_ACQUISITION, marker="o", label="Acquisition alone")
     for y, scores in enumerate(models.values(), len(kinds)):
@@ -89,5 +88,4 @@ def _interval(axes, scores: Mapping, y: float, *, color: str, marker: str, label
         (4, 0),
         textcoords="offset points",
         va="center",
-        fontsize=SMALL,
     )

@@ -1,7 +1,4 @@
-"""Figures of the groups: series, pseudo-patients, splits and class weights.
-
-Each function takes data and returns a Figure; it computes no result and saves nothing.
-"""
+"""Figures of the groups: series, pseudo-patients, splits and class weights."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,25 +6,24 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
+    PART_STYLES,
     SCHEME_TITLES,
     SMALL,
+    THOUSANDS,
     blank,
     grouped_bars,
     journal_style,
     legend_above,
     new_figure,
     panel_letters,
-    part_styles,
     series_styles,
     show_image,
 )
-
-_THOUSANDS = StrMethodFormatter("{x:,.0f}")
 
 
 @journal_style
@@ -56,36 +52,23 @@ def series_structure(
         FULL_WIDTH, 0.7 + 1.5 * rows, rows=rows, columns=columns, sharex=True, sharey=True
     )
     distance = (1 - correlations["correlation"]).clip(lower=1e-4)
+    shape = {"log_scale": True, "binrange": (-4, 0.3), "bins": 43, "stat": "probability"}
+    shape |= {"element": "step", "alpha": 0.35}
     styles = series_styles(["consecutive", "random"])
     for k, (panel, name) in enumerate(zip(axes.flat, classes, strict=False)):
         for pair, style in styles.items():
             chosen = (correlations["label"] == name) & (correlations["pair"] == pair)
-            sns.histplot(
-                x=distance[chosen],
-                log_scale=True,
-                binrange=(-4, 0.3),
-                bins=43,
-                stat="probability",
-                element="step",
-                color=style.colour,
-                alpha=0.35,
-                hatch=style.hatch,
-                linestyle=style.line,
-                label=f"{pair} slices",
-                ax=panel,
-            )
+            look = {"color": style.colour, "hatch": style.hatch, "linestyle": style.line}
+            sns.histplot(x=distance[chosen], **shape, **look, label=f"{pair} slices", ax=panel)
         panel.axvline(1 - threshold, color="black", linewidth=0.9, linestyle=":")
-        panel.text(1 - threshold, 0.97, f"{threshold:g} ", transform=panel.get_xaxis_transform(),
-                   ha="right", va="top", fontsize=SMALL)  # fmt: skip
+        place = {"transform": panel.get_xaxis_transform(), "ha": "right", "va": "top"}
+        panel.text(1 - threshold, 0.97, f"{threshold:g} ", **place)
         lowest = k + columns >= len(classes)
         panel.tick_params(labelbottom=lowest)
-        panel.xaxis.label.set_visible(lowest)
-        panel.set(
-            xlabel="Correlation of thumbnails" if lowest else "",
-            ylabel="" if k % columns else "Share of pairs",
-        )
+        panel.set_xlabel("Correlation of thumbnails", visible=lowest)
+        panel.set_ylabel("" if k % columns else "Share of pairs")
     axes.flat[0].invert_xaxis()
-    axes.flat[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{1 - value:.6g}"))
+    axes.flat[0].xaxis.set_major_formatter(lambda value, _: f"{1 - value:.6g}")
     axes.flat[0].xaxis.set_minor_formatter(NullFormatter())
     panel_letters(axes.flat, list(classes))
     for panel in axes.flat[len(classes) :]:
@@ -120,25 +103,19 @@ def group_montage(
     -------
     Figure of one row per group; a short group leaves its row unfilled.
     """
-    groups, labels = np.asarray(groups), np.asarray(labels)
     side = (FULL_WIDTH - 0.9) / columns
     figure, axes = new_figure(FULL_WIDTH, len(show) * side, rows=len(show), columns=columns)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     for row, group in zip(axes, show, strict=True):
-        members = np.flatnonzero(groups == group)
+        members = np.flatnonzero(np.asarray(groups) == group)
         spread = np.linspace(0, len(members) - 1, min(columns, len(members))).round().astype(int)
         for panel in row:
             blank(panel)
         for panel, member in zip(row, members[spread], strict=False):
             show_image(panel, images[member])
-        names = " / ".join(pd.unique(labels[members]))
-        row[0].set_ylabel(
-            f"Group {group}\n{names}\n{len(members)} slices",
-            rotation=0,
-            ha="right",
-            va="center",
-            fontsize=SMALL,
-        )
+        names = " / ".join(pd.unique(np.asarray(labels)[members]))
+        title = f"Group {group}\n{names}\n{len(members)} slices"
+        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=SMALL)
     return figure
 
 
@@ -165,20 +142,12 @@ def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Fi
     for position, (name, style) in enumerate(series_styles(classes).items()):
         sizes = table.loc[table["label"] == name, "group"].value_counts().to_numpy()
         ticks.append(f"{name}\n{len(sizes)} groups")
-        axes.scatter(
-            position + rng.uniform(-0.22, 0.22, len(sizes)),
-            sizes,
-            s=22,
-            color=style.colour,
-            marker=style.marker,
-            edgecolor="black",
-            linewidth=0.4,
-            alpha=0.85,
-        )
+        x = position + rng.uniform(-0.22, 0.22, len(sizes))
+        axes.scatter(x, sizes, 22, **style.points | {"linewidth": 0.4, "alpha": 0.85})
         if len(sizes):
             axes.hlines(np.median(sizes), position - 0.33, position + 0.33, color="black")
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(_THOUSANDS)
+    axes.yaxis.set_major_formatter(THOUSANDS)
     axes.set_xticks(range(len(classes)), ticks)
     axes.set(xlim=(-0.6, len(classes) - 0.4), xlabel="Class", ylabel="Slices in a group")
     return figure
@@ -207,22 +176,16 @@ def threshold_curve(frame: pd.DataFrame, chosen: float) -> Figure:
     }
     figure, axes = new_figure(HALF_WIDTH, 4.2, rows=3, sharex=True)
     for panel, (column, label) in zip(axes.flat, panels.items(), strict=True):
-        panel.plot(
-            frame["threshold"],
-            frame[column],
-            color="black",
-            marker="o",
-            markersize=3,
-            clip_on=False,
-        )
+        look = {"color": "black", "marker": "o", "markersize": 3, "clip_on": False}
+        panel.plot(frame["threshold"], frame[column], **look)
         panel.axvline(chosen, color=series_styles(["chosen"])["chosen"].colour, linestyle="--")
         panel.set_ylabel(label)
-        panel.yaxis.set_major_formatter(_THOUSANDS)
+        panel.yaxis.set_major_formatter(THOUSANDS)
         panel.set_ylim(bottom=0)
         panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     if frame["cross_class_links"].max() > 10:
         axes[2, 0].set_yscale("symlog", linthresh=1)
-        axes[2, 0].yaxis.set_major_formatter(_THOUSANDS)
+        axes[2, 0].yaxis.set_major_formatter(THOUSANDS)
     axes[0, 0].set_title(f"dashed line: chosen threshold, {chosen:g}", fontsize=8, loc="right")
     axes[2, 0].set_xlabel("Correlation threshold")
     figure.align_ylabels()
@@ -253,17 +216,16 @@ def split_counts(
         FULL_WIDTH, 4.4, rows=2, columns=len(splits), sharey="row", sharex=True
     )
     counted = {"Slices": "size", "Groups": "nunique"}
-    styles = part_styles()
     for column, split in zip(axes.T, splits.values(), strict=True):
         by_part = table.assign(part=np.asarray(split)).groupby(["label", "part"])["group"]
         for panel, (label, how) in zip(column, counted.items(), strict=True):
             counts = by_part.agg(how).unstack(fill_value=0)
-            counts = counts.reindex(index=classes, columns=list(styles), fill_value=0)
-            grouped_bars(panel, counts, styles, number="{:,.0f}", number_size=6)
-            panel.yaxis.set_major_formatter(_THOUSANDS)
+            counts = counts.reindex(index=list(classes), columns=list(PART_STYLES), fill_value=0)
+            grouped_bars(panel, counts, PART_STYLES.values(), number="{:,.0f}", number_size=6)
+            panel.yaxis.set_major_formatter(THOUSANDS)
             panel.set(xlabel="Class", ylabel=label)
             panel.label_outer()
-    panel_letters(axes[0], [SCHEME_TITLES.get(scheme, scheme) for scheme in splits])
+    panel_letters(axes[0], [SCHEME_TITLES[scheme] for scheme in splits])
     legend_above(figure, axes[0, 0])
     return figure
 
@@ -285,10 +247,9 @@ def class_weights(frame: pd.DataFrame, classes: Sequence[str]) -> Figure:
     """
     weightings = list(frame["weighting"].unique())
     weights = frame.pivot(index="label", columns="weighting", values="weight")
+    weights = weights.reindex(index=list(classes), columns=weightings)
     figure, ((axes,),) = new_figure(HALF_WIDTH, 2.8)
-    grouped_bars(
-        axes, weights.reindex(classes)[weightings], series_styles(weightings), number="{:.2f}"
-    )
+    grouped_bars(axes, weights, series_styles(weightings).values(), number="{:.2f}")
     axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
     axes.set(xlabel="Class", ylabel="Class weight")
     legend_above(figure, axes, title="Counted")

@@ -4,33 +4,31 @@ Every series is marked twice, by colour and by marker, line or hatch, so that fi
 readable in gray and for the colour-blind.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Iterable, Sequence
+from itertools import cycle
+from string import ascii_lowercase
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 FULL_WIDTH = 7.1  # inches: two columns of a journal, 180 mm
 HALF_WIDTH = 4.6  # inches: one and a half columns, 117 mm
 SMALL = 7  # points: numbers on bars, titles of images
+THOUSANDS = "{x:,.0f}"  # numbers of an axis
 
-PART_COLOURS = {"train": "#d9d9d9", "validation": "#969696", "test": "#525252"}
 SCHEME_TITLES = {
     "slice": "By slice",
     "patient": "By patient",
     "other_window": "By patient, in another window",
 }
 PATIENT_TITLES = {"slice": "patients seen in training", "patient": "new patients"}
-
-_COLOURS = sns.color_palette("colorblind").as_hex()
-_MARKERS = "os^DvPX*<>"
-_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-_HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\")
 
 
 class Style(NamedTuple):
@@ -41,60 +39,78 @@ class Style(NamedTuple):
     line: str | tuple
     hatch: str
 
+    @property
+    def bars(self) -> dict[str, Any]:
+        """Options of `Axes.bar`."""
+        return {"color": self.colour, "hatch": self.hatch, "edgecolor": "black", "linewidth": 0.6}
 
-def series_styles(names: Sequence[str]) -> dict[str, Style]:
-    """Give each name its style by position, so that a class looks the same in every figure."""
-    return {
-        name: Style(
-            _COLOURS[k % len(_COLOURS)],
-            _MARKERS[k % len(_MARKERS)],
-            _LINES[k % len(_LINES)],
-            _HATCHES[k % len(_HATCHES)],
-        )
-        for k, name in enumerate(names)
-    }
+    @property
+    def points(self) -> dict[str, Any]:
+        """Options of `Axes.scatter`, for markers with a thin edge."""
+        edge = {"edgecolor": "black", "linewidth": 0.5}
+        return {"color": self.colour, "marker": self.marker} | edge
 
+    @property
+    def marks(self) -> dict[str, Any]:
+        """Options of `Axes.plot`, for markers with a thin edge and no line."""
+        edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
+        return {"color": self.colour, "marker": self.marker, "linestyle": "none"} | edge
 
-def scheme_styles(schemes: Sequence[str]) -> dict[str, Style]:
-    """Give the ways of testing styles of their own: the two splits a light and a dark one."""
-    fixed = {
-        "slice": Style(_COLOURS[9], "o", "--", "////"),
-        "patient": Style("#1b3a57", "s", "-", ""),
-        "other_window": Style(_COLOURS[3], "D", "-.", "...."),
-    }
-    return {**series_styles(schemes), **{name: fixed[name] for name in schemes if name in fixed}}
+    @property
+    def curve(self) -> dict[str, Any]:
+        """Options of `Axes.plot`, for a line with markers."""
+        return {"color": self.colour, "linestyle": self.line, "marker": self.marker}
 
-
-def part_styles() -> dict[str, Style]:
-    """Give training, validation and test their grays and hatches."""
-    hatches = {"train": "", "validation": "////", "test": ""}
-    return {name: Style(PART_COLOURS[name], "o", "-", hatches[name]) for name in PART_COLOURS}
+    @property
+    def faint(self) -> dict[str, Any]:
+        """Options of `Axes.plot`, for a line beside the main one: thin, dotted, hollow markers."""
+        return self.curve | {"linestyle": ":", "linewidth": 0.8, "markerfacecolor": "white"}
 
 
-def journal_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the journal style and leave the session's matplotlib settings as they were."""
+_COLOURS = sns.color_palette("colorblind").as_hex()
+_MARKERS = "os^DvPX*<>"
+_LINES: tuple[str | tuple, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\")
 
-    @wraps(draw)
-    def styled(*args: Any, **kwargs: Any) -> Figure:
-        with sns.axes_style("ticks"), sns.plotting_context("paper"), plt.rc_context(_SETTINGS):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
-_SETTINGS = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "legend.title_fontsize": 8,
-    "legend.frameon": False,
-    "hatch.linewidth": 0.5,
-    "figure.dpi": 100,
+# A light and a dark style for the two ways of splitting, one for slices of new patients in another
+# display window; grays for the parts of a split.
+SCHEME_STYLES = {
+    "slice": Style(_COLOURS[9], "o", "--", "////"),
+    "patient": Style("#1b3a57", "s", "-", ""),
+    "other_window": Style(_COLOURS[3], "D", "-.", "...."),
 }
+PART_STYLES = {
+    "train": Style("#d9d9d9", "o", "-", ""),
+    "validation": Style("#969696", "o", "-", "////"),
+    "test": Style("#525252", "o", "-", ""),
+}
+
+
+def series_styles(names: Iterable[str]) -> dict[str, Style]:
+    """Give each name its style by position, so that a class looks the same in every figure."""
+    styles = map(Style, cycle(_COLOURS), cycle(_MARKERS), cycle(_LINES), cycle(_HATCHES))
+    return dict(zip(names, styles, strict=False))
+
+
+# Decorates a function that draws; the session's matplotlib settings stay as they were.
+journal_style = mpl.rc_context(
+    {
+        **sns.axes_style("ticks"),
+        **sns.plotting_context("paper"),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "font.size": SMALL,
+        "axes.titlesize": 9,
+        "axes.labelsize": 9,
+        "xtick.labelsize": 8,
+        "ytick.labelsize": 8,
+        "legend.fontsize": 8,
+        "legend.title_fontsize": 8,
+        "legend.frameon": False,
+        "hatch.linewidth": 0.5,
+        "figure.dpi": 100,
+    }
+)
 
 
 def new_figure(
@@ -115,25 +131,40 @@ def new_figure(
 def legend_above(figure: Figure, axes: Axes, *, title: str | None = None, columns: int = 6) -> None:
     """Put the legend of `axes` above all axes, where it covers no data."""
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        names,
-        title=title,
-        loc="outside upper center",
-        ncols=min(columns, len(handles)),
-        handlelength=2.6,
-    )
+    options = {"title": title, "ncols": min(columns, len(handles)), "handlelength": 2.6}
+    figure.legend(handles, names, loc="outside upper center", **options)
+
+
+def legend_below(panel: Axes, **options: Any) -> None:
+    """Put the legend of a panel below its own axis."""
+    panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), **options)
+
+
+def write_beside(
+    axes: Axes, text: str, point: tuple[float, float], offset: tuple[float, float], **options: Any
+) -> None:
+    """Write a small text some points (right, up) from a point; options are of `annotate`."""
+    axes.annotate(text, point, offset, textcoords="offset points", **options)
+
+
+def draw_intervals(
+    axes: Axes, x: ArrayLike, ends: Iterable, *, colour: str = "black", capsize: float = 2.5
+) -> None:
+    """Draw an error bar between the [low, high] of each place, (N, 2)."""
+    low, high = np.array(list(ends), float).T
+    # Drawn about its own middle: an interval need not contain the estimate.
+    middle, half = (low + high) / 2, (high - low) / 2
+    axes.errorbar(x, middle, half, fmt="none", ecolor=colour, elinewidth=0.9, capsize=capsize)
 
 
 def grouped_bars(
     axes: Axes,
     values: pd.DataFrame,
-    styles: Mapping[str, Style],
+    styles: Iterable[Style],
     *,
     number: str,
     number_size: float = SMALL,
-    names: Mapping[str, str] | None = None,
-    intervals: Mapping[str, np.ndarray] | None = None,
+    intervals: ArrayLike | None = None,
 ) -> None:
     """Draw one group of bars for each row and one bar in it for each column.
 
@@ -142,57 +173,31 @@ def grouped_bars(
     axes
         To draw on.
     values
-        Heights; the index names the groups, the columns the series. NaN draws no bar.
+        Heights; the index names the groups, the columns are the legend's entries. NaN draws no bar.
     styles
-        Style of each column.
+        One of each column.
     number
         Format of the number above each bar, such as "{:.2f}".
     number_size
         Its font size in points.
-    names
-        Legend entry of each column; its own name where None.
     intervals
-        For each column its [low, high] ends, (rows, 2), drawn as error bars.
+        [low, high] ends of each column's bars, (columns, rows, 2), drawn as error bars.
     """
     width = 0.84 / len(values.columns)
     left = np.arange(len(values)) - 0.42 + width / 2
-    for k, series in enumerate(values):
-        heights, style = values[series].to_numpy(float), styles[series]
-        middle, tops = left + k * width, heights
-        axes.bar(
-            middle,
-            heights,
-            width,
-            color=style.colour,
-            hatch=style.hatch,
-            edgecolor="black",
-            linewidth=0.6,
-            label=series if names is None else names[series],
-        )
+    for k, (series, style) in enumerate(zip(values, styles, strict=True)):
+        heights = tops = values[series].to_numpy(float)
+        middle = left + k * width
+        axes.bar(middle, heights, width, label=str(series), **style.bars)
         if intervals is not None:
-            low, high = np.asarray(intervals[series], float).T
-            # Drawn about its own middle: an interval need not contain the estimate.
-            axes.errorbar(
-                middle,
-                (low + high) / 2,
-                (high - low) / 2,
-                fmt="none",
-                ecolor="black",
-                elinewidth=0.9,
-                capsize=3,
-            )
-            tops = np.maximum(heights, high)
+            ends = np.asarray(intervals, float)[k]
+            draw_intervals(axes, middle, ends, capsize=3)
+            tops = np.maximum(heights, ends[:, 1])
         for x, top, height in zip(middle, tops, heights, strict=True):
             if not np.isnan(height):
-                axes.annotate(
-                    number.format(height),
-                    (x, top),
-                    xytext=(0, 2),
-                    textcoords="offset points",
-                    ha="center",
-                    va="bottom",
-                    fontsize=number_size,
-                )
+                text = number.format(height)
+                look = {"ha": "center", "va": "bottom", "fontsize": number_size}
+                write_beside(axes, text, (x, top), (0, 2), **look)
     axes.set_xticks(range(len(values)), [str(name) for name in values.index])
     axes.tick_params(axis="x", length=0)
 
@@ -203,10 +208,34 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
     blank(axes)
 
 
+def image_sheet(
+    images: Sequence[np.ndarray | None],
+    titles: Sequence[str],
+    columns: int,
+    *,
+    title_height: float,
+    **title_options: Any,
+) -> tuple[Figure, np.ndarray]:
+    """Show images in rows below their titles, which are `title_height` inches high.
+
+    An image that is None leaves its place empty but for the title.
+    """
+    rows, side = -(-len(images) // columns), FULL_WIDTH / columns
+    figure, axes = new_figure(FULL_WIDTH, rows * (side + title_height), rows=rows, columns=columns)
+    for panel in axes.flat:
+        blank(panel)
+    size = fitting_size(titles, side)
+    for panel, image, title in zip(axes.flat, images, titles, strict=False):
+        if image is not None:
+            show_image(panel, image)
+        panel.set_title(title, fontsize=size, pad=2, **title_options)
+    return figure, axes
+
+
 def fitting_size(texts: Iterable[str], inches: float) -> float:
     """Give the font size in points at which the longest line fits a width, SMALL at most."""
-    longest = max((len(line) for text in texts for line in text.split("\n")), default=1)
-    return min(SMALL, 72 * inches / (0.62 * max(longest, 1)))
+    longest = max([1, *(len(line) for text in texts for line in text.split("\n"))])
+    return min(SMALL, 72 * inches / (0.62 * longest))
 
 
 def blank(axes: Axes) -> None:
@@ -217,6 +246,6 @@ def blank(axes: Axes) -> None:
 
 def panel_letters(axes: Iterable[Axes], titles: Sequence[str]) -> None:
     """Title the panels, with letters to refer to where there are several."""
-    for letter, panel, title in zip("abcdefghijklmnop", axes, titles, strict=False):
+    for letter, panel, title in zip(ascii_lowercase, axes, titles, strict=False):
         text = title if len(titles) == 1 else f"{letter}  {title}"
         panel.set_title(text, loc="left", fontweight="bold")

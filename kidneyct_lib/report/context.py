@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kidneyct_lib.evaluation.bootstrap import FEW_GROUPS
-from kidneyct_lib.report.run_reader import Link, Saved
+from kidneyct_lib.report.run_reader import Saved
 from kidneyct_lib.study.run_folder import Run
 
 # The scheme that speaks of new patients, and the one that published studies use.
@@ -42,8 +42,12 @@ def page(run: Run) -> str:
         """Fill the facts into a text of the YAML files."""
         return Markup(templates.from_string(text).render(context))
 
-    def links(targets: Iterable[str]) -> list[Link]:
-        return [link for link in (_link(saved, sections, t) for t in targets) if link]
+    linked = {path: path for path in saved.files} | {"#finding": "The finding"}
+    linked |= {f"#{section['id']}": section["title"] for section in sections}
+
+    def links(targets: Iterable[str]) -> list[tuple[str, str]]:
+        """Address and name of each section (`#id`) and file of the run that is there."""
+        return [(target, linked[target]) for target in targets if target in linked]
 
     def wanted(targets: Iterable[str]) -> list[str]:
         """Call what is not there by its name."""
@@ -69,6 +73,10 @@ def facts(saved: Saved) -> dict[str, Any]:
     grouping = run.read_metrics("grouping")
     given = grouping.get("given_parts")
     largest = max(per_class, key=lambda name: per_class[name]["support"])
+    schemes = _text("schemes")
+    divided = schemes.pop("given")
+    if given:  # the slice scheme is the division that the images came with
+        schemes[_PUBLISHED] = divided
     return {
         "study": run.folder.name,
         "run": known,
@@ -78,7 +86,7 @@ def facts(saved: Saved) -> dict[str, Any]:
         "new": metrics[_NEW],
         "published": metrics[_PUBLISHED],
         "elsewhere": metrics[_NEW]["other_window"],
-        "schemes": _schemes(given),
+        "schemes": schemes,
         "grouping": grouping,
         "given": given,
         "folds": 1 if given else parameters["folds"],
@@ -86,20 +94,10 @@ def facts(saved: Saved) -> dict[str, Any]:
         "untrained": parameters["weights"] == "none",
         "patient_recipe": parameters["recipe"] == "patient",
         "gap": gap(metrics, saved.records("paired")),
-        "majority": {
-            "name": largest,
-            "share": per_class[largest]["support"] / metrics[_NEW]["n"],
-        },
+        "majority": {"name": largest, "share": per_class[largest]["support"] / metrics[_NEW]["n"]},
         "few_limit": FEW_GROUPS,
         "few": {n: c["groups"] for n, c in per_class.items() if c["groups"] < FEW_GROUPS},
     }
-
-
-def _schemes(given: Mapping[str, int] | None) -> dict[str, dict[str, str]]:
-    """How the schemes are described: the slice scheme otherwise where the images came divided."""
-    texts = _text("schemes")
-    divided = texts.pop("given")
-    return texts | {_PUBLISHED: divided} if given else texts
 
 
 def gap(metrics: Mapping[str, Any], paired: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -157,15 +155,6 @@ def _figures_by_section(saved: Saved, sections: list[dict]) -> dict[str, list[di
         section = text.get("section", default[name[:2]])
         placed[section].append({"name": name, "notebook": f"notebooks/{notebook}.ipynb"} | text)
     return placed
-
-
-def _link(saved: Saved, sections: list[dict], target: str) -> Link | None:
-    """Link to a section (`#id`) or a file of the run; None where there is none."""
-    if target.startswith("#"):
-        titles = {"finding": "The finding"} | {s["id"]: s["title"] for s in sections}
-        title = titles.get(target[1:])
-        return Link(target, title) if title else None
-    return Link(target, target) if saved.has(target) else None
 
 
 def _text(name: str) -> Any:

@@ -1,20 +1,16 @@
 """What a run has saved, as the page's templates ask for it."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from kidneyct_lib.report import images
+from PIL import Image
+
 from kidneyct_lib.report.tables import Shown, shown
 from kidneyct_lib.study.run_folder import Run
-
-
-class Link(NamedTuple):
-    """Where something stands: an address on the page or beside it, and what to call it."""
-
-    address: str
-    text: str
 
 
 class Saved:
@@ -93,11 +89,18 @@ class Saved:
 
     def figures(self, *notebooks: str) -> list[str]:
         """Names of the figures that notebooks of these numbers saved, in order of their names."""
-        images = (Path(path) for path in sorted(self.files) if path.startswith("figures/"))
-        return [path.stem for path in images if path.stem[:2] in notebooks]
+        names = [Path(path).stem for path in sorted(self.files) if path.startswith("figures/")]
+        return [name for name in names if name[:2] in notebooks]
 
     def image(self, figure: str) -> dict[str, Any]:
-        """Address, width and height of a figure."""
-        path = self.run.folder / f"figures/{figure}.png"
-        width, height = images.size(path)
-        return {"address": images.data_address(path), "width": width, "height": height}
+        """`data:` address of a figure, with its width and height in pixels.
+
+        The address holds the image itself, as PNG in 256 colours: half the bytes, no visible loss.
+        With its size known a page keeps its place while it loads.
+        """
+        with Image.open(self.run.folder / f"figures/{figure}.png") as image:
+            reduced = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        small = io.BytesIO()
+        reduced.save(small, "PNG")
+        address = f"data:image/png;base64,{base64.b64encode(small.getvalue()).decode()}"
+        return {"address": address, "width": reduced.width, "height": reduced.height}

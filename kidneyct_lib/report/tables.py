@@ -48,8 +48,8 @@ def shown(table: pd.DataFrame, names: Mapping[str, Mapping[str, str]]) -> Shown:
     """
     head = table.head(MOST_ROWS)
     known = [str(column) for column in head]
-    ends = [c.removesuffix("_low") for c in known if c.endswith("_low")]
-    ends = [base for base in ends if f"{base}_high" in head]
+    ends = [name.removesuffix("_low") for name in known if name.endswith("_low")]
+    ends = [name for name in ends if f"{name}_high" in head]
     columns: dict[str, list[str]] = {}
     numeric = []
     for column in known:

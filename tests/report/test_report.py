@@ -16,9 +16,10 @@ from PIL import Image
 
 from kidneyct_lib import report
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.report import context, images
+from kidneyct_lib.report import context
 from kidneyct_lib.report.run_reader import Saved
 from kidneyct_lib.report.tables import shown
+from kidneyct_lib.study.run_folder import Run
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ROOT / "kidneyct_lib/report/page"
@@ -476,12 +477,13 @@ def test_a_table_as_text():
 
 
 def test_a_picture_keeps_its_size_and_its_grays(tmp_path):
-    path = tmp_path / "a.png"
+    (tmp_path / "figures").mkdir()
     gray = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
-    Image.fromarray(gray).convert("RGBA").save(path)
-    address = images.data_address(path)
-    picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
-    assert picture.size == images.size(path) == (256, 64)
+    Image.fromarray(gray).convert("RGBA").save(tmp_path / "figures/a.png")
+    shown_image = Saved(Run(tmp_path), {}).image("a")
+    content = base64.b64decode(shown_image["address"].partition(",")[2])
+    picture = Image.open(io.BytesIO(content)).convert("RGB")
+    assert picture.size == (shown_image["width"], shown_image["height"]) == (256, 64)
     assert np.abs(np.asarray(picture)[..., 0].astype(int) - gray).max() <= 2
 
 
