@@ -5,8 +5,8 @@ RGB, and resizes. The format is decided by the content of a file, never by its s
 """
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,17 +41,17 @@ HEAD_BYTES = 132
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
 }
 # Opened by class: Image.open's own guard against huge images only warns below twice its limit.
-_READERS = {"JPEG": JpegImageFile, "PNG": PngImageFile, "TIFF": TiffImageFile}
+_READERS: dict[str, Callable[[BytesIO], Image.Image]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "TIFF": TiffImageFile,
+}
 _PNG_END = b"IEND\xaeB`\x82"
 _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 262, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
-_BIT_DEPTHS = (8, 10, 12, 14, 16)
 
 
 class ImageError(StudyError):
@@ -173,16 +173,13 @@ def format_of(data: bytes) -> str | None:
     return next((name for magic, name in _MAGIC.items() if data.startswith(magic)), None)
 
 
-@contextmanager
-def quiet_decoders() -> Iterator[None]:
+def quiet_decoders() -> AbstractContextManager[None]:
     """Keep the decoders' warnings off the screen; what is wrong with an image raises instead.
 
     The filters of `warnings` belong to the whole process: who decodes in several threads holds
     this around the pool, since each thread's own entry and exit may cross another's.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    return warnings.catch_warnings(action="ignore")
 
 
 def _read(source: Source, window: Window | None) -> np.ndarray:
@@ -222,9 +219,9 @@ def _decode(data: bytes, window: Window | None) -> np.ndarray:
             "save it as one of these."
         )
     try:
-        return (
-            _decode_dicom(data, window) if kind == "DICOM" else _decode_raster(data, kind, window)
-        )
+        if kind == "DICOM":
+            return _decode_dicom(data, window)
+        return _decode_raster(data, kind, window)
     except ImageError:
         raise
     # Decoders meet damaged bytes with errors of every kind: OSError, SyntaxError, struct.error...
@@ -275,7 +272,7 @@ def _display_values(image: Image.Image) -> np.ndarray:
 def _scale_unsigned(values: np.ndarray) -> np.ndarray:
     """Gray uint8 from unsigned values of the smallest common bit depth that holds them."""
     top = int(values.max())
-    bits = next((bits for bits in _BIT_DEPTHS if top < 2**bits), None)
+    bits = next((bits for bits in (8, 10, 12, 14, 16) if top < 2**bits), None)
     if bits is None:
         raise ImageError(f"the values reach {top:,}, more than 16 bits hold; save it as 16-bit.")
     return np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
