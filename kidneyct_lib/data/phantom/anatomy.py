@@ -65,7 +65,7 @@ def build_person(rng: np.random.Generator) -> Person:
         *_bowel(rng, trunk, bowel),
         *_upper_organs(rng, scale, trunk, liver, spleen, bowel),
         *_liver(rng, trunk, liver, veins),
-        *_perirenal_fat(kidneys, trunk.fat),
+        *(Solid(k.center, k.unit / 1.1, k.edge, trunk.fat, inside=True) for k in kidneys),
         *renal,
     ]
     frame = build_frame(rng, scale, trunk, spine, aorta, veins)
@@ -118,10 +118,6 @@ def _kidneys(rng, scale, spine, cortex, medulla, veins, fat):
             painted.append(solid(at(-0.55 * side, -0.1, height), radii_vessel, veins, turn))
         painted.append(solid(at(-1.3 * side, -0.2, 0.1), [22 * size, 3.5, 4.5], veins, turn))
     return kidneys, painted
-
-
-def _perirenal_fat(kidneys, fat):
-    return [Solid(k.center, k.unit / 1.1, k.edge, fat, inside=True) for k in kidneys]
 
 
 def _pelvis(rng, scale, trunk, spine):
