@@ -243,7 +243,7 @@ def _check_size(width: int, height: int) -> None:
 def _decode_raster(data: bytes, kind: str, window: Window | None) -> np.ndarray:
     if kind == "PNG" and _PNG_END not in data:  # Pillow needs only the pixels to be complete
         raise ImageError("the PNG image is cut short; copy or export it again.")
-    image = _READERS[kind](BytesIO(data))
+    image: Image.Image = _READERS[kind](BytesIO(data))
     _check_size(*image.size)
     tags = getattr(image, "tag_v2", {})
     image = ImageOps.exif_transpose(image)
@@ -253,20 +253,15 @@ def _decode_raster(data: bytes, kind: str, window: Window | None) -> np.ndarray:
             "TIFF, or gray values as an 8- or 16-bit PNG."
         )
     if not image.mode.startswith("I"):
-        return _display_values(image)
+        if image.has_transparency_data:
+            black = Image.new("RGBA", image.size, "black")
+            image = Image.alpha_composite(black, image.convert("RGBA"))
+        return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
     values = np.asarray(image)
     if values.min() < 0 or _SIGNED in tags.get(_TIFF_SAMPLE_FORMAT, ()):
         return apply_window(values, *(window or SOFT_TISSUE))
     gray = _scale_unsigned(values)
     return 255 - gray if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO else gray
-
-
-def _display_values(image: Image.Image) -> np.ndarray:
-    """Gray uint8 (H, W) or RGB uint8 (H, W, 3) of any 8-bit mode, transparency on black."""
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, "black")
-        return np.array(Image.alpha_composite(black, image.convert("RGBA")).convert("RGB"))
-    return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
 
 
 def _scale_unsigned(values: np.ndarray) -> np.ndarray:
@@ -291,7 +286,14 @@ def _decode_dicom(data: bytes, window: Window | None) -> np.ndarray:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
         raise ImageError(f"the DICOM file holds {frames} frames; export one file per slice.")
-    pixels = _dicom_pixels(dataset)
+    try:
+        pixels = dataset.pixel_array
+    except (NotImplementedError, RuntimeError) as error:  # a compression without an installed codec
+        syntax = dataset.file_meta.TransferSyntaxUID.name
+        raise ImageError(
+            f"the DICOM compression '{syntax}' can't be decoded here; decompress the file first, "
+            "for example with 'gdcmconv --raw IN OUT'."
+        ) from error
     if pixels.ndim == 3 and pixels.dtype == np.uint8:
         return pixels
     if not dataset.PhotometricInterpretation.startswith("MONOCHROME"):
@@ -301,17 +303,6 @@ def _decode_dicom(data: bytes, window: Window | None) -> np.ndarray:
         )
     gray = _dicom_gray(dataset, pixels, window)
     return 255 - gray if dataset.PhotometricInterpretation == "MONOCHROME1" else gray
-
-
-def _dicom_pixels(dataset: "Dataset") -> np.ndarray:
-    try:
-        return dataset.pixel_array
-    except (NotImplementedError, RuntimeError) as error:  # a compression without an installed codec
-        syntax = dataset.file_meta.TransferSyntaxUID.name
-        raise ImageError(
-            f"the DICOM compression '{syntax}' can't be decoded here; decompress the file first, "
-            "for example with 'gdcmconv --raw IN OUT'."
-        ) from error
 
 
 def _dicom_gray(dataset: "Dataset", pixels: np.ndarray, window: Window | None) -> np.ndarray:
