@@ -194,8 +194,7 @@ def _draw_patient(rng, label, spec, count):
     person = build_person(rng)
     series = draw_series(rng, spec.scanner, spec.plane, person.trunk, spec.size)
     normal = series.view.normal
-    kidney, other = rng.permutation(2)
-    kidney, other = person.kidneys[kidney], person.kidneys[other]
+    kidney, other = (person.kidneys[side] for side in rng.permutation(2))
     span = min((count - 1) * rng.uniform(*SPACING), LONGEST_SERIES)
     half = np.linalg.norm(np.linalg.inv(kidney.unit).T @ normal)  # the kidney's, along the normal
     middle = kidney.center @ normal + rng.uniform(-0.35, 0.35) * half
@@ -210,7 +209,7 @@ def _draw_patient(rng, label, spec, count):
 def _check(spec: CohortSpec) -> None:
     """Refuse the first value that is not allowed, by name."""
     classes, patients, slices = spec.classes, spec.patients_per_class, spec.slices_per_patient
-    names = ", ".join(CLASSES)
+    names, sizes = ", ".join(CLASSES), "a whole number from {} to {}".format(*SIZES)
     listed = isinstance(classes, list | tuple) and len(classes) > 0
     paired = isinstance(slices, list | tuple) and len(slices) == 2
     few, many = slices if paired else (0, 0)
@@ -224,12 +223,7 @@ def _check(spec: CohortSpec) -> None:
         ("seed", spec.seed, _whole(spec.seed, 0), "a whole number, 0 or more"),
         ("plane", spec.plane, spec.plane in AXES, ", ".join(AXES)),
         ("scanner", spec.scanner, spec.scanner in SCANNERS, ", ".join(SCANNERS)),
-        (
-            "size",
-            spec.size,
-            _whole(spec.size, *SIZES),
-            "a whole number from {} to {}".format(*SIZES),
-        ),
+        ("size", spec.size, _whole(spec.size, *SIZES), sizes),
     ]
     for name, value, good, allowed in rules:
         if not good:

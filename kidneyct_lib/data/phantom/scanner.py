@@ -115,9 +115,7 @@ def _noise(rng, series) -> np.ndarray:
     """Correlated noise of standard deviation 1 with little power at low frequencies."""
     size = series.view.size
     white = rng.standard_normal((size, size), dtype=np.float32)
-    grains = cv2.GaussianBlur(
-        white, (0, 0), sigmaX=series.clump * series.streak, sigmaY=series.clump
-    )
+    grains = cv2.GaussianBlur(white, (0, 0), series.clump * series.streak, sigmaY=series.clump)
     grains -= cv2.blur(grains, (9, 9))
     return grains / grains.std()
 
