@@ -245,6 +245,13 @@ def test_an_image_of_two_patients_is_refused(cohort):
         index_folder(cohort, CLASSES)
 
 
+def test_an_empty_patient_beside_a_named_one_does_not_count(cohort):
+    rows = [f"{c}/{c}- ({n}).png,p{n}" for c in CLASSES for n in (10, 1, 2)]
+    blank = [f"{c}/{c}- ({n}).png," for c in CLASSES for n in (10, 1, 2)]
+    write_patients(cohort, [*rows, *blank], "path,patient")
+    assert index_folder(cohort, CLASSES).table["patient"].tolist() == ["p1", "p2", "p10"] * 2
+
+
 # --- counts ---
 
 
