@@ -92,9 +92,9 @@ def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, st
     files = []
     for one in folders:
         entries = sorted(_entries(one.path), key=lambda entry: natural_key(entry.name))
-        images = [(one, one.path / entry.name) for entry in entries if not entry.is_dir()]
-        ignored += len(entries) - len(images)
-        files += images
+        inside = [(one, one.path / entry.name) for entry in entries if not entry.is_dir()]
+        ignored += len(entries) - len(inside)
+        files += inside
     above = [roots["train"].parent] if "train" in roots else []
     return Layout(folders, files, ignored, [*above, *roots.values()])
 
