@@ -84,7 +84,10 @@ MOST = Change(
     blur=0.005,  # 1.1 of 224 pixels
     noise=0.08,
 )
-"""The most of each change, at strength 1: to either side, or a factor and its inverse."""
+"""The most of each change, at strength 1; a flip has none.
+
+Turn, shifts and level go as far to the other side, scale, contrast and gamma to their inverses.
+"""
 
 
 def draw(rng: np.random.Generator, augmentation: Augmentation) -> Change:
