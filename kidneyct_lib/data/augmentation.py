@@ -5,7 +5,6 @@ say of it is computed once and found again, as for the image itself.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,27 +13,6 @@ import cv2
 import numpy as np
 
 from kidneyct_lib.core.array_cache import content_keys
-
-MOST_TURN = 15.0
-"""Degrees, to either side, as everything here at strength 1."""
-
-MOST_SHIFT = 0.1
-"""Share of the width and of the height."""
-
-MOST_SCALE = 1.15
-"""Factor, and its inverse."""
-
-MOST_LEVEL = 40.0
-"""Gray values of 255."""
-
-MOST_CONTRAST = MOST_GAMMA = 1.4
-"""Factor and exponent, and their inverses."""
-
-MOST_BLUR = 0.005
-"""Standard deviation as a share of the height: 1.1 of 224 pixels."""
-
-MOST_NOISE = 0.08
-"""Standard deviation as a share of 255."""
 
 AIR = 10
 """Gray values below are mostly air, black in every window of soft tissue."""
@@ -95,6 +73,23 @@ class Change(NamedTuple):
     noise: float = 0.0
 
 
+MOST = Change(
+    turn=15.0,
+    right=0.1,
+    down=0.1,
+    scale=1.15,
+    level=40.0,
+    contrast=1.4,
+    gamma=1.4,
+    blur=0.005,  # 1.1 of 224 pixels
+    noise=0.08,
+)
+"""The most of each change, at strength 1; a flip has none.
+
+Turn, shifts and level go as far to the other side, scale, contrast and gamma to their inverses.
+"""
+
+
 def draw(rng: np.random.Generator, augmentation: Augmentation) -> Change:
     """Draw the change of one view; a kind's strength only scales what is drawn."""
     geometry, intensity, noise = astuple(augmentation)
@@ -107,16 +102,16 @@ def draw(rng: np.random.Generator, augmentation: Augmentation) -> Change:
     # Sharp and clean in half of the views each: a stone of a few pixels must stay to be seen.
     blur, grain = noise * rng.uniform(-1, 1, 2).clip(0)
     return Change(
-        turn=MOST_TURN * turn,
-        right=MOST_SHIFT * right,
-        down=MOST_SHIFT * down,
-        scale=MOST_SCALE**scale,
+        turn=MOST.turn * turn,
+        right=MOST.right * right,
+        down=MOST.down * down,
+        scale=MOST.scale**scale,
         flip=bool(flip),
-        level=MOST_LEVEL * level,
-        contrast=MOST_CONTRAST**contrast,
-        gamma=MOST_GAMMA**gamma,
-        blur=MOST_BLUR * blur,
-        noise=MOST_NOISE * grain,
+        level=MOST.level * level,
+        contrast=MOST.contrast**contrast,
+        gamma=MOST.gamma**gamma,
+        blur=MOST.blur * blur,
+        noise=MOST.noise * grain,
     )
 
 
@@ -135,21 +130,16 @@ def apply(image: np.ndarray, change: Change, rng: np.random.Generator) -> np.nda
 
 
 def view(
-    images: np.ndarray,
-    keys: Sequence[str],
-    number: int,
-    augmentation: Augmentation,
-    *,
-    seed: int,
+    image: np.ndarray, key: str, number: int, augmentation: Augmentation, *, seed: int
 ) -> np.ndarray:
-    """Make one random view of each image, whatever images are made beside it.
+    """Make one random view of an image, whatever views are made beside it.
 
     Parameters
     ----------
-    images : uint8 array (N, H, W)
+    image : uint8 array (H, W)
         Gray values in 0..255.
-    keys : sequence of str
-        Content key of each image; images of one key get the same change.
+    key : str
+        The image's content key; images of one key get the same change.
     number : int
         Which view, from 1.
     augmentation : Augmentation
@@ -159,23 +149,25 @@ def view(
 
     Returns
     -------
-    uint8 array (N, H, W)
+    uint8 array (H, W)
         A new array.
+
+    Raises
+    ------
+    ValueError
+        If `number` is below 1.
     """
     if number < 1:
         raise ValueError(f"views are numbered from 1, not {number}")
-    result = np.empty_like(images)
-    for i, (image, key) in enumerate(zip(images, keys, strict=True)):
-        digest = int(hashlib.sha256(key.encode()).hexdigest(), 16)
-        rng = np.random.default_rng([seed, number, digest])
-        result[i] = apply(image, draw(rng, augmentation), rng)
-    return result
+    digest = int(hashlib.sha256(key.encode()).hexdigest(), 16)
+    rng = np.random.default_rng([seed, number, digest])
+    return apply(image, draw(rng, augmentation), rng)
 
 
 class AugmentedImages:
     """Images and random views of them, as rows: N images, then view 1 of each, then view 2...
 
-    Row ``i + N * v`` is view v of image i. Views are made when they are asked for and not kept.
+    Row ``i + N * v`` is view v of image i. Views are made when they are indexed and not kept.
 
     Parameters
     ----------
@@ -213,12 +205,9 @@ class AugmentedImages:
         """Images and views of these rows, a new uint8 array (len(rows), H, W)."""
         numbers, sources = np.divmod(rows, len(self._images))
         result = self._images[sources]
-        for number in np.unique(numbers[numbers > 0]):
-            here = numbers == number
-            keys = [self._own[i] for i in sources[here]]
-            result[here] = view(
-                result[here], keys, int(number), self._augmentation, seed=self._seed
-            )
+        for i in np.flatnonzero(numbers):
+            key, number = self._own[sources[i]], int(numbers[i])
+            result[i] = view(result[i], key, number, self._augmentation, seed=self._seed)
         return result
 
 

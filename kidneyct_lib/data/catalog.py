@@ -3,14 +3,14 @@
 import hashlib
 import inspect
 import re
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -19,12 +19,9 @@ from kidneyct_lib.core.array_cache import RowStore
 from kidneyct_lib.data import image_io
 from kidneyct_lib.data.image_folder import PATIENTS_FILE, CatalogError, Layout, find_layout
 from kidneyct_lib.data.image_io import ImageError
+from kidneyct_lib.data.plane import measure_plane
 
 _DECODE_BATCH = 256
-
-_PLANE_GRID = 64
-_TISSUE_CONTRAST = 15
-_CORONAL_EDGE_SPAN = 0.8
 
 
 @dataclass(frozen=True)
@@ -96,12 +93,11 @@ def index_folder(
     """
     folder = Path(folder)
     layout = find_layout(folder, classes, class_folders or {})
-    files, ignored = layout.files, layout.ignored
     with image_io.quiet_decoders(), ThreadPoolExecutor() as pool:
-        facts = pool.map(_inspect, [path for _, path in files])
-        results = list(tqdm(facts, total=len(files), desc="indexing images", unit="image"))
-    rows, rejected = [], []
-    for (place, path), result in zip(files, results, strict=True):
+        facts = pool.map(_inspect, [path for _, path in layout.files])
+        results = list(tqdm(facts, total=len(layout.files), desc="indexing images", unit="image"))
+    rows, rejected, ignored = [], [], layout.ignored
+    for (place, path), result in zip(layout.files, results, strict=True):
         name = path.relative_to(folder).as_posix()
         if result is None:
             ignored += 1
@@ -110,12 +106,11 @@ def index_folder(
         else:
             known = {"path": name, "label": place.label, "number": file_number(path.name)}
             rows.append(known | result | {"duplicate_of": "", "part": place.part})
-    columns = ["path", "label", "number", *_FACTS, "duplicate_of", "part"]
-    table = pd.DataFrame(rows, columns=columns)
-    rejections = pd.DataFrame(rejected, columns=["path", "reason"])
-    _require_images(layout, table, rejections)
-    table = _with_duplicates(table if layout.divided else table.drop(columns="part"))
-    return Catalog(_with_patients(table, folder, layout), rejections, ignored)
+    _require_images(layout, rows, rejected)
+    table = _with_patients(_with_duplicates(pd.DataFrame(rows)), folder, layout.places)
+    if (table["part"] == "").all():
+        table = table.drop(columns="part")
+    return Catalog(table, pd.DataFrame(rejected, columns=["path", "reason"]), ignored)
 
 
 def select(table: pd.DataFrame, classes: Sequence[str], *, plane: str | None) -> Selection:
@@ -166,7 +161,7 @@ def check_counts(table: pd.DataFrame, expected: Mapping[str, int]) -> None:
     CatalogError
         If they differ; the message gives the found and the expected counts.
     """
-    counts = table["label"].value_counts().to_dict()
+    counts = Counter(table["label"])
     if counts != dict(expected):
         raise CatalogError(
             f"found {_count_text(counts)}, expected {_count_text(expected)}. Delete the data "
@@ -204,58 +199,22 @@ def decode_all(folder: Path | str, table: pd.DataFrame, size: int, cache: Path) 
     source = hashlib.sha256(inspect.getsource(image_io).encode()).hexdigest()
     store = RowStore(Path(cache) / f"images-{size}-{source[:8]}", (size, size), np.uint8)
     keys = table["sha256"].tolist()
-    paths = [Path(folder) / path for path in table["path"]]
 
     with image_io.quiet_decoders(), ThreadPoolExecutor() as pool:
 
         def compute(positions: np.ndarray) -> np.ndarray:
-            wanted = [(paths[i], keys[i]) for i in positions]
-            return np.stack(list(pool.map(partial(_decode_unchanged, size=size), wanted)))
+            wanted = table.iloc[positions]
+            paths = [Path(folder) / path for path in wanted["path"]]
+            return np.stack(list(pool.map(_decode, paths, wanted["sha256"], repeat(size))))
 
         store.fill(keys, compute, batch=_DECODE_BATCH, label="decoding images")
     return store.take(keys)
-
-
-def measure_plane(gray: np.ndarray) -> str:
-    """Plane of an abdominal CT slice, from how its tissue meets the upper and lower edge.
-
-    A coronal body runs off the image at the top and at the bottom, there about as wide as in the
-    middle; an axial one ends before an edge or, closely cropped, meets it in a narrow arc. On a
-    64 x 64 thumbnail, tissue is what is brighter than the darkest 1 % by more than 15 gray levels.
-    The slice is coronal if the outermost tissue of the first row and of the last row each spans
-    at least 0.8 of the median span in the middle half. An image without contrast counts as axial.
-
-    Parameters
-    ----------
-    gray : uint8 array (H, W)
-        The slice.
-
-    Returns
-    -------
-    str
-        "axial" or "coronal".
-    """
-    grid = cv2.resize(gray, (_PLANE_GRID, _PLANE_GRID), interpolation=cv2.INTER_AREA)
-    tissue = grid > np.percentile(grid, 1) + _TISSUE_CONTRAST
-    middle = np.median(_spans(tissue[_PLANE_GRID // 4 : 3 * _PLANE_GRID // 4]))
-    edge = _spans(tissue[[0, -1]]).min()
-    return "coronal" if edge > 0 and edge >= _CORONAL_EDGE_SPAN * middle else "axial"
-
-
-def _spans(rows: np.ndarray) -> np.ndarray:
-    """Distance from the first to the last True of each row, both counted; 0 where there is none."""
-    width = rows.shape[1]
-    first, last = rows.argmax(axis=1), width - rows[:, ::-1].argmax(axis=1)
-    return np.where(rows.any(axis=1), last - first, 0)
 
 
 def file_number(name: str) -> int:
     """Last number in a file name without its suffix; -1 if there is none that 64 bits hold."""
     numbers = re.findall(r"[0-9]+", Path(name).stem)
     return int(numbers[-1]) if numbers and int(numbers[-1]) < 2**63 else -1
-
-
-_FACTS = ("sha256", "width", "height", "plane")
 
 
 def _inspect(path: Path) -> dict[str, str | int] | str | None:
@@ -272,12 +231,12 @@ def _inspect(path: Path) -> dict[str, str | int] | str | None:
     except ImageError as error:
         return str(error)
     height, width = gray.shape
-    facts = (hashlib.sha256(data).hexdigest(), width, height, measure_plane(gray))
-    return dict(zip(_FACTS, facts, strict=True))
+    sha256, plane = hashlib.sha256(data).hexdigest(), measure_plane(gray)
+    return {"sha256": sha256, "width": width, "height": height, "plane": plane}
 
 
-def _decode_unchanged(wanted: tuple[Path, str], *, size: int) -> np.ndarray:
-    path, sha256 = wanted
+def _decode(path: Path, sha256: str, size: int) -> np.ndarray:
+    """Gray image at its new size, of a file that is still the one of this sha256."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -287,12 +246,12 @@ def _decode_unchanged(wanted: tuple[Path, str], *, size: int) -> np.ndarray:
     return image_io.resize(image_io.read_gray(data), size)
 
 
-def _require_images(layout: Layout, table: pd.DataFrame, rejected: pd.DataFrame) -> None:
-    held = set(zip(table["label"], table["part"], strict=True))
+def _require_images(layout: Layout, rows: Sequence[dict], rejected: Sequence[dict]) -> None:
+    held = {(row["label"], row["part"]) for row in rows}
     for label, part, path in layout.folders:
         if (label, part) not in held:
-            reason = f" The first of {len(rejected)} rejected files is " if len(rejected) else ""
-            detail = reason and reason + f"{rejected['path'][0]}: {rejected['reason'][0]}"
+            first = " The first of {} rejected files is {path}: {reason}"
+            detail = first.format(len(rejected), **rejected[0]) if rejected else ""
             raise CatalogError(
                 f"{path} holds no readable image; put the images of the class {label} directly "
                 f"into it, or take the class out of `classes`.{detail}"
@@ -305,36 +264,29 @@ def _with_duplicates(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(duplicate_of=first.where(first != table["path"], ""))
 
 
-def _with_patients(table: pd.DataFrame, folder: Path, layout: Layout) -> pd.DataFrame:
+def _with_patients(table: pd.DataFrame, folder: Path, places: Sequence[Path]) -> pd.DataFrame:
     """Add the patient of each image from each patients.csv, whose paths are relative to it."""
-    files = [place / PATIENTS_FILE for place in layout.places]
-    files = [file for file in files if file.exists()]
+    files = [place / PATIENTS_FILE for place in places if (place / PATIENTS_FILE).exists()]
     if not files:
         return table
-    patients: dict[str, set[str]] = {}
+    patients = defaultdict(set)
     for file in files:
-        for path, patient in _patients_in(file):
-            name = (file.parent.relative_to(folder) / path).as_posix()
-            patients.setdefault(name, set()).add(patient)
-    doubtful = [path for path in table["path"] if len(patients.get(path, set()) - {""}) != 1]
+        try:
+            known = pd.read_csv(file, dtype=str, keep_default_na=False)[["path", "patient"]]
+        except (OSError, ValueError, KeyError) as error:
+            raise CatalogError(
+                f"{file} can't be read as a table with the columns path and patient ({error}); "
+                "correct or remove it."
+            ) from error
+        for path, patient in known[known["patient"] != ""].itertuples(index=False):
+            patients[(file.parent.relative_to(folder) / path).as_posix()].add(patient)
+    doubtful = [path for path in table["path"] if len(patients[path]) != 1]
     if doubtful:
         raise CatalogError(
             f"{files[0]} gives no single patient for {len(doubtful)} images, {doubtful[0]} among "
             "them; complete it or remove it."
         )
     return table.assign(patient=[next(iter(patients[path])) for path in table["path"]])
-
-
-def _patients_in(file: Path) -> list[tuple[str, str]]:
-    """Path and patient of each row of a patients.csv."""
-    try:
-        known = pd.read_csv(file, dtype=str, keep_default_na=False)[["path", "patient"]]
-    except (OSError, ValueError, KeyError) as error:
-        raise CatalogError(
-            f"{file} can't be read as a table with the columns path and patient ({error}); "
-            "correct or remove it."
-        ) from error
-    return list(known.itertuples(index=False, name=None))
 
 
 def _count_text(counts: Mapping[str, int]) -> str:

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,11 +60,6 @@ class Layout(NamedTuple):
     ignored: int
     places: list[Path]
 
-    @property
-    def divided(self) -> bool:
-        """Whether the folder comes divided into GIVEN_PARTS."""
-        return any(one.part for one in self.folders)
-
 
 def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, str]) -> Layout:
     """Find the class folders below a folder.
@@ -93,16 +88,15 @@ def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, st
         for name in _subfolders(root)
         if label_of.get(name) == label
     ]
-    beside = [entry for root in roots.values() for entry in _entries(root)]
-    ignored = sum(entry.name not in label_of for entry in beside)
+    ignored = sum(e.name not in label_of for root in roots.values() for e in _entries(root))
     files = []
     for one in folders:
         entries = sorted(_entries(one.path), key=lambda entry: natural_key(entry.name))
-        result = [(one, one.path / entry.name) for entry in entries if not entry.is_dir()]
-        ignored += len(entries) - len(result)
-        files += result
-    divided = [next(iter(roots.values())).parent] if len(roots) > 1 else []
-    return Layout(folders, files, ignored, [*divided, *roots.values()])
+        inside = [(one, one.path / entry.name) for entry in entries if not entry.is_dir()]
+        ignored += len(entries) - len(inside)
+        files += inside
+    above = [roots["train"].parent] if "train" in roots else []
+    return Layout(folders, files, ignored, [*above, *roots.values()])
 
 
 def natural_key(name: str) -> tuple:
@@ -111,15 +105,13 @@ def natural_key(name: str) -> tuple:
     return tuple(int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)), name
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Entries of a folder, without hidden ones, the system's clutter and a cohort's own files."""
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and entry.name not in _PASSED_OVER:
-                    yield entry
+            return [e for e in entries if e.name[0] != "." and e.name not in _PASSED_OVER]
     except PermissionError:
-        return
+        return []
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -172,19 +164,13 @@ def _missing_classes(
     by_case = {name.casefold(): name for name in present if name not in label_of}
     held = {label_of.get(name) for name in present}
     missing = [name for name in classes if name not in held]
-    hints = []
+    hints = ""
     for name in missing:
         if near := difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.8):
-            hints.append(f"Is '{by_case[near[0]]}' the class {name}? Then rename that folder.")
-    shown = ", ".join(present[:8]) if present else "none"
+            hints += f"Is '{by_case[near[0]]}' the class {name}? Then rename that folder. "
     return CatalogError(
-        " ".join(
-            [
-                f"{folder} has no sub-folder for the class {', '.join(missing)}",
-                f"(sub-folders: {shown}).",
-                *hints,
-                "Each class needs a folder of its images; set `classes` to the folders' names, or "
-                "tell another name of a folder in `class_folders`.",
-            ]
-        )
+        f"{folder} has no sub-folder for the class {', '.join(missing)} "
+        f"(sub-folders: {', '.join(present[:8]) or 'none'}). {hints}"
+        "Each class needs a folder of its images; set `classes` to the folders' names, or "
+        "tell another name of a folder in `class_folders`."
     )

@@ -5,8 +5,8 @@ RGB, and resizes. The format is decided by the content of a file, never by its s
 """
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,17 +41,17 @@ HEAD_BYTES = 132
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
 }
 # Opened by class: Image.open's own guard against huge images only warns below twice its limit.
-_READERS = {"JPEG": JpegImageFile, "PNG": PngImageFile, "TIFF": TiffImageFile}
+_READERS: dict[str, Callable[[BytesIO], Image.Image]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "TIFF": TiffImageFile,
+}
 _PNG_END = b"IEND\xaeB`\x82"
 _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 262, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
-_BIT_DEPTHS = (8, 10, 12, 14, 16)
 
 
 class ImageError(StudyError):
@@ -173,16 +173,13 @@ def format_of(data: bytes) -> str | None:
     return next((name for magic, name in _MAGIC.items() if data.startswith(magic)), None)
 
 
-@contextmanager
-def quiet_decoders() -> Iterator[None]:
+def quiet_decoders() -> AbstractContextManager[None]:
     """Keep the decoders' warnings off the screen; what is wrong with an image raises instead.
 
     The filters of `warnings` belong to the whole process: who decodes in several threads holds
     this around the pool, since each thread's own entry and exit may cross another's.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    return warnings.catch_warnings(action="ignore")
 
 
 def _read(source: Source, window: Window | None) -> np.ndarray:
@@ -222,9 +219,9 @@ def _decode(data: bytes, window: Window | None) -> np.ndarray:
             "save it as one of these."
         )
     try:
-        return (
-            _decode_dicom(data, window) if kind == "DICOM" else _decode_raster(data, kind, window)
-        )
+        if kind == "DICOM":
+            return _decode_dicom(data, window)
+        return _decode_raster(data, kind, window)
     except ImageError:
         raise
     # Decoders meet damaged bytes with errors of every kind: OSError, SyntaxError, struct.error...
@@ -246,7 +243,7 @@ def _check_size(width: int, height: int) -> None:
 def _decode_raster(data: bytes, kind: str, window: Window | None) -> np.ndarray:
     if kind == "PNG" and _PNG_END not in data:  # Pillow needs only the pixels to be complete
         raise ImageError("the PNG image is cut short; copy or export it again.")
-    image = _READERS[kind](BytesIO(data))
+    image: Image.Image = _READERS[kind](BytesIO(data))
     _check_size(*image.size)
     tags = getattr(image, "tag_v2", {})
     image = ImageOps.exif_transpose(image)
@@ -256,7 +253,10 @@ def _decode_raster(data: bytes, kind: str, window: Window | None) -> np.ndarray:
             "TIFF, or gray values as an 8- or 16-bit PNG."
         )
     if not image.mode.startswith("I"):
-        return _display_values(image)
+        if image.has_transparency_data:
+            black = Image.new("RGBA", image.size, "black")
+            image = Image.alpha_composite(black, image.convert("RGBA"))
+        return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
     values = np.asarray(image)
     if values.min() < 0 or _SIGNED in tags.get(_TIFF_SAMPLE_FORMAT, ()):
         return apply_window(values, *(window or SOFT_TISSUE))
@@ -264,18 +264,10 @@ def _decode_raster(data: bytes, kind: str, window: Window | None) -> np.ndarray:
     return 255 - gray if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO else gray
 
 
-def _display_values(image: Image.Image) -> np.ndarray:
-    """Gray uint8 (H, W) or RGB uint8 (H, W, 3) of any 8-bit mode, transparency on black."""
-    if image.has_transparency_data:
-        black = Image.new("RGBA", image.size, "black")
-        return np.array(Image.alpha_composite(black, image.convert("RGBA")).convert("RGB"))
-    return np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-
-
 def _scale_unsigned(values: np.ndarray) -> np.ndarray:
     """Gray uint8 from unsigned values of the smallest common bit depth that holds them."""
     top = int(values.max())
-    bits = next((bits for bits in _BIT_DEPTHS if top < 2**bits), None)
+    bits = next((bits for bits in (8, 10, 12, 14, 16) if top < 2**bits), None)
     if bits is None:
         raise ImageError(f"the values reach {top:,}, more than 16 bits hold; save it as 16-bit.")
     return np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
@@ -294,7 +286,14 @@ def _decode_dicom(data: bytes, window: Window | None) -> np.ndarray:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
         raise ImageError(f"the DICOM file holds {frames} frames; export one file per slice.")
-    pixels = _dicom_pixels(dataset)
+    try:
+        pixels = dataset.pixel_array
+    except (NotImplementedError, RuntimeError) as error:  # a compression without an installed codec
+        syntax = dataset.file_meta.TransferSyntaxUID.name
+        raise ImageError(
+            f"the DICOM compression '{syntax}' can't be decoded here; decompress the file first, "
+            "for example with 'gdcmconv --raw IN OUT'."
+        ) from error
     if pixels.ndim == 3 and pixels.dtype == np.uint8:
         return pixels
     if not dataset.PhotometricInterpretation.startswith("MONOCHROME"):
@@ -304,17 +303,6 @@ def _decode_dicom(data: bytes, window: Window | None) -> np.ndarray:
         )
     gray = _dicom_gray(dataset, pixels, window)
     return 255 - gray if dataset.PhotometricInterpretation == "MONOCHROME1" else gray
-
-
-def _dicom_pixels(dataset: "Dataset") -> np.ndarray:
-    try:
-        return dataset.pixel_array
-    except (NotImplementedError, RuntimeError) as error:  # a compression without an installed codec
-        syntax = dataset.file_meta.TransferSyntaxUID.name
-        raise ImageError(
-            f"the DICOM compression '{syntax}' can't be decoded here; decompress the file first, "
-            "for example with 'gdcmconv --raw IN OUT'."
-        ) from error
 
 
 def _dicom_gray(dataset: "Dataset", pixels: np.ndarray, window: Window | None) -> np.ndarray:

@@ -90,11 +90,19 @@ def _unpack(archive: Path, images: Path, classes: Sequence[str]) -> None:
     shutil.rmtree(unpacking, ignore_errors=True)
     try:
         with zipfile.ZipFile(archive) as bundle:
-            members = [member for member in bundle.infolist() if _is_wanted(member, classes)]
-            _require_classes(members, classes)
-            _require_space(members, images.parent)
-            for member in tqdm(members, desc="unpacking", unit="image"):
-                _unpack_member(bundle, member, unpacking)
+            members = _members(bundle, classes)
+            need = sum(member.file_size for member, _ in members)
+            free = shutil.disk_usage(images.parent).free
+            if need > free:
+                raise DownloadError(
+                    f"unpacking needs {need / 1e9:.2f} GB and the disk of {images.parent} has "
+                    f"{free / 1e9:.2f} GB; free some space or choose another data folder."
+                )
+            for member, place in tqdm(members, desc="unpacking", unit="image"):
+                target = unpacking / place
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with bundle.open(member) as source, target.open("xb") as sink:
+                    shutil.copyfileobj(source, sink)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         archive.unlink()
         raise DownloadError(
@@ -104,37 +112,22 @@ def _unpack(archive: Path, images: Path, classes: Sequence[str]) -> None:
     unpacking.replace(images)
 
 
-def _is_wanted(member: zipfile.ZipInfo, classes: Sequence[str]) -> bool:
-    path = PurePosixPath(member.filename)
-    hidden = path.name.startswith(".") or "__MACOSX" in path.parts
-    return path.parent.name in classes and path.suffix.lower() in SUFFIXES and not hidden
-
-
-def _unpack_member(bundle: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
-    # Only the last two parts of a member's path are used, so no member can leave the folder.
-    path = PurePosixPath(member.filename)
-    target = folder / path.parent.name / path.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with bundle.open(member) as source, target.open("xb") as sink:
-        shutil.copyfileobj(source, sink)
-
-
-def _require_classes(members: Sequence[zipfile.ZipInfo], classes: Sequence[str]) -> None:
-    held = {PurePosixPath(member.filename).parent.name for member in members}
+def _members(bundle: zipfile.ZipFile, classes: Sequence[str]) -> list[tuple[zipfile.ZipInfo, str]]:
+    """Images of the classes in the archive, each with its place, `<Class>/<name>`."""
+    members = []
+    for member in bundle.infolist():
+        path = PurePosixPath(member.filename)
+        hidden = path.name.startswith(".") or "__MACOSX" in path.parts
+        if path.parent.name in classes and path.suffix.lower() in SUFFIXES and not hidden:
+            # Only the last two parts of the path are used, so no member can leave the folder.
+            members.append((member, f"{path.parent.name}/{path.name}"))
+    held = {place.split("/")[0] for _, place in members}
     if missing := [name for name in classes if name not in held]:
         raise DownloadError(
             f"the archive of {DATASET} holds no images of the class {', '.join(missing)}; "
             "correct `classes`, or look at the data set's page for what has changed."
         )
-
-
-def _require_space(members: Sequence[zipfile.ZipInfo], folder: Path) -> None:
-    need, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
-    if need > free:
-        raise DownloadError(
-            f"unpacking needs {need / 1e9:.2f} GB and the disk of {folder} has "
-            f"{free / 1e9:.2f} GB; free some space or choose another data folder."
-        )
+    return members
 
 
 def _explain(error: BaseException, folder: Path) -> str:

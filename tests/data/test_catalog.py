@@ -1,6 +1,5 @@
 import hashlib
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,14 +13,9 @@ from kidneyct_lib.data.catalog import (
     decode_all,
     file_number,
     index_folder,
-    measure_plane,
     select,
 )
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-needs_slices = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="needs the real slices in ../shared/data"
-)
 CLASSES = ("Cyst", "Normal")
 
 
@@ -251,6 +245,13 @@ def test_an_image_of_two_patients_is_refused(cohort):
         index_folder(cohort, CLASSES)
 
 
+def test_an_empty_patient_beside_a_named_one_does_not_count(cohort):
+    rows = [f"{c}/{c}- ({n}).png,p{n}" for c in CLASSES for n in (10, 1, 2)]
+    blank = [f"{c}/{c}- ({n}).png," for c in CLASSES for n in (10, 1, 2)]
+    write_patients(cohort, [*rows, *blank], "path,patient")
+    assert index_folder(cohort, CLASSES).table["patient"].tolist() == ["p1", "p2", "p10"] * 2
+
+
 # --- counts ---
 
 
@@ -269,11 +270,12 @@ def test_counts_are_compared_with_the_known_ones(cohort):
 
 
 def trunk(path, plane, seed):
-    """Write a picture that is measured to be of a plane; the seed makes its bytes its own."""
+    """Write an image that is measured to be of a plane; the seed makes its bytes its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = body(0, 1) if plane == "coronal" else body(0.1, 0.9)
-    picture[48, 48] = 100 + seed
-    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    image = np.full((96, 96), 5, np.uint8)
+    image[slice(0, 96) if plane == "coronal" else slice(10, 86), 19:77] = 120
+    image[48, 48] = 100 + seed
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
 
 
 @pytest.fixture
@@ -377,51 +379,3 @@ def test_an_image_that_changed_or_went_since_is_named(cohort, tmp_path):
     (cohort / "Cyst" / "Cyst- (2).png").unlink()
     with pytest.raises(CatalogError, match=r"Cyst- \(2\)\.png can't be read"):
         decode_all(cohort, table, 16, tmp_path / "cache")
-
-
-# --- plane ---
-
-
-def body(top, bottom, size=96, side=0.2):
-    """Dark image with a bright trunk of straight sides between two rows (shares of the height)."""
-    image = np.full((size, size), 5, np.uint8)
-    rows = slice(round(top * size), round(bottom * size))
-    image[rows, round(side * size) : round((1 - side) * size)] = 120
-    return image
-
-
-@pytest.mark.parametrize(
-    ("image", "plane"),
-    [
-        (body(0, 1), "coronal"),
-        (body(0.1, 0.9), "axial"),
-        (body(0, 0.9), "axial"),
-        (body(0.1, 1), "axial"),
-        (body(0, 1) // 3, "coronal"),
-        (255 - (255 - body(0, 1)) // 2, "coronal"),
-        (cv2.resize(body(0, 1), (512, 300)), "coronal"),
-        (
-            cv2.ellipse(np.zeros((96, 96), np.uint8), (48, 48), (47, 47), 0, 0, 360, 120, -1),
-            "axial",
-        ),
-        (np.zeros((96, 96), np.uint8), "axial"),
-        (np.full((1, 1), 9, np.uint8), "axial"),
-    ],
-)
-def test_plane_is_told_by_the_upper_and_lower_edge(image, plane):
-    assert measure_plane(image) == plane
-    assert measure_plane(image[::-1]) == plane
-
-
-def test_lungs_at_the_upper_edge_do_not_make_a_slice_axial():
-    image = body(0, 1)
-    image[:20, 24:72] = 5
-    assert measure_plane(image) == "coronal"
-
-
-@needs_slices
-@pytest.mark.parametrize("plane", ["axial", "coronal"])
-def test_plane_of_real_slices(plane):
-    files = sorted((SHARED / f"kidney-ct-{plane}").glob("*/*.jpg"))[::10]
-    assert len(files) > 30
-    assert {measure_plane(image_io.read_gray(file)) for file in files} == {plane}

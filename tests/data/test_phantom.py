@@ -182,7 +182,7 @@ def lesion_alone(label, seed):
     kidney = person.kidneys[0]
     site = Site(kidney, AXIAL.normal, kidney.center[2], 8.0)
     whole = replace(draw_lesions(rng, label, site, site)[0], inside=False)
-    return Painter(person.trunk, [whole], AXIAL, Texture(rng, AXIAL)).slice(kidney.center[2])
+    return Painter(person.trunk, [whole], AXIAL, Texture(rng, AXIAL)).paint(kidney.center[2])
 
 
 def jaggedness(mask):
@@ -260,10 +260,10 @@ def test_painting_in_tiles_agrees_with_the_formula_on_every_pixel():
     )
     texture = Texture(rng, slanted)
     far = solid([0, 0, 1e6], [1, 1, 1], 0)
-    before, _ = Painter(trunk, [far], slanted, texture).slice(2.0)
+    before, _ = Painter(trunk, [far], slanted, texture).paint(2.0)
     painted, mask = Painter(
         trunk, [far, solid(center, radii, 300, turn, lesion=True)], slanted, texture
-    ).slice(2.0)
+    ).paint(2.0)
     expected = before.copy()
     for row, col in np.ndindex(96, 96):
         point = slanted.origin(2.0) + row * slanted.row + col * slanted.col

@@ -260,10 +260,10 @@ def test_styles_differ_in_colour_and_in_something_that_survives_gray():
     styles = style.series_styles(CLASSES)
     for part in ("colour", "marker", "line", "hatch"):
         assert len({getattr(style, part) for style in styles.values()}) == 4
-    slices, patients = style.SCHEME_STYLES.values()
+    slices, patients, elsewhere = style.SCHEME_STYLES.values()
     light, dark = (np.dot(to_rgb(s.colour), [0.299, 0.587, 0.114]) for s in (slices, patients))
     assert light - dark > 0.3
-    assert slices.hatch != patients.hatch
+    assert len({one.hatch for one in (slices, patients, elsewhere)}) == 3
 
 
 def test_more_classes_than_colours_are_still_drawn():

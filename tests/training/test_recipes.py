@@ -118,7 +118,7 @@ def test_each_view_is_computed_once(net, images, shown, tmp_path, monkeypatch):
 
     monkeypatch.setattr(feature_cache.RowStore, "_append", noted)
     monkeypatch.setattr(
-        augmentation, "view", lambda *given, **more: made.extend(given[1]) or view(*given, **more)
+        augmentation, "view", lambda *given, **more: made.append(given[1]) or view(*given, **more)
     )
     for pictures, rows in ((images, N), (shown, 3 * N), (shown, 3 * N), (images, 3 * N)):
         recipes.frozen_body(net, pictures, Storage(tmp_path, 7), unfreeze_layers=50)

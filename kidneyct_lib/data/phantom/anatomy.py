@@ -58,18 +58,22 @@ def build_person(rng: np.random.Generator) -> Person:
     if phase == "plain":
         medulla = cortex  # not told apart without contrast
     spine = trunk.wall[2] - 52 * scale  # y of the vertebral bodies' centres
-    kidneys, renal = _kidneys(rng, scale, spine, cortex, medulla, veins, trunk.fat)
+    looks = scale, spine, cortex, medulla, veins, trunk.fat
+    left, right = ([*_kidney(rng, side, *looks)] for side in (-1, 1))
+    kidneys = left[0], right[0]
     organs = [
         *_lungs(rng, scale, trunk),
         *_pelvis(rng, scale, trunk, spine),
         *_bowel(rng, trunk, bowel),
         *_upper_organs(rng, scale, trunk, liver, spleen, bowel),
         *_liver(rng, trunk, liver, veins),
-        *_perirenal_fat(kidneys, trunk.fat),
-        *renal,
+        # the fat around the kidneys
+        *(Solid(k.center, k.unit / 1.1, k.edge, trunk.fat, inside=True) for k in kidneys),
+        *left,
+        *right,
     ]
     frame = build_frame(rng, scale, trunk, spine, aorta, veins)
-    return Person(trunk, organs, frame, tuple(kidneys))
+    return Person(trunk, organs, frame, kidneys)
 
 
 def _trunk(rng, scale) -> Trunk:
@@ -79,73 +83,57 @@ def _trunk(rng, scale) -> Trunk:
     wall = cavity + scale * rng.uniform([10, 7, 15], [14, 10, 19])
     thickness = 5 + 14 * rng.uniform()
     skin = wall + thickness * rng.uniform([0.6, 0.5, 0.5], [1.1, 1.3, 1.0])
-    return Trunk(
-        skin,
-        wall,
-        cavity,
-        roundness=rng.uniform(1.0, 1.5),
-        furrow=rng.uniform(4, 10),
-        fat=FAT + rng.uniform(-8, 8),
-    )
+    roundness, furrow = rng.uniform(1.0, 1.5), rng.uniform(4, 10)
+    return Trunk(skin, wall, cavity, roundness, furrow, fat=FAT + rng.uniform(-8, 8))
 
 
-def _kidneys(rng, scale, spine, cortex, medulla, veins, fat):
-    """Return the two kidneys' outer solids, and all that is painted for them."""
-    kidneys, painted = [], []
-    for side in (-1, 1):
-        size = scale * rng.uniform(0.94, 1.08)
-        center = [side * rng.uniform(58, 66) * scale, spine - rng.uniform(3, 10), 0]
-        center[2] = rng.normal(-7 if side < 0 else 4, 4)
-        turn = rotation(rng.uniform(-6, 2), -side * rng.uniform(7, 16), side * rng.uniform(22, 42))
-        radii = size * rng.uniform([24, 21, 50], [29, 25, 58])
+def _kidney(rng, side, scale, spine, cortex, medulla, veins, fat):
+    """Draw one kidney, its outer solid first; `side` is -1 on the image's left, 1 on its right."""
+    size = scale * rng.uniform(0.94, 1.08)
+    center = [side * rng.uniform(58, 66) * scale, spine - rng.uniform(3, 10), 0]
+    center[2] = rng.normal(-7 if side < 0 else 4, 4)
+    turn = rotation(rng.uniform(-6, 2), -side * rng.uniform(7, 16), side * rng.uniform(22, 42))
+    radii = size * rng.uniform([24, 21, 50], [29, 25, 58])
 
-        def at(*offset, center=center, turn=turn, radii=radii):
-            return center + turn @ (np.array(offset) * radii)
+    def at(*offset):
+        return center + turn @ (np.array(offset) * radii)
 
-        kidneys.append(solid(center, radii, cortex, turn, inside=True))
-        painted.append(kidneys[-1])
-        for angle in np.linspace(-125, 125, 8) + rng.uniform(-8, 8, size=8):
-            way = np.radians(angle)
-            pyramid = at(0.52 * side * np.cos(way), rng.uniform(-0.1, 0.1), 0.62 * np.sin(way))
-            painted.append(solid(pyramid, radii * [0.26, 0.5, 0.15], medulla, turn))
-        fatness = rng.uniform(0.75, 1.15)
-        sinus = radii * np.array([0.52, 0.36, 0.52]) * fatness
-        painted.append(solid(at(-0.42 * side, 0, 0), sinus, fat + 15, turn))
-        painted.append(solid(at(-1.0 * side, 0, 0), radii * [0.4, 0.3, 0.3], fat, turn))
-        painted.append(solid(at(-0.5 * side, 0.1, -0.05), sinus * [0.6, 0.4, 0.4], 15, turn))
-        for height in rng.uniform(-0.35, 0.35, size=3):  # branches of the renal vessels
-            radii_vessel = [0.55 * radii[0], 2.2, 3.0]
-            painted.append(solid(at(-0.55 * side, -0.1, height), radii_vessel, veins, turn))
-        painted.append(solid(at(-1.3 * side, -0.2, 0.1), [22 * size, 3.5, 4.5], veins, turn))
-    return kidneys, painted
-
-
-def _perirenal_fat(kidneys, fat):
-    return [Solid(k.center, k.unit / 1.1, k.edge, fat, inside=True) for k in kidneys]
+    yield solid(center, radii, cortex, turn, inside=True)
+    for angle in np.linspace(-125, 125, 8) + rng.uniform(-8, 8, size=8):
+        way = np.radians(angle)
+        pyramid = at(0.52 * side * np.cos(way), rng.uniform(-0.1, 0.1), 0.62 * np.sin(way))
+        yield solid(pyramid, radii * [0.26, 0.5, 0.15], medulla, turn)
+    fatness = rng.uniform(0.75, 1.15)
+    sinus = radii * np.array([0.52, 0.36, 0.52]) * fatness
+    yield solid(at(-0.42 * side, 0, 0), sinus, fat + 15, turn)
+    yield solid(at(-1.0 * side, 0, 0), radii * [0.4, 0.3, 0.3], fat, turn)
+    yield solid(at(-0.5 * side, 0.1, -0.05), sinus * [0.6, 0.4, 0.4], 15, turn)
+    for height in rng.uniform(-0.35, 0.35, size=3):  # branches of the renal vessels
+        radii_vessel = [0.55 * radii[0], 2.2, 3.0]
+        yield solid(at(-0.55 * side, -0.1, height), radii_vessel, veins, turn)
+    yield solid(at(-1.3 * side, -0.2, 0.1), [22 * size, 3.5, 4.5], veins, turn)
 
 
 def _pelvis(rng, scale, trunk, spine):
     """Fat between the muscles of the buttocks, bladder and rectum: seen on coronal slices."""
-    parts = [solid([0, spine - 20, -240], np.array([36, 60, 40]) * scale, trunk.fat)]
+    yield solid([0, spine - 20, -240], np.array([36, 60, 40]) * scale, trunk.fat)
     for sign in (-1, 1):
         for step in range(5):
             spot = [sign * (70 + 16 * step) * scale, spine - 20, -215 - 8 * step]
             turn = rotation(0, -sign * rng.uniform(25, 45), 0)
-            parts.append(solid(spot, [1.6, 80, rng.uniform(25, 50)], trunk.fat, turn))
-    parts.append(solid([0, spine - 60, -235], rng.uniform([26, 30, 20], [40, 42, 32]), URINE))
+            yield solid(spot, [1.6, 80, rng.uniform(25, 50)], trunk.fat, turn)
+    yield solid([0, spine - 60, -235], rng.uniform([26, 30, 20], [40, 42, 32]), URINE)
     rectum = np.array([0, spine + 5, -238])
-    parts.append(solid(rectum, [17, 30, 26], MUSCLE))
-    parts.append(solid(rectum, [13, 26, 22], STOOL, mottle=420))
-    return parts
+    yield solid(rectum, [17, 30, 26], MUSCLE)
+    yield solid(rectum, [13, 26, 22], STOOL, mottle=420)
 
 
 def _lungs(rng, scale, trunk):
     side, _, back = trunk.cavity
     dome = rng.uniform(85, 110)
-    return [
-        solid([sign * 0.54 * side, 0.1 * back, dome + 130], [0.44 * side, 90, 120 * scale], LUNG)
-        for sign in (-1, 1)
-    ]
+    for sign in (-1, 1):
+        middle = [sign * 0.54 * side, 0.1 * back, dome + 130]
+        yield solid(middle, [0.44 * side, 90, 120 * scale], LUNG)
 
 
 def _liver(rng, trunk, liver, veins):
@@ -155,22 +143,19 @@ def _liver(rng, trunk, liver, veins):
     turn = rotation(0, rng.uniform(0, 12), rng.uniform(-15, 15))
     right = [-0.8 * side, rng.uniform(-0.15, 0.0) * front, 115 - height]
     width = rng.uniform(0.62, 0.74) * side
-    parts = [
-        solid(right, [width, rng.uniform(0.9, 1.15) * front, height], liver, turn, inside=True),
-        solid(
-            [-0.1 * side, -0.62 * front, rng.uniform(60, 95)],
-            [rng.uniform(0.4, 0.65) * side, 0.36 * front, rng.uniform(35, 60)],
-            liver,
-            inside=True,
-        ),
-    ]
+    radii = [width, rng.uniform(0.9, 1.15) * front, height]
+    yield solid(right, radii, liver, turn, inside=True)
+    left = [-0.1 * side, -0.62 * front, rng.uniform(60, 95)]
+    radii = [rng.uniform(0.4, 0.65) * side, 0.36 * front, rng.uniform(35, 60)]
+    yield solid(left, radii, liver, inside=True)
     for _ in range(7):
         spot = right + rng.uniform([-0.3, -0.45, -0.6], 0.5) * [width, front, height]
         turn = rotation(*rng.uniform(0, 180, size=3))
-        parts.append(solid(spot, [2.5, 3.0, rng.uniform(12, 25)], veins, turn, inside=True))
+        yield solid(spot, [2.5, 3.0, rng.uniform(12, 25)], veins, turn, inside=True)
     gall = [-0.4 * side, -0.5 * front, rng.uniform(-20, 25)]
     radii = rng.uniform([9, 10, 18], [15, 18, 32])
-    return [*parts, solid(gall, radii + 1.5, liver), solid(gall, radii, BILE, inside=True)]
+    yield solid(gall, radii + 1.5, liver)
+    yield solid(gall, radii, BILE, inside=True)
 
 
 def _upper_organs(rng, scale, trunk, liver, spleen, bowel):
@@ -178,57 +163,46 @@ def _upper_organs(rng, scale, trunk, liver, spleen, bowel):
     side, front, back = trunk.cavity
     turn = rotation(0, -12, rng.uniform(-35, -5))
     low = rng.uniform(-15, 45)
-    organs = [
-        solid(
-            [0.74 * side, 0.25 * back, low + 50],
-            [rng.uniform(20, 30), rng.uniform(36, 52), 50 * scale],
-            spleen,
-            turn,
-            inside=True,
-        )
-    ]
+    radii = [rng.uniform(20, 30), rng.uniform(36, 52), 50 * scale]
+    yield solid([0.74 * side, 0.25 * back, low + 50], radii, spleen, turn, inside=True)
     stomach = np.array([0.38 * side, -0.35 * front, rng.uniform(50, 95)])
     radii = rng.uniform([30, 26, 40], [46, 40, 62])
-    organs += [
-        solid(stomach, radii, bowel, inside=True),
-        solid(stomach, radii - 4, rng.uniform(5, 60), inside=True, mottle=rng.uniform(0, 60)),
-        solid(stomach - [0, 0.45 * radii[1], 0], radii * [0.6, 0.4, 0.6], GAS, inside=True),
-    ]
+    yield solid(stomach, radii, bowel, inside=True)
+    meal = rng.uniform(5, 60)
+    yield solid(stomach, radii - 4, meal, inside=True, mottle=rng.uniform(0, 60))
+    bubble = stomach - [0, 0.45 * radii[1], 0]
+    yield solid(bubble, radii * [0.6, 0.4, 0.6], GAS, inside=True)
     pancreas = 0.5 * (liver + spleen)
     for step in np.linspace(-0.3, 0.6, 7):
         place = [step * side, -8 + rng.uniform(-5, 5) - 12 * step, 8 + 45 * step]
-        organs.append(solid(place, rng.uniform(10, 15, size=3), pancreas))
-    return organs
+        yield solid(place, rng.uniform(10, 15, size=3), pancreas)
 
 
 def _bowel(rng, trunk, wall):
     """Mesenteric vessels and loops of small bowel; the colon with stool and gas at the sides."""
     side, front, back = trunk.cavity
-    parts = []
     for spot in rng.uniform([-0.75, -0.85, -150], [0.75, 0.25, 70], size=(70, 3)):
         radii = [rng.uniform(1.5, 2.6), rng.uniform(1.5, 2.6), rng.uniform(10, 28)]
         turn = rotation(*rng.uniform(-60, 60, size=3))
-        parts.append(solid(spot * [side, front, 1], radii, wall + 10, turn, inside=True))
+        yield solid(spot * [side, front, 1], radii, wall + 10, turn, inside=True)
     loops = rng.uniform([-0.9, -0.95, -210], [0.9, -0.1, 60], size=(130, 3)) * [side, front, 1]
     for spot in loops[: int(rng.integers(100, 130))]:
-        parts += _loop(rng, spot, rng.uniform([9, 8, 12], [19, 14, 30]), wall, stool=0.12)
+        yield from _loop(rng, spot, rng.uniform([9, 8, 12], [19, 14, 30]), wall, stool=0.12)
     for sign in (-1, 1):
         for height in np.arange(-150, 25, 26):
             sway = rng.normal(0, [4, 6, 4])
             spot = np.array([sign * 0.84 * side, 0.2 * back, height]) + sway
-            parts += _loop(rng, spot, rng.uniform([14, 13, 17], [20, 19, 23]), wall, stool=0.85)
-    return parts
+            yield from _loop(rng, spot, rng.uniform([14, 13, 17], [20, 19, 23]), wall, stool=0.85)
 
 
 def _loop(rng, spot, radii, wall, stool):
     turn = rotation(*rng.uniform(-35, 35, size=3))
-    loop = [solid(spot, radii, wall, turn, inside=True)]
+    yield solid(spot, radii, wall, turn, inside=True)
     kind = rng.uniform()
     if kind < stool:
-        loop.append(solid(spot, radii - 2.5, STOOL, turn, inside=True, mottle=420))
+        yield solid(spot, radii - 2.5, STOOL, turn, inside=True, mottle=420)
     elif kind < stool + 0.6 * (1 - stool):
         content = rng.uniform(-10, 20) + BOWEL_CONTENT
-        loop.append(solid(spot, radii - 3, content, turn, inside=True))
+        yield solid(spot, radii - 3, content, turn, inside=True)
     elif kind < stool + 0.75 * (1 - stool):
-        loop.append(solid(spot - [0, 2, 0], radii - 4, GAS, turn, inside=True))
-    return loop
+        yield solid(spot - [0, 2, 0], radii - 4, GAS, turn, inside=True)

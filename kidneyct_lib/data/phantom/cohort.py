@@ -9,6 +9,7 @@ series are drawn the same way for all classes, so the lesion alone tells them ap
 import csv
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,15 +111,21 @@ def generate(spec: CohortSpec) -> Iterator[Slice]:
 
 
 def _generate(spec: CohortSpec) -> Iterator[Slice]:
+    numbers: Counter[str] = Counter()
+    for label, patient, rng, count in _patients(spec):
+        for image, mask in _draw_patient(rng, label, spec, count):
+            numbers[label] += 1
+            yield Slice(label, patient, numbers[label], image, mask)
+
+
+def _patients(spec: CohortSpec) -> Iterator[tuple[str, str, np.random.Generator, int]]:
+    """Yield class, name, random generator and number of slices of each patient."""
+    axis, scanner = list(AXES).index(spec.plane), SCANNERS.index(spec.scanner)
     for label in spec.classes:
-        number = 0
         for index in range(spec.patients_per_class):
-            rng = _patient_rng(spec, label, index)
-            count = _count(rng, spec.slices_per_patient)
-            patient = f"{spec.plane}-{spec.scanner}-{label}-{index + 1:03d}"
-            for image, mask in _draw_patient(rng, label, spec, count):
-                number += 1
-                yield Slice(label, patient, number, image, mask)
+            rng = np.random.default_rng([spec.seed, axis, scanner, CLASSES.index(label), index])
+            count = int(rng.integers(*spec.slices_per_patient, endpoint=True))
+            yield label, f"{spec.plane}-{spec.scanner}-{label}-{index + 1:03d}", rng, count
 
 
 def write_cohort(folder: Path, spec: CohortSpec) -> None:
@@ -143,14 +150,21 @@ def write_cohort(folder: Path, spec: CohortSpec) -> None:
     folder = Path(folder)
     if folder.exists():
         raise StudyError(f"the cohort's folder {folder} exists already: remove it or name another")
-    _check(spec)
+    slices = generate(spec)
     unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
         for label in spec.classes:
             (unfinished / label).mkdir(parents=True)
             (unfinished / "masks" / label).mkdir(parents=True)
-        slices = tqdm(_generate(spec), total=_total(spec), desc="phantom", unit="slice")
-        _write_slices(unfinished, slices)
+        with (unfinished / "patients.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["path", "label", "number", "patient"])
+            total = sum(count for *_, count in _patients(spec))
+            for one in tqdm(slices, total=total, desc="phantom", unit="slice"):
+                path = f"{one.label}/{one.label}- ({one.number}).png"
+                rows.writerow([path, one.label, one.number, one.patient])
+                (unfinished / path).write_bytes(_png(one.image))
+                (unfinished / "masks" / path).write_bytes(_png(one.mask * np.uint8(255)))
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -172,55 +186,24 @@ def read_masks(folder: Path, paths: Sequence[str], size: int) -> np.ndarray:
     -------
     bool (N, size, size): pixels of which at least half is lesion; one at least where there is any.
     """
-    shares = [resize(read_gray(folder / "masks" / path), size) / 255 for path in paths]
-    shares = np.reshape(shares, (-1, size, size))
+    masks = [resize(read_gray(folder / "masks" / path), size) for path in paths]
+    shares = np.reshape(masks, (-1, size, size)) / 255
     highest = shares.max(axis=(1, 2), keepdims=True, initial=0)
     return (shares >= np.minimum(0.5, highest)) & (shares > 0)
-
-
-def _write_slices(folder: Path, slices) -> None:
-    with (folder / "patients.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["path", "label", "number", "patient"])
-        for one in slices:
-            path = f"{one.label}/{one.label}- ({one.number}).png"
-            table.writerow([path, one.label, one.number, one.patient])
-            (folder / path).write_bytes(_png(one.image))
-            (folder / "masks" / path).write_bytes(_png(one.mask * np.uint8(255)))
 
 
 def _png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image)[1].tobytes()
 
 
-def _total(spec: CohortSpec) -> int:
-    return sum(
-        _count(_patient_rng(spec, label, index), spec.slices_per_patient)
-        for label in spec.classes
-        for index in range(spec.patients_per_class)
-    )
-
-
-def _patient_rng(spec: CohortSpec, label: str, index: int) -> np.random.Generator:
-    axis, scanner = list(AXES).index(spec.plane), list(SCANNERS).index(spec.scanner)
-    key = [spec.seed, axis, scanner, CLASSES.index(label), index]
-    return np.random.default_rng(np.random.SeedSequence(key))
-
-
-def _count(rng, slices_per_patient) -> int:
-    low, high = slices_per_patient
-    return int(rng.integers(low, high, endpoint=True))
-
-
 def _draw_patient(rng, label, spec, count):
     """Yield image and mask of each slice of one patient."""
     person = build_person(rng)
-    series = draw_series(rng, SCANNERS[spec.scanner], spec.plane, person.trunk, spec.size)
+    series = draw_series(rng, spec.scanner, spec.plane, person.trunk, spec.size)
     place = CLASSES.index(label) - (len(CLASSES) - 1) / 2
     series = replace(series, center=series.center + spec.window_shift * place)
     normal = series.view.normal
-    kidney, other = rng.permutation(2)
-    kidney, other = person.kidneys[kidney], person.kidneys[other]
+    kidney, other = (person.kidneys[side] for side in rng.permutation(2))
     span = min((count - 1) * rng.uniform(*SPACING), LONGEST_SERIES)
     half = np.linalg.norm(np.linalg.inv(kidney.unit).T @ normal)  # the kidney's, along the normal
     middle = kidney.center @ normal + rng.uniform(-0.35, 0.35) * half
@@ -228,14 +211,14 @@ def _draw_patient(rng, label, spec, count):
     solids = person.organs + draw_lesions(rng, label, *sites) + person.frame
     painter = Painter(person.trunk, solids, series.view, Texture(rng, series.view))
     for depth in middle + np.linspace(span / 2, -span / 2, count):
-        hu, mask = painter.slice(depth - series.view.center @ normal)
+        hu, mask = painter.paint(depth - series.view.center @ normal)
         yield develop(rng, series, hu), mask
 
 
 def _check(spec: CohortSpec) -> None:
     """Refuse the first value that is not allowed, by name."""
     classes, patients, slices = spec.classes, spec.patients_per_class, spec.slices_per_patient
-    names = ", ".join(CLASSES)
+    names, sizes = ", ".join(CLASSES), "a whole number from {} to {}".format(*SIZES)
     listed = isinstance(classes, list | tuple) and len(classes) > 0
     paired = isinstance(slices, list | tuple) and len(slices) == 2
     few, many = slices if paired else (0, 0)
@@ -255,12 +238,7 @@ def _check(spec: CohortSpec) -> None:
             abs(spec.window_shift) <= SHIFT,
             f"-{SHIFT} to {SHIFT}",
         ),
-        (
-            "size",
-            spec.size,
-            _whole(spec.size, *SIZES),
-            "a whole number from {} to {}".format(*SIZES),
-        ),
+        ("size", spec.size, _whole(spec.size, *SIZES), sizes),
     ]
     for name, value, good, allowed in rules:
         if not good:

@@ -39,42 +39,38 @@ def build_frame(
 
 def _muscles(rng, scale, spine, fat):
     """Psoas, erector spinae and quadratus lumborum on both sides."""
-    parts = []
     bulk = rng.uniform(0.8, 1.2)
     for sign in (-1, 1):
         psoas = np.array([sign * 42 * scale, spine - 8, -60])
         turn = rotation(-8, -sign * 14, 0)
-        parts.append(solid(psoas, [17 * bulk, 20 * bulk, 120], MUSCLE, turn))
+        yield solid(psoas, [17 * bulk, 20 * bulk, 120], MUSCLE, turn)
         back = [sign * 29 * scale, spine + 31 * scale, 0]
-        parts.append(solid(back, [29 * scale, 19 * scale, 600], fat + 40))
-        parts.append(solid(back, [27.5 * scale, 17.5 * scale, 600], MUSCLE))
+        yield solid(back, [29 * scale, 19 * scale, 600], fat + 40)
+        yield solid(back, [27.5 * scale, 17.5 * scale, 600], MUSCLE)
         side = [sign * 68 * scale, spine + 22 * scale, -60]
-        parts.append(solid(side, [16, 9 * bulk, 75], MUSCLE, rotation(0, 0, sign * 25)))
-    return parts
+        yield solid(side, [16, 9 * bulk, 75], MUSCLE, rotation(0, 0, sign * 25))
 
 
 def _pelvis(scale, spine):
     """Iliac wings, hips and sacrum."""
-    parts = []
     for sign in (-1, 1):
         wing, turn = [sign * 96 * scale, spine - 20, -162], rotation(0, sign * 30, -sign * 15)
         hip, shaft = [sign * 92 * scale, spine - 34, -240], [sign * 116 * scale, spine - 30, -290]
         for shrink, hu in ((0.0, CORTICAL), (2.8, TRABECULAR)):
-            parts.append(solid(wing, np.array([8.5, 50, 60]) * scale - shrink, hu, turn))
-            parts.append(solid(hip, np.array([25.0, 27, 25]) * scale - shrink, hu))
+            yield solid(wing, np.array([8.5, 50, 60]) * scale - shrink, hu, turn)
+            yield solid(hip, np.array([25.0, 27, 25]) * scale - shrink, hu)
             neck = rotation(0, sign * 35, 0)
-            parts.append(solid(shaft, np.array([15.0, 16, 62]) * scale - shrink, hu, neck))
+            yield solid(shaft, np.array([15.0, 16, 62]) * scale - shrink, hu, neck)
     for step in range(4):  # sacrum
         spot = [0, spine + 8 + 7 * step, -172 - 17 * step]
         for shrink, hu in ((0.0, CORTICAL), (2.5, TRABECULAR)):
             radii = np.array([(44 - 9 * step) * scale, 15, 11]) - shrink
-            parts.append(solid(spot, radii, hu, drum=True))
-    return parts
+            yield solid(spot, radii, hu, drum=True)
 
 
 def _spine(rng, scale, spine):
     """Vertebrae with discs, arch and processes; the canal with its cord."""
-    parts, pitch = [], 33 * scale
+    pitch = 33 * scale
     phase = rng.uniform(0, pitch)
     thickness = rng.uniform(1.5, 3)
     width = rng.uniform(0.92, 1.08) * scale
@@ -82,30 +78,29 @@ def _spine(rng, scale, spine):
         y = spine + 4e-4 * (height + 50) ** 2
         half = 0.42 * pitch
         body = np.array([22 * width, 16 * scale, half])
-        parts.append(solid([0, y, height - 0.5 * pitch], [20 * width, 14, 0.2 * pitch], DISC))
+        yield solid([0, y, height - 0.5 * pitch], [20 * width, 14, 0.2 * pitch], DISC)
         for sign in (-1, 1):
             side = [sign * 14 * scale, y + 17 * scale, height]
-            parts.append(solid(side, [5 * scale, 11 * scale, 9 * scale], CORTICAL))
+            yield solid(side, [5 * scale, 11 * scale, 9 * scale], CORTICAL)
             tip = [sign * 26 * scale, y + 22 * scale, height]
             turn = rotation(0, 0, sign * 14)
-            parts.append(solid(tip, [17 * scale, 4, 6 * scale], 0.75 * CORTICAL, turn))
+            yield solid(tip, [17 * scale, 4, 6 * scale], 0.75 * CORTICAL, turn)
             facet = [sign * 15 * scale, y + 28 * scale, height - 0.4 * pitch]
-            parts.append(solid(facet, [7 * scale, 6, 13 * scale], 0.8 * CORTICAL))
+            yield solid(facet, [7 * scale, 6, 13 * scale], 0.8 * CORTICAL)
         lamina = [0, y + 31 * scale, height - 4]
-        parts.append(solid(lamina, [13 * scale, 4, 9 * scale], CORTICAL))
+        yield solid(lamina, [13 * scale, 4, 9 * scale], CORTICAL)
         spinous = [0, y + 39 * scale, height - 8]
-        parts.append(solid(spinous, [3, 11 * scale, 10 * scale], 0.8 * CORTICAL))
-        parts.append(solid([0, y, height], body, CORTICAL, drum=True))
-        parts.append(solid([0, y, height], body - thickness, TRABECULAR, drum=True, grain=25))
+        yield solid(spinous, [3, 11 * scale, 10 * scale], 0.8 * CORTICAL)
+        yield solid([0, y, height], body, CORTICAL, drum=True)
+        yield solid([0, y, height], body - thickness, TRABECULAR, drum=True, grain=25)
         canal = [0, y + 22 * scale, height]
-        parts.append(solid(canal, [10 * scale, 8 * scale, pitch], CORD))
-    return parts
+        yield solid(canal, [10 * scale, 8 * scale, pitch], CORD)
 
 
 def _ribs(rng, scale, trunk):
     """Ribs 6 to 12: chains of short pieces on the inner face of the wall, falling to the front."""
     side, front, back = 0.6 * trunk.cavity + 0.4 * trunk.wall
-    parts, first = [], rng.uniform(40, 62)
+    first = rng.uniform(40, 62)
     drop = rng.uniform(55, 85)
     for above, reach in enumerate((62, 95, 130, 150, 150, 150, 150)):
         for sign in (-1, 1):
@@ -118,25 +113,20 @@ def _ribs(rng, scale, trunk):
                 turn = rotation(0, 0, np.degrees(tangent))
                 for shrink, hu in ((0.0, CORTICAL), (2.0, 0.9 * TRABECULAR)):
                     radii = np.array([9.0, 3.6, 6.5]) - [0, shrink, shrink]
-                    parts.append(solid(spot, radii * scale**0.5, hu, turn))
-    return parts
+                    yield solid(spot, radii * scale**0.5, hu, turn)
 
 
 def _great_vessels(rng, scale, spine, aorta, veins):
-    parts = []
     wide = rng.uniform(8.5, 12)
     lean = rotation(-2, rng.uniform(-3, 3), 0)
-    parts.append(
-        solid([rng.uniform(2, 14), spine - 26 * scale, 60], [wide, wide, 190], aorta, lean)
-    )
+    middle = np.array([rng.uniform(2, 14), spine - 26 * scale, 60])
+    yield solid(middle, [wide, wide, 190], aorta, lean)
     flat = rng.uniform(0.6, 1.0)
     cava = [-rng.uniform(16, 26), spine - 24 * scale, 40]
-    parts.append(solid(cava, [12, 12 * flat, 200], veins, rotation(0, rng.uniform(-3, 3), 0)))
+    yield solid(cava, [12, 12 * flat, 200], veins, rotation(0, rng.uniform(-3, 3), 0))
     if rng.uniform() < 0.4:  # plaque in the wall of the aorta
         offset = np.array([0.8 * wide, 3, rng.uniform(-110, -40)])
-        spot = parts[0].center + offset
-        parts.append(solid(spot, [1.8, 3.5, 9], CORTICAL))
-    mesenteric = [parts[0].center[0], spine - 46 * scale, -20]
-    parts.append(solid(mesenteric, [3.6, 3.6, 50], aorta))
-    parts.append(solid(np.add(mesenteric, [-14, -3, 0]), [5.5, 5, 60], veins))
-    return parts
+        yield solid(middle + offset, [1.8, 3.5, 9], CORTICAL)
+    mesenteric = [middle[0], spine - 46 * scale, -20]
+    yield solid(mesenteric, [3.6, 3.6, 50], aorta)
+    yield solid(np.add(mesenteric, [-14, -3, 0]), [5.5, 5, 60], veins)

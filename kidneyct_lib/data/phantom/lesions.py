@@ -60,42 +60,43 @@ def draw_lesions(rng: np.random.Generator, label: str, site: Site, other: Site) 
     if label == "Normal":
         return []
     if label == "Tumor":
-        return _tumor(rng, site)
+        return list(_tumor(rng, site))
     draw = {"Cyst": _cyst, "Stone": _stones}[label]
     count = rng.integers(*MORE, endpoint=True)
     places = [site, *(site if rng.uniform() < 0.6 else other for _ in range(count))]
     return [part for place in places for part in draw(rng, place)]
 
 
-def _in_section(site: Site, depth: float, direction: np.ndarray, share: float) -> np.ndarray:
-    """Point of the kidney's section at a depth: a share of the way from its middle to its edge."""
+def _in_section(rng, site: Site, depth: float, spread: float, shares) -> np.ndarray:
+    """Draw a point of the kidney's section at a depth.
+
+    It lies up to `spread` degrees away from the side of the body, at a share (drawn from the range
+    `shares`) of the way from the section's middle to its edge.
+    """
     kidney, normal = site.kidney, site.normal
+    angle = np.radians(rng.uniform(-spread, spread))
+    outward = np.array([np.sign(kidney.center[0]), 0.0, 0.0])
+    direction = np.cos(angle) * outward + np.sin(angle) * np.cross(normal, outward)
     quadric = kidney.unit.T @ kidney.unit
     shape = np.linalg.inv(quadric)
     offset = depth - kidney.center @ normal
     middle = kidney.center + shape @ normal * offset / (normal @ shape @ normal)
     room = np.sqrt(max(1 - offset**2 / (normal @ shape @ normal), 0.05))
-    return middle + share * room * direction / np.sqrt(direction @ quadric @ direction)
-
-
-def _direction(rng, site: Site, spread: float) -> np.ndarray:
-    """Unit vector in the slice, up to `spread` degrees away from the side of the body."""
-    angle = np.radians(rng.uniform(-spread, spread))
-    outward = np.array([np.sign(site.kidney.center[0]), 0.0, 0.0])
-    return np.cos(angle) * outward + np.sin(angle) * np.cross(site.normal, outward)
+    length = np.sqrt(direction @ quadric @ direction)
+    return middle + rng.uniform(*shares) * room * direction / length
 
 
 def _cyst(rng, site):
     radius = rng.uniform(*CYST_RADIUS)
-    center = _in_section(site, site.depth, _direction(rng, site, 130), rng.uniform(0.5, 1.0))
+    center = _in_section(rng, site, site.depth, 130, (0.5, 1.0))
     radii = radius * rng.uniform(0.94, 1.0, size=3)
-    return [solid(center, radii, rng.uniform(*CYST_RANGE), inside=True, lesion=True)]
+    yield solid(center, radii, rng.uniform(*CYST_RANGE), inside=True, lesion=True)
 
 
 def _tumor(rng, site):
     """One mass with smaller lobes on it."""
     radius = rng.uniform(*TUMOR_RADIUS)
-    center = _in_section(site, site.depth, _direction(rng, site, 130), rng.uniform(0.5, 1.0))
+    center = _in_section(rng, site, site.depth, 130, (0.5, 1.0))
     look = {"grain": rng.uniform(20, 30), "limits": TUMOR_RANGE, "rough": rng.uniform(0.08, 0.16)}
     hu = rng.uniform(40, 75)
     places, shares = [center], [1.0]
@@ -103,18 +104,10 @@ def _tumor(rng, site):
         way = rng.normal(size=3)
         places.append(center + 0.75 * radius * way / np.linalg.norm(way))
         shares.append(rng.uniform(0.35, 0.6))
-    return [
-        solid(
-            place,
-            share * radius * rng.uniform(0.85, 1.0, size=3),
-            hu,
-            rotation(*rng.uniform(0, 180, size=3)),
-            inside=True,
-            lesion=True,
-            **look,
-        )
-        for place, share in zip(places, shares, strict=True)
-    ]
+    for place, share in zip(places, shares, strict=True):
+        radii = share * radius * rng.uniform(0.85, 1.0, size=3)
+        turn = rotation(*rng.uniform(0, 180, size=3))
+        yield solid(place, radii, hu, turn, inside=True, lesion=True, **look)
 
 
 def _stones(rng, site):
@@ -122,10 +115,8 @@ def _stones(rng, site):
     length = 1.3 * rng.uniform(*STONE_RADIUS) + 1
     count = int(np.ceil(site.span / (1.4 * length))) + 1
     hu = rng.uniform(*STONE_RANGE)
-    stones = []
     for depth in site.depth + np.linspace(-site.span / 2, site.span / 2, count):
-        center = _in_section(site, depth, _direction(rng, site, 180), rng.uniform(0.0, 0.6))
+        center = _in_section(rng, site, depth, 180, (0.0, 0.6))
         across = rng.uniform(*STONE_RADIUS, size=3)
         radii = across + np.abs(site.normal) * (length - across)
-        stones.append(solid(center, radii, hu, inside=True, lesion=True))
-    return stones
+        yield solid(center, radii, hu, inside=True, lesion=True)

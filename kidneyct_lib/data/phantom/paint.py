@@ -129,9 +129,10 @@ class Texture:
 
     def __init__(self, rng: np.random.Generator, view: View):
         self._size = view.size
-        width = view.size * view.pixel
-        self._fine = self._nodes(rng, width / self.FINE)
-        self._coarse = self._nodes(rng, width / self.COARSE)
+        edges = [int(view.size * view.pixel / blob) + 2 for blob in (self.FINE, self.COARSE)]
+        self._fine, self._coarse = (
+            rng.standard_normal((self.PLANES, edge, edge), dtype=np.float32) for edge in edges
+        )
 
     def at(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
         """Fine and coarse texture at a depth in mm, float32 (size, size) each."""
@@ -139,10 +140,6 @@ class Texture:
             self._plane(self._fine, depth / (2 * self.FINE)),
             self._plane(self._coarse, depth / (2 * self.COARSE)),
         )
-
-    def _nodes(self, rng, across):
-        edge = int(across) + 2
-        return rng.standard_normal((self.PLANES, edge, edge), dtype=np.float32)
 
     def _plane(self, nodes, position):
         below = int(np.floor(position))
@@ -174,8 +171,8 @@ class Painter:
         self._reach = swell * np.linalg.norm(np.einsum("ij,njk->nik", axes, shapes), axis=2)
         self._place = (np.stack([s.center for s in solids]) - view.center) @ axes.T
 
-    def slice(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the slice at a depth in mm.
+    def paint(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
+        """Paint the slice at a depth in mm.
 
         Returns
         -------
@@ -189,7 +186,7 @@ class Painter:
         fine, coarse = self._texture.at(depth)
         lesion = np.zeros_like(hu)
         near = np.abs(self._place[:, 2] - depth) < self._reach[:, 2] + self._view.pixel
-        for index in np.flatnonzero(near):
+        for index in np.flatnonzero(near).tolist():
             tile = self._tile(index)
             if hu[tile].size == 0:
                 continue
@@ -214,9 +211,7 @@ class Painter:
         """Distance from the solid's centre as a share of its radius, float32."""
         rows, cols = (np.arange(side.start, side.stop) for side in tile)
         start = one.unit @ (self._view.origin(depth) - one.center)
-        down = start[:, None] + np.outer(one.unit @ self._view.row, rows)
-        along = np.outer(one.unit @ self._view.col, cols)
-        point = np.float32(down)[:, :, None] + np.float32(along)[:, None]
+        point = _grid(start, one.unit @ self._view.row, one.unit @ self._view.col, rows, cols)
         point *= point
         if not one.drum:
             return np.sqrt(point[0] + point[1] + point[2])
@@ -224,8 +219,14 @@ class Painter:
         return np.sqrt(np.sqrt(flat * flat + point[2] * point[2]))
 
 
+def _grid(start, row, col, rows, cols) -> np.ndarray:
+    """Points `start + r * row + c * col` for r in `rows` and c in `cols`, float32 (K, R, C)."""
+    down = (start[:, None] + np.outer(row, rows)).astype(np.float32)
+    return down[:, :, None] + np.outer(col, cols).astype(np.float32)[:, None]
+
+
 def _value(one: Solid, fine: np.ndarray, coarse: np.ndarray) -> np.ndarray | np.float32:
-    value = np.float32(one.hu)
+    value: np.ndarray | np.float32 = np.float32(one.hu)
     if one.grain:
         value = np.clip(value + one.grain * np.float32(0.7) * (fine + coarse), *one.limits)
     if one.mottle:
@@ -236,10 +237,7 @@ def _value(one: Solid, fine: np.ndarray, coarse: np.ndarray) -> np.ndarray | np.
 def _paint_trunk(trunk: Trunk, view: View, depth: float) -> tuple[np.ndarray, np.ndarray]:
     """Skin, fat, muscle wall and the fat of the cavity; and the cavity's cover, 0 to 1."""
     steps, start = np.arange(view.size), view.origin(depth)
-    x, y = (
-        np.float32(start[k] + steps * view.row[k])[:, None] + np.float32(steps * view.col[k])
-        for k in (0, 1)
-    )
+    x, y = _grid(start[:2], view.row[:2], view.col[:2], steps, steps)
     z = start[2] + steps * view.row[2] + (view.size - 1) / 2 * view.col[2]
     y = y + trunk.furrow * np.clip(y / np.float32(trunk.skin[2]), 0, 1) / (1 + (x / 22) ** 2)
     hu = np.full((view.size, view.size), AIR, dtype=np.float32)
@@ -255,12 +253,12 @@ def _paint_trunk(trunk: Trunk, view: View, depth: float) -> tuple[np.ndarray, np
     )
     corner = np.float32(trunk.roundness - 2)
     for half_axes, shares, value in layers:
-        side, front, back = np.float32(half_axes)
+        side, front, back = half_axes.astype(np.float32)
         u = across / side**2
         v = before / front**2
         v += behind / back**2
         radius = np.sqrt(np.sqrt((u + v) ** 2 + corner * u * v))
-        radius /= np.float32(np.interp(z, HEIGHTS, shares))[:, None]
+        radius /= np.interp(z, HEIGHTS, shares).astype(np.float32)[:, None]
         cover = np.clip(0.5 + (1 - radius) * np.float32(front / view.pixel), 0, 1)
         hu += cover * (np.float32(value) - hu)
     return hu, cover

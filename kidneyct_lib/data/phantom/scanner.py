@@ -1,4 +1,4 @@
-"""What a scanner does to a synthetic slice: view, table, kernel, noise and window."""
+"""What a scanner does to a synthetic slice: view, couch, kernel, noise and window."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from kidneyct_lib.data.phantom.paint import AIR, Trunk, View
 
-TABLE = 600.0  # HU of the table's shell, carbon fibre or plastic
+COUCH = 600.0  # HU of the couch's shell, carbon fibre or plastic
 
 # Directions of columns, rows and slices in the person.
 AXES = {
@@ -16,60 +16,19 @@ AXES = {
 }
 
 
-@dataclass(frozen=True)
-class Scanner:
-    """Ranges from which each series is drawn.
+SCANNERS = ("A", "B")
 
-    Attributes
-    ----------
-    blur : (float, float)
-        Standard deviation of the reconstruction kernel, pixels.
-    sharpen : (float, float)
-        Overshoot of the kernel at edges, 0 for none.
-    noise : (float, float)
-        Standard deviation in a person of medium size, HU.
-    clump : (float, float)
-        Size of the noise's grains, pixels.
-    center, width : (float, float)
-        Window, HU.
-    zoom : (float, float)
-        Field of view over the person's width.
-    cradle : bool
-        A curved table on struts, else a flat box.
-    """
-
-    blur: tuple[float, float]
-    sharpen: tuple[float, float]
-    noise: tuple[float, float]
-    clump: tuple[float, float]
-    center: tuple[float, float]
-    width: tuple[float, float]
-    zoom: tuple[float, float]
-    cradle: bool
-
-
-SCANNERS = {
+# Ranges from which a series of scanner A, and of scanner B, is drawn: the values of `Series`, and
+# the zoom, the field of view over the person's width.
+RANGES = {
+    "blur": ((0.58, 0.68), (0.4, 0.55)),
+    "sharpen": ((0.0, 0.1), (0.5, 0.9)),
+    "clump": ((0.8, 0.95), (0.35, 0.5)),
+    "noise": ((6.0, 9.0), (18.0, 28.0)),
     # Abdominal windows are about 400 wide at 40; series of the public set differ as much.
-    "A": Scanner(
-        blur=(0.58, 0.68),
-        sharpen=(0.0, 0.1),
-        noise=(6.0, 9.0),
-        clump=(0.8, 0.95),
-        center=(38.0, 48.0),
-        width=(355.0, 400.0),
-        zoom=(1.03, 1.1),
-        cradle=True,
-    ),
-    "B": Scanner(
-        blur=(0.4, 0.55),
-        sharpen=(0.5, 0.9),
-        noise=(18.0, 28.0),
-        clump=(0.35, 0.5),
-        center=(55.0, 75.0),
-        width=(420.0, 500.0),
-        zoom=(1.12, 1.28),
-        cradle=False,
-    ),
+    "center": ((38.0, 48.0), (55.0, 75.0)),
+    "width": ((355.0, 400.0), (420.0, 500.0)),
+    "zoom": ((1.03, 1.1), (1.12, 1.28)),
 }
 
 
@@ -80,34 +39,43 @@ class Series:
     Attributes
     ----------
     view : View
-    table : float32 (S, S)
-        Cover of the table, 0 to 1.
-    blur, sharpen, noise, clump, center, width : float
-        As in Scanner, drawn.
+    couch : float32 (S, S)
+        Cover of the couch, 0 to 1.
+    blur : float
+        Standard deviation of the reconstruction kernel, pixels.
+    sharpen : float
+        Overshoot of the kernel at edges, 0 for none.
+    clump : float
+        Size of the noise's grains, pixels.
+    noise : float
+        Standard deviation, HU; drawn for a person of medium size.
     streak : float
         How much longer the noise's grains are from side to side.
+    center, width : float
+        Window, HU.
     """
 
     view: View
-    table: np.ndarray
+    couch: np.ndarray
     blur: float
     sharpen: float
-    noise: float
     clump: float
+    noise: float
     streak: float
     center: float
     width: float
 
 
 def draw_series(
-    rng: np.random.Generator, scanner: Scanner, plane: str, trunk: Trunk, size: int
+    rng: np.random.Generator, scanner: str, plane: str, trunk: Trunk, size: int
 ) -> Series:
-    """Draw position, field of view, table, kernel, noise and window of one series."""
+    """Draw position, field of view, couch, kernel, noise and window of one series."""
+    ranges = {name: pair[SCANNERS.index(scanner)] for name, pair in RANGES.items()}
     col, row, normal = (np.array(axis) for axis in AXES[plane])
     turn = np.radians(rng.normal(0, 1.5))
     col, row = np.cos(turn) * col + np.sin(turn) * row, np.cos(turn) * row - np.sin(turn) * col
     side, front, back = trunk.skin
-    zoom = rng.uniform(*scanner.zoom)
+    zoom = rng.uniform(*ranges["zoom"])
     if plane == "axial":
         field = max(2 * side, 1.25 * (front + back)) * zoom
         center = np.array([0.0, 0.5 * (back - front), 0.0]) + rng.normal(0, [4, 5, 0])
@@ -116,27 +84,29 @@ def draw_series(
         center = np.array([0.0, 0.0, -45.0]) + rng.normal(0, [10, 0, 14])
     pixel = field / size
     view = View(pixel * row, pixel * col, normal, center, size)
-    draws = {key: rng.uniform(*getattr(scanner, key)) for key in ("blur", "sharpen", "clump")}
+    kernel = {key: rng.uniform(*ranges[key]) for key in ("blur", "sharpen", "clump")}
     gap = back - center[1]  # mm from the middle of the image to the person's back
-    table = _table(rng, scanner, size, pixel, gap) if plane == "axial" else np.zeros(1, np.float32)
+    couch = np.zeros(1, np.float32)
+    if plane == "axial":
+        couch = _couch(rng, scanner, size, pixel, gap)
     return Series(
         view,
-        table,
-        **draws,
-        noise=rng.uniform(*scanner.noise) * side / 150,  # thicker persons let less through
+        couch,
+        **kernel,
+        noise=rng.uniform(*ranges["noise"]) * side / 150,  # thicker persons let less through
         streak=rng.uniform(1.1, 1.5),
-        center=rng.uniform(*scanner.center),
-        width=rng.uniform(*scanner.width),
+        center=rng.uniform(*ranges["center"]),
+        width=rng.uniform(*ranges["width"]),
     )
 
 
 def develop(rng: np.random.Generator, series: Series, hu: np.ndarray) -> np.ndarray:
     """Turn a slice's Hounsfield values float32 (S, S) into the image uint8 (S, S)."""
-    hu = np.maximum(hu, AIR + series.table * (TABLE - AIR))
+    hu = np.maximum(hu, AIR + series.couch * (COUCH - AIR))
     soft = cv2.GaussianBlur(hu, (0, 0), series.blur)
     if series.sharpen:
-        soft += np.float32(series.sharpen) * (soft - cv2.GaussianBlur(soft, (0, 0), 1.5))
-    soft += np.float32(series.noise) * _noise(rng, series)
+        soft = soft + np.float32(series.sharpen) * (soft - cv2.GaussianBlur(soft, (0, 0), 1.5))
+    soft = soft + np.float32(series.noise) * _noise(rng, series)
     gray = (soft - np.float32(series.center)) * np.float32(255 / series.width) + np.float32(127.5)
     return np.clip(np.rint(gray), 0, 255).astype(np.uint8)
 
@@ -145,15 +115,13 @@ def _noise(rng, series) -> np.ndarray:
     """Correlated noise of standard deviation 1 with little power at low frequencies."""
     size = series.view.size
     white = rng.standard_normal((size, size), dtype=np.float32)
-    grains = cv2.GaussianBlur(
-        white, (0, 0), sigmaX=series.clump * series.streak, sigmaY=series.clump
-    )
+    grains = cv2.GaussianBlur(white, (0, 0), series.clump * series.streak, sigmaY=series.clump)
     grains -= cv2.blur(grains, (9, 9))
     return grains / grains.std()
 
 
-def _table(rng, scanner, size, pixel, gap) -> np.ndarray:
-    """Cover of the table, float32 (S, S), its top a few mm under the person's back."""
+def _couch(rng, scanner, size, pixel, gap) -> np.ndarray:
+    """Cover of the couch, float32 (S, S), its top a few mm under the person's back."""
     cover = np.zeros((size, size), dtype=np.uint8)
     top = size / 2 + (gap + rng.uniform(4, 32)) / pixel
     middle = size / 2 + rng.normal(0, 6) / pixel
@@ -161,7 +129,7 @@ def _table(rng, scanner, size, pixel, gap) -> np.ndarray:
     across = np.linspace(-1, 1, 65)
     dip = rng.uniform(20, 48) / pixel
     thick = rng.uniform(28, 60) / pixel
-    if scanner.cradle:
+    if scanner == "A":  # curved, on struts
         shell = np.column_stack([middle + half * across, top - dip * across**2])
         low = rng.uniform(0.55, 0.75)
         tray = top + thick - 0.25 * dip * across**2
@@ -169,7 +137,7 @@ def _table(rng, scanner, size, pixel, gap) -> np.ndarray:
         for sign in (-1, 1):
             ends = [[middle + sign * half, top - dip], [middle + sign * low * half, tray[0]]]
             lines.append(np.array(ends))
-    else:
+    else:  # a flat box
         box = np.array([[-1, 0], [1, 0], [0.86, 0.5], [-0.86, 0.5], [-1, 0]])
         lines = [box * [half, thick] + [middle, top]]
     width = max(1, round(2.2 / pixel))
