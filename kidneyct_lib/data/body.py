@@ -44,7 +44,7 @@ def body_mask(gray: np.ndarray) -> np.ndarray:
     core = _hull_of_near(organs, _REACH * side)
     if not core.any():
         return np.ones(gray.shape, bool)
-    skin = (smooth > air).astype(np.uint8)
+    skin: np.ndarray = (smooth > air).astype(np.uint8)
     skin = cv2.morphologyEx(skin, cv2.MORPH_CLOSE, _disk(_GAP * side))
     filled = skin | _holes_centred_in(core, skin)
     whole = cv2.morphologyEx(filled, cv2.MORPH_OPEN, _disk(_BRIDGE * side))
@@ -63,7 +63,8 @@ def _hull_of_near(pieces: np.ndarray, reach: float) -> np.ndarray:
     apart = sorted(apart, key=cv2.contourArea)
     if not apart or cv2.contourArea(apart[-1]) < _LEAST * pieces.size:
         return hull
-    near, outline = [apart.pop()], np.empty((0, 1, 2), np.int32)
+    near = [apart.pop()]
+    outline: np.ndarray = np.empty((0, 1, 2), np.int32)
     while near:
         outline = cv2.convexHull(np.concatenate([outline, *near]))
         near = [piece for piece in apart if _distance(piece, outline) < reach]
