@@ -21,7 +21,8 @@ def compare_runs(a: Path, b: Path, *, tolerance: float = 0.0) -> pd.DataFrame:
         Folders with `metrics/*.json` and `tables/*.csv`.
     tolerance : float
         Two numbers are equal if they differ by at most this, or by this share of the first where
-        that is larger than 1; two columns of text, if at most this share of their cells differs.
+        that is larger than 1; two columns of text or of True and False, if at most this share of
+        their cells differs.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def _compare_tables(a: Path, b: Path, tolerance: float) -> list[dict[str, Any]]:
             rows.append(_presence(column, (column in left, column in right)))
             continue
         x, y = left[column], right[column]
-        numeric = all(pd.api.types.is_numeric_dtype(values) for values in (x, y))
+        numeric = all(values.dtype.kind in "iuf" for values in (x, y))
         if numeric:
             moved = _moved(x.to_numpy(float), y.to_numpy(float), tolerance)
         else:

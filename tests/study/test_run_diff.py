@@ -74,6 +74,14 @@ def test_texts_may_differ_in_as_large_a_share_of_a_column(make):
     assert list(moved["cells"]) == ["1 of 10"]
 
 
+def test_a_column_of_true_and_false_is_compared_as_text(make):
+    table = pd.DataFrame({"kept": [True] * 10})
+    folders = make("a", table=table), make("b", table=table.assign(kept=[True] * 9 + [False]))
+    assert compare_runs(*folders, tolerance=0.1).empty
+    moved = compare_runs(*folders)
+    assert list(moved["cells"]) == ["1 of 10"]
+
+
 def test_missing_files_columns_and_rows_are_told(make):
     moved = compare_runs(
         make("a"), make("b", metrics=False, table=pd.DataFrame({"path": ["a", "b"]}))
