@@ -21,7 +21,6 @@ from benchmarks import tables
 from benchmarks.job import ROOT, prepare
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import project_root
-from kidneyct_lib.study import provenance
 from kidneyct_lib.study.run_folder import Run
 
 PUBLIC_SET = 12_446
@@ -130,8 +129,7 @@ def bench(options: argparse.Namespace, scratch: Path) -> tuple[dict[str, Any], s
     report = "\n\n".join(
         f"## {name}\n\n{text}\n\n{tables.markdown(table)}" for name, text, table in sections
     )
-    facts = {"options": {k: str(v) for k, v in vars(options).items() if k != "data"}}
-    facts |= {"git": provenance.git_state(ROOT), "cpus": os.cpu_count(), "load_at_start": load}
+    facts = {"options": {k: str(v) for k, v in vars(options).items()}, "load_at_start": load}
     return facts | results, report, wrong
 
 

@@ -25,8 +25,8 @@ def code_cells(notebook):
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_cells_are_short_and_told(notebook):
     cells = json.loads(notebook.read_text())["cells"]
-    message = [cell for cell in code_cells(notebook) if "parameters" not in str(cell["metadata"])]
-    lengths = [len([x for x in cell["source"] if x.strip()]) for cell in message]
+    short = [cell for cell in code_cells(notebook) if "parameters" not in str(cell["metadata"])]
+    lengths = [len([x for x in cell["source"] if x.strip()]) for cell in short]
     assert max(lengths) <= 25
     assert statistics.median(lengths) <= 5
     assert cells[0]["cell_type"] == "markdown"
@@ -229,24 +229,24 @@ def test_maps_are_compared_with_the_phantoms_lesions(run, values):
 
 @pytest.mark.slow
 def test_every_step_of_the_ablation_is_compared(run):
-    message = run.read_metrics("ablation")
-    names = list(message["steps"])
-    assert list(message["compared"]) == names[1:]
-    assert message["recipe"] in names
-    assert set(message["costs"]) == set(names)
-    assert message["published_recipe"] is None  # one split tests some patients only
-    assert set(message["localization"]) == {"published", "this run"}
+    known = run.read_metrics("ablation")
+    names = list(known["steps"])
+    assert list(known["compared"]) == names[1:]
+    assert known["recipe"] in names
+    assert set(known["costs"]) == set(names)
+    assert known["published_recipe"] is None  # one split tests some patients only
+    assert set(known["localization"]) == {"published", "this run"}
     table = run.read_table("ablation")
     assert list(table["step"].unique()) == names
 
 
 @pytest.mark.slow
 def test_architectures_stand_beside_the_first_with_what_they_cost(run):
-    message = run.read_metrics("ablation")["architectures"]
+    compared = run.read_metrics("ablation")["architectures"]
     latency = run.read_timings("ablation")["latency"]
     names = ["resnet50-none", "efficientnetb0-none", "small CNN"]
-    assert list(message["scores"]) == list(message["costs"]) == list(latency) == names
-    assert {other["baseline"] for other in message["compared"].values()} == {names[0]}
+    assert list(compared["scores"]) == list(compared["costs"]) == list(latency) == names
+    assert {other["baseline"] for other in compared["compared"].values()} == {names[0]}
     assert min(latency.values()) > 0
     table = run.read_table("architectures")
     assert list(table["step"].unique()) == names

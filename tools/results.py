@@ -1,7 +1,6 @@
 """Results of studies in results/, and the numbers in README and docs that are made of them.
 
     python tools/results.py keep outputs/coronal_stone    # after make reproduce
-    python tools/results.py keep outputs/bench            # after make bench
     python tools/results.py write                         # make docs
     python tools/results.py check                         # fails where a page says something else
 
@@ -33,21 +32,15 @@ MARKED = re.compile(r"<!--= (.*?) -->(.*?)<!--/-->", re.DOTALL)
 
 
 def keep(run: Path) -> None:
-    """Copy what finished notebooks of a run, or the bench, wrote to results/: no row of a slice."""
-    if (run / "bench.json").is_file():
-        facts, kept = (
-            about_bench(json.loads((run / "bench.json").read_text())),
-            [*run.glob("*.csv")],
-        )
-    else:
-        known = json.loads((run / "run.json").read_text())
-        facts = about(known)
-        wanted = ("metrics/", "timings/", *(f"tables/{name}.csv" for name in TABLES))
-        kept = [
-            run / name
-            for name, one in known["files"].items()
-            if one["notebook"] in facts["notebooks"] and name.startswith(wanted)
-        ]
+    """Copy what finished notebooks of a run wrote to results/: no row of a slice."""
+    known = json.loads((run / "run.json").read_text())
+    facts = about(known)
+    wanted = ("metrics/", "timings/", *(f"tables/{name}.csv" for name in TABLES))
+    kept = [
+        run / name
+        for name, one in known["files"].items()
+        if one["notebook"] in facts["notebooks"] and name.startswith(wanted)
+    ]
     target, temporary = RESULTS / run.name, RESULTS / f".{run.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     for path in kept:
@@ -83,12 +76,6 @@ def about(known: dict[str, Any]) -> dict[str, Any]:
             if "finished" in facts
         },
     }
-
-
-def about_bench(known: dict[str, Any]) -> dict[str, Any]:
-    """The same of the bench."""
-    facts = {"command": "make bench", "commit": known["git"]["commit"]}
-    return facts | {key: known[key] for key in ("options", "load_at_start", "cpus")}
 
 
 def read(study: str, where: str) -> Any:
@@ -141,25 +128,6 @@ def corrupted(study: str, scheme: str) -> str:
     return f"{clean:.2f}, then {metric(study, f'{place}.corrupted', bold=scheme == 'patient')}"
 
 
-def architectures(study: str) -> str:
-    """Rows of the comparison of architectures."""
-    scores, costs = (
-        read(study, f"metrics/ablation.architectures.{key}") for key in ("scores", "costs")
-    )
-    speed = read(study, "timings/ablation.latency")
-    lines = ["", "| architecture | macro-F1 over slices | weights | GFLOP | ms per slice |"]
-    lines += ["|---|---|---|---|---|"]
-    for name, known in scores.items():
-        f1 = shown([known["slice"]["macro_f1"], *known["slice"]["macro_f1_ci95"]], 2)
-        cost = costs.get(name, {})
-        weights = f"{cost['parameters'] / 1e6:.1f} M" if cost else ""
-        work = f"{cost['gflops']:.1f}" if cost else ""
-        lines.append(
-            f"| {name} | {f1} | {weights} | {work} | {speed.get(name, float('nan')):.1f} |"
-        )
-    return "\n".join([*lines, ""])
-
-
 def shortcuts(study: str) -> str:
     """Rows of what the acquisition alone predicts."""
     kinds = read(study, "metrics/shortcuts.kinds")
@@ -186,14 +154,6 @@ def gains(study: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def table(study: str, name: str) -> str:
-    """A whole CSV table, its numbers with three digits that count."""
-    rows = pd.read_csv(RESULTS / study / f"{name}.csv")
-    text = rows.astype(object).map(lambda v: f"{v:,.3g}" if isinstance(v, float) else str(v))
-    lines = [rows.columns, ["---"] * len(rows.columns), *text.replace("nan", "").to_numpy()]
-    return "\n".join(["", *("| " + " | ".join(line) + " |" for line in lines), ""])
-
-
 def minutes(study: str) -> str:
     """Minutes of all notebooks added up, as they ran: side by side they slow one another."""
     seconds = sum(one["seconds"] for one in read(study, "about.notebooks").values())
@@ -215,7 +175,7 @@ def made(study: str) -> str:
 FUNCTIONS = {
     function.__name__: function
     for function in (
-        *(percent, metric, recalls, corrupted, architectures, shortcuts, gains, table),
+        *(percent, metric, recalls, corrupted, shortcuts, gains),
         *(minutes, memory, made),
     )
 }

@@ -67,6 +67,26 @@ def other_windows(table: pd.DataFrame, levels: pd.DataFrame, *, seed: int) -> pd
     return drawn.loc[table["group"]].set_index(table.index)
 
 
+def in_other_windows(images: np.ndarray, table: pd.DataFrame, *, seed: int) -> np.ndarray:
+    """Show every slice in the window that `other_windows` draws for its group.
+
+    Parameters
+    ----------
+    images
+        Gray slices, uint8 (N, S, S).
+    table
+        Their catalog: ``label``, ``group``.
+    seed
+        Of the draws.
+
+    Returns
+    -------
+    uint8 (N, S, S), a new array.
+    """
+    levels = series_levels(images, table["group"])
+    return shown(images, levels, other_windows(table, levels, seed=seed))
+
+
 def shown(images: np.ndarray, own: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
     """Show each slice in another window: uint8 (N, S, S), from levels of N rows each."""
     pairs = zip(images, own.itertuples(index=False), other.itertuples(index=False), strict=True)

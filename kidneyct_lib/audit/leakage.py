@@ -74,7 +74,7 @@ def audit_folds(table: pd.DataFrame, split: pd.DataFrame, *, most: int, seed: in
 def predict_all(
     probes: Mapping[str, Probe], nearest: Mapping[str, Nearest], folds: AuditFolds
 ) -> pd.DataFrame:
-    """Answer for every image out of fold, by the nearest training slice and by each probe.
+    """Predict every image out of fold, by the nearest training slice and by each probe.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def predict_all(
 
     Returns
     -------
-    DataFrame of `Probe.rows`, each image once a model and scheme; "pixel kNN" is the first model.
+    DataFrame of `Probe.rows`, each image once per model and scheme; "pixel kNN" is the first model.
     """
     any_probe = next(iter(probes.values()))
     frames = []

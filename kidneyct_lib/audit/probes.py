@@ -89,7 +89,7 @@ class Probe:
         return {f"{last}__sample_weight": weights / weights.mean()}  # the penalty stays as it is
 
     def out_of_fold(self, tested: np.ndarray) -> np.ndarray:
-        """Answer for every image by a classifier that was fitted on the other folds.
+        """Predict every image by a classifier that was fitted on the other folds.
 
         Parameters
         ----------
@@ -189,7 +189,7 @@ class Nearest(NamedTuple):
     correlation: np.ndarray
 
     def predict(self, labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-        """Answer with that slice's class, as a classifier by the nearest neighbour does.
+        """Predict that slice's class, as a classifier by the nearest neighbour does.
 
         Returns
         -------

@@ -10,7 +10,7 @@ Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 def onnx(path: Path, threads: int) -> Runner:
-    """Run an ONNX file with ONNX Runtime on so many threads (0: one a core)."""
+    """Run an ONNX file with ONNX Runtime on so many threads (0: one per core)."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -206,7 +206,7 @@ def binary_summary(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        From `binary_metrics.table`; the rows of the final stage (2) are drawn, one a scheme.
+        From `binary_metrics.table`; the rows of the final stage (2) are drawn, one per scheme.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from kidneyct_lib.plots.style import (
     new_figure,
 )
 
-_ACQUISITION = "0.55"  # gray: no organ is seen
+_ACQUISITION = "0.55"  # gray: no lesion is looked for
 
 
 @journal_style

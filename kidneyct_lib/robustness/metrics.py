@@ -128,7 +128,7 @@ def summarise(counts: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
     Returns
     -------
     dict of plain numbers: ``n`` (slices), ``groups``; ``clean``, ``corrupted`` and ``increase``,
-    each with ``<name>_ci95``; and ``by_corruption``: {name: {``balanced_error`` (one a severity),
+    each with ``<name>_ci95``; and ``by_corruption``: {name: {``balanced_error`` (one per severity),
     ``balanced_error_ci95`` (the same), ``mean``, ``mean_ci95``, ``increase``, ``increase_ci95``}}.
     """
     counted = _Counts(counts)

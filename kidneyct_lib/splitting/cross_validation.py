@@ -42,7 +42,8 @@ def study_splits(
 
     Returns
     -------
-    DataFrame with the table's rows once a fold: ``path``, ``label``, ``group``, ``fold`` (from 0),
+    DataFrame with the table's rows once per fold: ``path``, ``label``, ``group``, ``fold``
+    (from 0),
     and ``slice`` and ``patient``, the part of the image under each scheme.
 
     Raises

@@ -191,7 +191,7 @@ def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: Bootstrap) 
     their share), both with ``_ci95``, ``per_class`` {class: {``coverage``, ``coverage_ci95``}}
     for the classes that have test slices, ``size`` (mean number of classes in a set), ``empty``,
     ``single`` and ``full`` (shares of sets of no, one and every class), and ``thresholds`` (for
-    each fold, one a class).
+    each fold, one per class).
     """
     true, _, group = sets.predictions
     covered = sets.member[np.arange(len(true)), true].astype(float)

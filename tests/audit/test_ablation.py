@@ -88,7 +88,7 @@ def test_a_group_of_two_classes_votes_once_in_each(table):
     assert result["recall"] == pytest.approx(expected.of(given)["series"]["recall"])
 
 
-def message(macro_f1=0.5, worst=0.4):
+def scores_by_slice(macro_f1=0.5, worst=0.4):
     return {"slice": {"macro_f1": macro_f1, "recall": {"Normal": 0.9, "Stone": worst}}}
 
 
@@ -102,9 +102,9 @@ def message(macro_f1=0.5, worst=0.4):
         (-0.01, [-0.1, 0.1], 0.6, False),
     ],
 )
-def test_what_keeps_a_rung(gain, interval, worst, stays):
+def test_what_keeps_a_step(gain, interval, worst, stays):
     difference = {"slice": {"macro_f1": gain, "macro_f1_ci95": interval}}
-    assert ablation.kept(message(worst=worst), message(), difference) is stays
+    assert ablation.kept(scores_by_slice(worst=worst), scores_by_slice(), difference) is stays
 
 
 def test_a_step_is_compared_with_the_last_one_kept(table, scores):

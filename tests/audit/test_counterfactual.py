@@ -70,6 +70,8 @@ def test_a_slice_is_shown_with_the_levels_that_were_drawn(table, images, levels)
     drawn = counterfactual.other_windows(table, levels, seed=1)
     result = counterfactual.shown(images, levels, drawn)
     assert result.shape == images.shape
+    whole = counterfactual.in_other_windows(images, table, seed=1)
+    np.testing.assert_array_equal(whole, result)
     measured = counterfactual.series_levels(result, table["group"])
     np.testing.assert_allclose(measured, drawn, atol=4)
 

@@ -11,12 +11,12 @@ class Computer:
     """Computes rows from keys and remembers what it was asked for."""
 
     def __init__(self, keys, fail_after=None):
-        self.keys, self.fail_after, self.options = keys, fail_after, []
+        self.keys, self.fail_after, self.requested = keys, fail_after, []
 
     def __call__(self, positions):
-        if self.fail_after is not None and len(self.options) >= self.fail_after:
+        if self.fail_after is not None and len(self.requested) >= self.fail_after:
             raise KeyboardInterrupt
-        self.options += [self.keys[i] for i in positions]
+        self.requested += [self.keys[i] for i in positions]
         return np.array([row_of(self.keys[i]) for i in positions])
 
 
@@ -40,7 +40,7 @@ def test_rows_come_back_by_key_and_are_computed_once(tmp_path_factory, first, se
     folder = tmp_path_factory.mktemp("store")
     _, one = filled(folder, first)
     store, two = filled(folder, second)
-    assert sorted(one.options + two.options) == sorted(set(first + second))
+    assert sorted(one.requested + two.requested) == sorted(set(first + second))
     np.testing.assert_array_equal(store.take(second), [row_of(key) for key in second])
     np.testing.assert_array_equal(store.take(first[::-1]), [row_of(key) for key in first[::-1]])
 
@@ -49,7 +49,7 @@ def test_an_interrupted_fill_keeps_whole_batches_and_goes_on(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         filled(tmp_path, list("abcdef"), fail_after=4)
     store, computer = filled(tmp_path, list("abcdef"))
-    assert computer.options == ["e", "f"]
+    assert computer.requested == ["e", "f"]
     np.testing.assert_array_equal(store.take("abcdef"), [row_of(key) for key in "abcdef"])
 
 
@@ -59,7 +59,7 @@ def test_values_that_were_never_indexed_are_dropped(tmp_path, tail):
     with (tmp_path / "rows.bin").open("ab") as values:
         values.write(tail)
     store, computer = filled(tmp_path, list("abc"))
-    assert computer.options == ["c"]
+    assert computer.requested == ["c"]
     np.testing.assert_array_equal(store.take("cba"), [row_of(key) for key in "cba"])
 
 
@@ -68,7 +68,7 @@ def test_a_torn_index_line_is_dropped(tmp_path):
     index = tmp_path / "index.csv"
     index.write_text(index.read_text()[:-4])
     store, computer = filled(tmp_path, list("abc"))
-    assert computer.options == ["c"]
+    assert computer.requested == ["c"]
     np.testing.assert_array_equal(store.take("c"), [row_of("c")])
 
 
@@ -77,7 +77,7 @@ def test_a_truncated_store_computes_what_is_lost(tmp_path):
     with (tmp_path / "rows.bin").open("r+b") as values:
         values.truncate(3 * 24 + 5)
     _, computer = filled(tmp_path, list("abcd"))
-    assert computer.options == ["d"]
+    assert computer.requested == ["d"]
 
 
 def test_a_flipped_byte_is_noticed_and_the_row_computed_anew(tmp_path):
@@ -86,7 +86,7 @@ def test_a_flipped_byte_is_noticed_and_the_row_computed_anew(tmp_path):
         values.seek(24 + 3)
         values.write(b"\xff")
     store, computer = filled(tmp_path, list("abcd"))
-    assert computer.options == ["b"]
+    assert computer.requested == ["b"]
     np.testing.assert_array_equal(store.take("abcd"), [row_of(key) for key in "abcd"])
 
 
@@ -108,14 +108,14 @@ def test_a_disk_too_small_is_refused_before_anything_is_computed(tmp_path, monke
     store = RowStore(tmp_path, (2, 3), np.float32)
     with pytest.raises(StudyError, match="larger disk"):
         store.fill(list("ab"), computer, batch=2, label="rows")
-    assert computer.options == []
+    assert computer.requested == []
 
 
 @pytest.mark.parametrize(("most_rows", "held"), [(0, ""), (2.9, "ab"), (4, "abcd"), (9, "abcd")])
 def test_a_store_grows_no_further_than_it_may(tmp_path, most_rows, held):
     store, computer = RowStore(tmp_path, (2, 3), np.float32), Computer("abcd")
     store.fill("abcd", computer, batch=3, label="rows", most_bytes=most_rows * store.row_bytes)
-    assert "".join(computer.options) == held
+    assert "".join(computer.requested) == held
     assert store.holds("abcd").tolist() == [key in held for key in "abcd"]
     store.fill("dcba", computer, batch=3, label="rows", most_bytes=4 * store.row_bytes)
     assert store.holds("abcd").all()

@@ -107,9 +107,9 @@ def test_export_tells_where_its_files_are(folder, tmp_path, monkeypatch, capsys)
 
     (tmp_path / "outputs/made/models").mkdir()
     (tmp_path / "outputs/made/models/slice.keras").write_bytes(b"")
-    options = []
-    monkeypatch.setattr(export, "export", lambda run, scheme: options.append(scheme) or {"a": 1})
+    exported = []
+    monkeypatch.setattr(export, "export", lambda run, scheme: exported.append(scheme) or {"a": 1})
     monkeypatch.chdir(tmp_path)
     assert cli.main(["export", "--study", "made", "--scheme", "slice"]) == 0
     assert capsys.readouterr().out == f"Exported: {tmp_path / 'outputs/made/export/slice'}\n"
-    assert options == ["slice"]
+    assert exported == ["slice"]

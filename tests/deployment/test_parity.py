@@ -18,14 +18,14 @@ def test_answers_are_compared_picture_by_picture():
     expected = predictions([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]], [2, -4, 1, 0])
     result = predictions([[0.9, 0.1], [0.6, 0.4], [0.25, 0.75], [0.7, 0.3]], [2, -3, 1, 0])
     true, test = np.array([0, 1, 0, 1]), np.array([True, True, True, False])
-    message = parity.compare(expected, result, true, test)
-    assert message["n"] == 4
-    assert message["n_test"] == 3
-    assert message["probability_difference"] == pytest.approx(0.2)
-    assert message["map_difference"] == 0.25
-    assert message["label_changed"] == 0.25
-    assert message["accuracy"] == pytest.approx(1 / 3)
-    assert message["accuracy_drop"] == pytest.approx(1 / 3)
+    scores = parity.compare(expected, result, true, test)
+    assert scores["n"] == 4
+    assert scores["n_test"] == 3
+    assert scores["probability_difference"] == pytest.approx(0.2)
+    assert scores["map_difference"] == 0.25
+    assert scores["label_changed"] == 0.25
+    assert scores["accuracy"] == pytest.approx(1 / 3)
+    assert scores["accuracy_drop"] == pytest.approx(1 / 3)
 
 
 def test_test_slices_come_first_and_each_slice_once():
@@ -47,12 +47,12 @@ def test_test_slices_come_first_and_each_slice_once():
 
 def test_a_file_is_timed_in_a_process_of_its_own(tmp_path):
     write_graph(tmp_path / "red.onnx")
-    message = latency.clock(["onnx"], tmp_path / "red.onnx", threads=1, size=32, batches=[1, 4])[
+    scores = latency.clock(["onnx"], tmp_path / "red.onnx", threads=1, size=32, batches=[1, 4])[
         "onnx"
     ]
-    assert set(message["milliseconds"]) == {"1", "4"}
-    assert all(value > 0 for value in message["milliseconds"].values())
-    assert 20 < message["memory_mb"] < 500
+    assert set(scores["milliseconds"]) == {"1", "4"}
+    assert all(value > 0 for value in scores["milliseconds"].values())
+    assert 20 < scores["memory_mb"] < 500
 
 
 def test_a_file_that_cannot_be_timed_is_named(tmp_path):

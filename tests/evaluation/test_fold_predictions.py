@@ -15,7 +15,7 @@ CLASSES = ["A", "B"]
 
 
 def predictions(folds=3, n=30):
-    """Every image once a fold, scheme and stage; its probability tells its row."""
+    """Every image once per fold, scheme and stage; its probability tells its row."""
     frames = []
     for scheme in ("slice", "patient"):
         for stage in (1, 2):

@@ -130,10 +130,12 @@ def test_equal_peaks_share_their_height():
 
 def test_saved_maps_are_the_same_after_loading(published, patient, body, tmp_path):
     for net in (published, patient):
-        message = grad_cam.with_class_maps(net)
-        message.save(tmp_path / "told.keras")
-        loaded = builder.load(tmp_path / "told.keras")
-        for a, b in zip(message.predict_on_batch(body), loaded.predict_on_batch(body), strict=True):
+        with_maps = grad_cam.with_class_maps(net)
+        with_maps.save(tmp_path / "with_maps.keras")
+        loaded = builder.load(tmp_path / "with_maps.keras")
+        for a, b in zip(
+            with_maps.predict_on_batch(body), loaded.predict_on_batch(body), strict=True
+        ):
             np.testing.assert_allclose(a, b, atol=1e-5)
 
 
@@ -151,14 +153,14 @@ def test_pasting_is_the_way_back_of_cropping():
 
 
 def test_maps_of_classes_are_those_of_the_graph_in_batches_and_for_no_slice(published):
-    message = grad_cam.with_class_maps(published)
+    with_maps = grad_cam.with_class_maps(published)
     images = np.random.default_rng(4).integers(0, 256, (3, 96, 96), np.uint8)
     codes = np.array([2, 0, 1])
-    whole = message.predict_on_batch(np.repeat(images[..., None], 3, axis=-1))[1]
+    whole = with_maps.predict_on_batch(np.repeat(images[..., None], 3, axis=-1))[1]
     expected = np.stack([one[..., code] for one, code in zip(whole, codes, strict=True)])
-    result = grad_cam.of_classes(message, images, codes, batch=2)
+    result = grad_cam.of_classes(with_maps, images, codes, batch=2)
     np.testing.assert_allclose(result, expected, atol=1e-4 * np.abs(expected).max())
-    assert grad_cam.of_classes(message, images[:0], codes[:0], batch=2).shape == (
+    assert grad_cam.of_classes(with_maps, images[:0], codes[:0], batch=2).shape == (
         0,
         *whole.shape[1:3],
     )

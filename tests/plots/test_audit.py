@@ -83,7 +83,7 @@ def words(figure):
     return [text for text in figure.findobj(plt.Text) if text.get_text() and text.get_visible()]
 
 
-def message(figure):
+def texts_of(figure):
     return "\n".join(text.get_text() for text in words(figure))
 
 
@@ -141,7 +141,7 @@ def test_the_summary_says_the_finding_in_the_studys_numbers(figures):
     title = figures["leak_summary"].get_suptitle()
     assert "99.9 %" in title  # not 100 %: one slice was wrong
     assert "50.0 % of those of new patients" in title
-    assert "400 slices of 40 patients (stage 2: 61 slices of 6 new patients)" in message(
+    assert "400 slices of 40 patients (stage 2: 61 slices of 6 new patients)" in texts_of(
         figures["leak_summary"]
     )
 
@@ -170,16 +170,16 @@ def test_the_summary_draws_each_model_and_control_at_its_accuracies(figures):
 
 
 def test_the_summary_marks_chance_and_the_largest_class_where_it_differs(figures):
-    assert "chance 25 %" in message(figures["leak_summary"])
-    assert "largest class 42 %" in message(figures["leak_summary"])
+    assert "chance 25 %" in texts_of(figures["leak_summary"])
+    assert "largest class 42 %" in texts_of(figures["leak_summary"])
     near = plots.leak_summary(MODELS, CONTROLS, chance=CHANCE | {"majority": 0.26})
-    assert "largest class" not in message(near)
+    assert "largest class" not in texts_of(near)
 
 
 def test_the_summary_needs_no_controls_and_knows_other_models():
     figure = plots.leak_summary({"mine": MODELS["pixel kNN"]}, {}, chance=CHANCE)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["mine"]
-    assert "Controls" not in message(figure)
+    assert "Controls" not in texts_of(figure)
 
 
 def test_seen_and_new_patients_differ_in_gray_and_in_shape(figures):
@@ -254,6 +254,6 @@ def test_the_extrapolation_is_dashed_named_and_apart_from_what_was_measured(figu
     np.testing.assert_allclose(value, 0.9 - n**-0.5)
     assert n[beyond.get_markevery()].tolist() == [60, 120]
     assert has_bar(left, [PROMISES[1]["value"] - 0.08, PROMISES[1]["value"] + 0.08])
-    assert "extrapolation (standard error of the fit)" in message(figures["patient_curve"])
+    assert "extrapolation (standard error of the fit)" in texts_of(figures["patient_curve"])
     assert len(named(right)) == 1
     assert "no extrapolation:\nit does not rise" in [text.get_text() for text in right.texts]

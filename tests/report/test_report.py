@@ -180,17 +180,15 @@ def test_the_tables_hold_the_saved_numbers(run, page):
     assert is_row(["one channel", "without", "–", "–"], page.cells)
     assert is_row(["by patient", "2", "37", "9", "0.625", "0.688", "0.062"], page.cells)
     assert is_row(["kidneys alone", "one vote per patient", "0.765 (0.600 to 0.900)"], page.cells)
-    message = page.section_texts["ablation"]
-    assert "0.71 over slices and 0.84 over patients" in message
-    assert "0.31 over slices and 0.33 over patients" in message
-    assert "difference is 0.40 (0.17 to 0.61)" in message
+    text = page.section_texts["ablation"]
+    assert "0.71 over slices and 0.84 over patients" in text
+    assert "0.31 over slices and 0.33 over patients" in text
+    assert "difference is 0.40 (0.17 to 0.61)" in text
     assert "(37 by patient), each with 2 corruptions" in page.section_texts["robustness"]
-    message = re.sub(r"\s+", " ", page.section_texts["deployment"])
-    assert "on 243 images; onnx (int8) takes 23 ms per image on 1 thread" in message
-    message = re.sub(r"\s+", " ", page.section_texts["maps"])
-    assert (
-        "is 0.12 by slice and 0.25 by patient, with all weights shuffled -0.06 and 0.00" in message
-    )
+    text = re.sub(r"\s+", " ", page.section_texts["deployment"])
+    assert "on 243 images; onnx (int8) takes 23 ms per image on 1 thread" in text
+    text = re.sub(r"\s+", " ", page.section_texts["maps"])
+    assert "is 0.12 by slice and 0.25 by patient, with all weights shuffled -0.06 and 0.00" in text
 
 
 def is_row(expected, cells):

@@ -1,4 +1,4 @@
-"""The shared path against each network asked on its own."""
+"""The shared path against each network on its own."""
 
 import numpy as np
 import pytest
@@ -72,13 +72,13 @@ def test_stages_that_differ_before_the_cut_are_refused(build_network, first):
         StagePredictions(other, other, unfreeze_layers=50, beside=alone)
 
 
-def asked(prediction, images, folder, **changes):
+def requested(prediction, images, folder, **changes):
     options = {"cache": folder, "batch": 3, "seed": 5} | changes
     return inference.of_corrupted(prediction, images, KEYS, **options)
 
 
 def test_every_corruption_is_answered_in_its_place(prediction, images, tmp_path, few):
-    result = asked(prediction, images, tmp_path)
+    result = requested(prediction, images, tmp_path)
     assert list(result) == NAMES
     for name in NAMES:
         assert result[name].shape == (len(SEVERITIES), N, 2, 4)
@@ -88,16 +88,16 @@ def test_every_corruption_is_answered_in_its_place(prediction, images, tmp_path,
 
 
 class Counted(StagePredictions):
-    """Counts the slices that it is asked for; may be interrupted."""
+    """Counts the slices that it predicts; may be interrupted."""
 
     def __init__(self, prediction):
         self.__dict__.update(prediction.__dict__)
-        self.asked, self.most = 0, None
+        self.requested, self.most = 0, None
 
     def __call__(self, images):
-        if self.most is not None and self.asked >= self.most:
+        if self.most is not None and self.requested >= self.most:
             raise KeyboardInterrupt
-        self.asked += len(images)
+        self.requested += len(images)
         return super().__call__(images)
 
 
@@ -105,21 +105,21 @@ def test_what_was_answered_is_not_asked_again(prediction, images, tmp_path, few)
     counted = Counted(prediction)
     counted.most = 9
     with pytest.raises(KeyboardInterrupt):
-        asked(counted, images, tmp_path)
+        requested(counted, images, tmp_path)
     counted.most = None
-    result = asked(counted, images, tmp_path)
-    assert counted.asked == len(NAMES) * len(SEVERITIES) * N
-    again = asked(counted, images, tmp_path)
-    assert counted.asked == len(NAMES) * len(SEVERITIES) * N
+    result = requested(counted, images, tmp_path)
+    assert counted.requested == len(NAMES) * len(SEVERITIES) * N
+    again = requested(counted, images, tmp_path)
+    assert counted.requested == len(NAMES) * len(SEVERITIES) * N
     for name in NAMES:
         np.testing.assert_array_equal(result[name], again[name])
 
 
 def test_another_seed_or_model_is_answered_anew(prediction, first, images, tmp_path, few):
     counted = Counted(prediction)
-    asked(counted, images, tmp_path)
-    asked(counted, images, tmp_path, seed=6)
-    assert counted.asked == 2 * len(NAMES) * len(SEVERITIES) * N
+    requested(counted, images, tmp_path)
+    requested(counted, images, tmp_path, seed=6)
+    assert counted.requested == 2 * len(NAMES) * len(SEVERITIES) * N
     other = Counted(StagePredictions(first, first, unfreeze_layers=50))
-    asked(other, images, tmp_path)
-    assert other.asked == len(NAMES) * len(SEVERITIES) * N
+    requested(other, images, tmp_path)
+    assert other.requested == len(NAMES) * len(SEVERITIES) * N

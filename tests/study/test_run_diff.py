@@ -55,14 +55,14 @@ def test_a_number_that_went_missing_moved_most(make):
     assert same.empty
 
 
-@pytest.mark.parametrize(("tolerance", "message"), [(0.009, {"p"}), (0.011, set())])
-def test_numbers_within_the_tolerance_did_not_move(make, tolerance, message):
+@pytest.mark.parametrize(("tolerance", "expected"), [(0.009, {"p"}), (0.011, set())])
+def test_numbers_within_the_tolerance_did_not_move(make, tolerance, expected):
     table = pd.DataFrame({"path": ["a", "b"], "p": [0.11, 0.2], "count": [1000, 1]})
     other = pd.DataFrame({"path": ["a", "b"], "p": [0.1, 0.2], "count": [1009, 1]})
     moved = compare_runs(
         make("a", table=table), make("b", table=other, accuracy=0.505), tolerance=tolerance
     )
-    assert set(moved["what"]) == message
+    assert set(moved["what"]) == expected
 
 
 def test_texts_may_differ_in_as_large_a_share_of_a_column(make):
@@ -86,8 +86,8 @@ def test_missing_files_columns_and_rows_are_told(make):
     moved = compare_runs(
         make("a"), make("b", metrics=False, table=pd.DataFrame({"path": ["a", "b"]}))
     )
-    message = set(zip(moved["what"], moved["a"], moved["b"], strict=True))
-    assert message == {("file", "there", "missing"), ("p", "there", "missing")}
+    expected = set(zip(moved["what"], moved["a"], moved["b"], strict=True))
+    assert expected == {("file", "there", "missing"), ("p", "there", "missing")}
     shorter = pd.DataFrame({"path": ["a"], "p": [0.1]})
     moved = compare_runs(make("c"), make("d", table=shorter))
     assert list(moved["what"]) == ["rows"]

@@ -198,17 +198,17 @@ def both(build, body):
 
 
 def test_views_are_for_training_alone(build, images, viewed, tmp_path, monkeypatch):
-    options = []
+    requested = []
     rows_of = feature_cache.Activations.__getitem__
     monkeypatch.setattr(
         feature_cache.Activations,
         "__getitem__",
-        lambda stored, rows: options.append(np.array(rows)) or rows_of(stored, rows),
+        lambda stored, rows: requested.append(np.array(rows)) or rows_of(stored, rows),
     )
     settings = {1: SETTINGS, 2: SETTINGS}
     both = recipes.TwoStageTraining(build(), viewed, unfreeze_layers=50, settings=settings)
     outcome = dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "viewed"))[2]
-    beyond = np.concatenate([rows[rows >= N] for rows in options])
+    beyond = np.concatenate([rows[rows >= N] for rows in requested])
     assert set(SPLIT[beyond % N]) == {"train"}
     assert set(beyond // N) == {1, 2}
     assert outcome.probabilities.shape == (N, 2)

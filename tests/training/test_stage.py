@@ -132,19 +132,19 @@ class Seen:
     """Inputs that keep in mind which rows were asked for."""
 
     def __init__(self, inputs):
-        self.inputs, self.keys, self.options = inputs, ["seen"], []
+        self.inputs, self.keys, self.requested = inputs, ["seen"], []
 
     def __len__(self):
         return len(self.inputs)
 
     def __getitem__(self, rows):
-        self.options.append(rows)
+        self.requested.append(rows)
         return self.inputs[rows]
 
     def epochs(self):
         """Rows of each epoch's training, and all rows of validation."""
-        training = [rows for rows in self.options if len(rows) == SETTINGS.batch_size]
-        validation = [rows for rows in self.options if len(rows) != SETTINGS.batch_size]
+        training = [rows for rows in self.requested if len(rows) == SETTINGS.batch_size]
+        validation = [rows for rows in self.requested if len(rows) != SETTINGS.batch_size]
         steps = len(training) // SETTINGS.epochs
         parts = [training[k : k + steps] for k in range(0, len(training), steps)]
         return [np.concatenate(part) for part in parts], np.concatenate(validation)

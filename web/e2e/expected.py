@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
 
 
 def write_images(run: run_folder.Run, folder: Path) -> list[str]:
-    """Write pictures of all classes in turn, then one a class as gray JPEG and one in colour.
+    """Write images of all classes in turn, then one per class as gray JPEG and one in colour.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def main() -> None:
     names = write_images(run, options.folder)
     expected = [prediction(judge, options.folder / name) for name in names]
     (options.folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
-    print(f"{len(expected)} pictures and their answers in {options.folder}")
+    print(f"{len(expected)} images and their predictions in {options.folder}")
 
 
 if __name__ == "__main__":

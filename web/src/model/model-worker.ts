@@ -7,7 +7,7 @@ import { answerCalls, type Moved } from "../workers";
 
 /** The outputs of the graph for one picture. */
 export interface Outputs {
-  /** Calibrated, one a class. */
+  /** Calibrated, one per class. */
   probabilities: number[];
   /** Height x width x class; above 0 speaks for the class. */
   maps: Float32Array;
