@@ -1,9 +1,9 @@
 """Shortcuts: how well the acquisition alone predicts the class of patients never seen.
 
 Every measure here describes how a slice was taken, displayed or stored, and none looks for a
-lesion. A class that they predict on held-out patients can be predicted without seeing the disease, and
-whatever a model scores up to there may be owed to them (Geirhos et al. 2020, "Shortcut learning in
-deep neural networks", https://doi.org/10.1038/s42256-020-00257-z).
+lesion. A class that they predict on held-out patients can be predicted without seeing the disease,
+and whatever a model scores up to there may be owed to them (Geirhos et al. 2020, "Shortcut learning
+in deep neural networks", https://doi.org/10.1038/s42256-020-00257-z).
 """
 
 from collections.abc import Mapping, Sequence

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from itertools import pairwise
 
 import pytest
 from made_up_run import make
@@ -130,8 +131,17 @@ def test_it_prints_to_a4(chromium, page, tmp_path):
 
 
 def test_a_phone_shows_both_numbers_side_by_side_without_scrolling(chromium, page):
-    first, second = measured(chromium, page, PHONE)["cards"]
+    first, second, third = measured(chromium, page, PHONE)["cards"]
     left, right, top, bottom = range(4)
     assert first[right] < second[left] < second[right] <= PHONE
     assert first[top] == second[top]
     assert max(first[bottom], second[bottom]) < 700
+    assert third[top] > max(first[bottom], second[bottom])
+    assert (third[left], third[right]) == (first[left], second[right])
+
+
+def test_a_wide_page_shows_the_three_numbers_in_a_row(chromium, page):
+    cards = measured(chromium, page, 1280)["cards"]
+    left, right, top, _ = range(4)
+    assert len({card[top] for card in cards}) == 1
+    assert all(a[right] < b[left] for a, b in pairwise(cards))
