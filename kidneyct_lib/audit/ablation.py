@@ -136,7 +136,11 @@ def kept(scores: Mapping, baseline: Mapping, difference: Mapping) -> bool:
 
 
 def compare(
-    predictions: Mapping[str, np.ndarray], scores: Scores, *, cumulative: bool = True
+    predictions: Mapping[str, np.ndarray],
+    scores: Scores,
+    *,
+    decisive: Mapping[str, np.ndarray] | None = None,
+    cumulative: bool = True,
 ) -> tuple[dict[str, dict], dict[str, dict]]:
     """Score every step, and compare each with the last one kept.
 
@@ -146,6 +150,9 @@ def compare(
         {step: (repeats, N, K)} in their order; the first is the baseline.
     scores
         Of the study's images.
+    decisive
+        The predictions by which a step is kept or not, as those for the same images in other
+        display windows; `predictions` by default.
     cumulative
         Whether the next step is compared with a step that is kept; otherwise all are compared with
         the first.
@@ -156,12 +163,15 @@ def compare(
         {step: what `Scores.of` gives} and, for all but the first, {step: {"baseline": name,
         "kept": bool} and what `Scores.difference` gives}.
     """
+    decisive = predictions if decisive is None else decisive
     scored = {name: scores.of(one) for name, one in predictions.items()}
+    judged = {name: scores.of(one) for name, one in decisive.items()}
     baseline, compared = next(iter(predictions)), {}
     for name in list(predictions)[1:]:
-        difference = scores.difference(predictions[baseline], predictions[name])
-        stays = kept(scored[name], scored[baseline], difference)
-        compared[name] = {"baseline": baseline, "kept": stays} | difference
+        difference = scores.difference(decisive[baseline], decisive[name])
+        stays = kept(judged[name], judged[baseline], difference)
+        shown = scores.difference(predictions[baseline], predictions[name])
+        compared[name] = {"baseline": baseline, "kept": stays} | shown
         baseline = name if stays and cumulative else baseline
     return scored, compared
 

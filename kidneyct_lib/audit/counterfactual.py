@@ -5,14 +5,13 @@ which window each class was exported follows the window. The images are counterf
 respect: anatomy, noise and order stay, and tissue that the own window has clipped stays clipped.
 """
 
+import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
-from kidneyct_lib.audit.probes import Probe
 from kidneyct_lib.data import display_window
 from kidneyct_lib.data.body import body_mask
 from kidneyct_lib.data.display_window import Levels
@@ -21,13 +20,23 @@ from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import probability_columns
 
 
-def series_levels(images: np.ndarray, group: Sequence[int]) -> pd.DataFrame:
+def body_masks(images: np.ndarray) -> list[np.ndarray]:
+    """Find the body in every slice uint8 (N, S, S): N masks bool (S, S), side by side."""
+    bar = {"desc": "bodies", "unit": "image", "chunksize": 8, "max_workers": os.cpu_count()}
+    return thread_map(body_mask, images, **bar)
+
+
+def series_levels(
+    images: np.ndarray, bodies: Sequence[np.ndarray], group: Sequence[int]
+) -> pd.DataFrame:
     """Estimate the display window of every series: the median of its slices' levels.
 
     Parameters
     ----------
     images
         Gray slices, uint8 (N, S, S).
+    bodies
+        From `body_masks`.
     group
         Recovered patient of each slice, (N,).
 
@@ -35,8 +44,7 @@ def series_levels(images: np.ndarray, group: Sequence[int]) -> pd.DataFrame:
     -------
     DataFrame (N rows) of floats: ``fat``, ``soft`` of the slice's group.
     """
-    bar = tqdm(images, desc="display windows", unit="image")
-    levels = pd.DataFrame([display_window.levels(gray, body_mask(gray)) for gray in bar])
+    levels = pd.DataFrame(map(display_window.levels, images, bodies))
     return levels.groupby(np.asarray(group)).transform("median")
 
 
@@ -83,47 +91,17 @@ def in_other_windows(images: np.ndarray, table: pd.DataFrame, *, seed: int) -> n
     -------
     uint8 (N, S, S), a new array.
     """
-    levels = series_levels(images, table["group"])
-    return shown(images, levels, other_windows(table, levels, seed=seed))
+    bodies = body_masks(images)
+    own = series_levels(images, bodies, table["group"])
+    return shown(images, bodies, own, other_windows(table, own, seed=seed))
 
 
-def shown(images: np.ndarray, own: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
-    """Show each slice in another window: uint8 (N, S, S), from levels of N rows each."""
-    pairs = zip(images, own.itertuples(index=False), other.itertuples(index=False), strict=True)
-    bar = tqdm(pairs, total=len(images), desc="other windows", unit="image")
-    return np.stack(
-        [
-            display_window.shown(gray, body_mask(gray), Levels(*mine), Levels(*theirs))
-            for gray, mine, theirs in bar
-        ]
-    )
-
-
-def out_of_fold(probe: Probe, elsewhere: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    """Predict slices in other windows by a classifier fitted on the other folds as shown.
-
-    Parameters
-    ----------
-    probe
-        Classifier and features of the N slices as shown.
-    elsewhere
-        The same features of the slices in other windows, (N, D).
-    tested
-        int (N,): number of the fold that tests each slice.
-
-    Returns
-    -------
-    float64 (N, K): class probabilities.
-    """
-    features = np.concatenate([probe.features, elsewhere])
-    both = replace(probe, features=features, table=pd.concat([probe.table, probe.table]))
-    nothing = np.zeros(len(tested), bool)
-    probabilities = np.empty((len(tested), len(probe.classes)))
-    for fold in np.unique(tested):
-        test = tested == fold
-        train, shown_elsewhere = np.r_[~test, nothing], np.r_[nothing, test]
-        probabilities[test] = both.predict(train, shown_elsewhere)
-    return probabilities
+def shown(
+    images: np.ndarray, bodies: Sequence[np.ndarray], own: pd.DataFrame, other: pd.DataFrame
+) -> np.ndarray:
+    """Show each slice in another window: uint8 (N, S, S), from bodies and levels of N rows each."""
+    windows = ([Levels(*row) for row in rows.itertuples(index=False)] for rows in (own, other))
+    return np.stack(list(map(display_window.shown, images, bodies, *windows)))
 
 
 def summarise(

@@ -25,16 +25,20 @@ class NestedCV(NamedTuple):
     ----------
     predictions
         {recipe: float64 (repeats, N, K)}: class probabilities out of fold, in each repeat.
+    elsewhere
+        The same for the images in other display windows.
     chosen
-        (repeats, N, K): predictions of the recipe of the highest inner score, fold by fold.
+        (repeats, N, K): the predictions `elsewhere` of the recipe of the highest inner score, fold
+        by fold.
     choices
         {recipe: in how many outer folds it was chosen}.
     inner_macro_f1
-        {recipe: macro-F1 by slice in the inner folds, mean}; empty with two folds, which leave no
-        inner ones.
+        {recipe: macro-F1 by slice in other display windows in the inner folds, mean}; empty with
+        two folds, which leave no inner ones.
     """
 
     predictions: dict[str, np.ndarray]
+    elsewhere: dict[str, np.ndarray]
     chosen: np.ndarray
     choices: dict[str, int]
     inner_macro_f1: dict[str, float]
@@ -68,13 +72,20 @@ def repeated_folds(
     return [first, *others]
 
 
-def nested_cv(recipes: Mapping[str, Probe], repeats: Sequence[np.ndarray]) -> NestedCV:
+def nested_cv(
+    recipes: Mapping[str, Probe], elsewhere: Mapping[str, np.ndarray], repeats: Sequence[np.ndarray]
+) -> NestedCV:
     """Predict every image out of fold by every recipe, and by the one chosen in the inner folds.
+
+    Recipes are fitted to the images as they are shown, and chosen by what they score on the images
+    in other display windows: what lives on the window is not chosen.
 
     Parameters
     ----------
     recipes
         {name: classifier and features}, all of the same images.
+    elsewhere
+        {name: features (N, D) of the images in other display windows}.
     repeats
         From `repeated_folds`. With two folds there are no inner ones, and the first recipe counts
         as chosen.
@@ -84,6 +95,7 @@ def nested_cv(recipes: Mapping[str, Probe], repeats: Sequence[np.ndarray]) -> Ne
     true = any_recipe.table["label"].map(classes.index).to_numpy()
     shape = (len(repeats), len(true), len(classes))
     predictions = {name: np.empty(shape) for name in recipes}
+    moved = {name: np.empty(shape) for name in recipes}
     chosen, choices = np.empty(shape), dict.fromkeys(recipes, 0)
     inner: dict[str, list[float]] = {name: [] for name in recipes}
     todo = [(n, tested, fold) for n, tested in enumerate(repeats) for fold in np.unique(tested)]
@@ -91,13 +103,16 @@ def nested_cv(recipes: Mapping[str, Probe], repeats: Sequence[np.ndarray]) -> Ne
         test, held = tested == fold, np.flatnonzero(tested != fold)
         several = len(np.unique(tested[held])) > 1
         for name, probe in recipes.items():
-            predictions[name][repeat, test] = probe.predict(~test, test)
+            predict = probe.fit(~test)
+            predictions[name][repeat, test] = predict(probe.features[test])
+            moved[name][repeat, test] = predict(elsewhere[name][test])
             if several:
                 own = replace(probe, features=probe.features[held], table=probe.table.iloc[held])
-                labels = own.out_of_fold(tested[held]).argmax(axis=1)
+                scores = own.out_of_fold(tested[held], elsewhere[name][held])
+                labels = scores.argmax(axis=1)
                 inner[name].append(f1_score(true[held], labels, average="macro"))
         best = max(recipes, key=lambda name: inner[name][-1]) if several else next(iter(recipes))
         choices[best] += 1
-        chosen[repeat, test] = predictions[best][repeat, test]
+        chosen[repeat, test] = moved[best][repeat, test]
     means = {name: float(np.mean(values)) for name, values in inner.items() if values}
-    return NestedCV(predictions, chosen, choices, means)
+    return NestedCV(predictions, moved, chosen, choices, means)

@@ -4,7 +4,7 @@ They cost seconds where a network costs hours, so they can be fitted hundreds of
 they reach says how much of a task is solved before any network is trained.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,32 +53,44 @@ class Probe:
     by_group: bool = False
 
     def predict(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-        """Fit on some images and predict others.
+        """Fit on some images and predict others: `fit` on the features of the images `test`."""
+        return self.fit(train)(self.features[test])
+
+    def fit(self, train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """Fit on some images.
 
         Parameters
         ----------
-        train, test
-            bool (N,): the images of each.
+        train
+            bool (N,): which.
 
         Returns
         -------
-        float64 (number of test images, K): class probabilities; 0 for a class that no training
-        image has.
+        function of features (M, D) to class probabilities, float64 (M, K); 0 for a class that no
+        training image has.
         """
         known, code = np.unique(self.table["label"].to_numpy()[train], return_inverse=True)
         columns = pd.Index(self.classes).get_indexer(known)
-        probabilities = np.zeros((test.sum(), len(self.classes)))
-        if len(known) == 1:  # nothing to tell apart
-            probabilities[:, columns] = 1
+        fitted = None  # nothing to tell apart
+        if len(known) > 1:
+            # On products this narrow several BLAS threads are slower than one, most of all where
+            # other processes are at work, and the last digits would depend on their number.
+            with threadpool_limits(1):
+                fitted = clone(self.estimator).fit(
+                    self.features[train], code, **self._weights(train)
+                )
+
+        def predict(features: np.ndarray) -> np.ndarray:
+            probabilities = np.zeros((len(features), len(self.classes)))
+            scores = np.ones((len(features), 1))
+            if fitted is not None:
+                with threadpool_limits(1):
+                    scores = fitted.predict_proba(features).astype(np.float64)
+            # Sums of single precision are 1 only nearly.
+            probabilities[:, columns] = scores / scores.sum(axis=1, keepdims=True)
             return probabilities
-        # On products this narrow several BLAS threads are slower than one, most of all where
-        # other processes are at work, and the last digits would depend on their number.
-        with threadpool_limits(1):
-            fitted = clone(self.estimator).fit(self.features[train], code, **self._weights(train))
-            scores = fitted.predict_proba(self.features[test]).astype(np.float64)
-        # Sums of single precision are 1 only nearly.
-        probabilities[:, columns] = scores / scores.sum(axis=1, keepdims=True)
-        return probabilities
+
+        return predict
 
     def _weights(self, train: np.ndarray) -> dict[str, np.ndarray]:
         """Weights for the last step's fit; balanced classes are of what these weigh."""
@@ -88,21 +100,24 @@ class Probe:
         last = self.estimator.steps[-1][0]
         return {f"{last}__sample_weight": weights / weights.mean()}  # the penalty stays as it is
 
-    def out_of_fold(self, tested: np.ndarray) -> np.ndarray:
+    def out_of_fold(self, tested: np.ndarray, shown: np.ndarray | None = None) -> np.ndarray:
         """Predict every image by a classifier that was fitted on the other folds.
 
         Parameters
         ----------
         tested
             int (N,): number of the fold that tests each image.
+        shown
+            float (N, D): features of the images as they are tested; as they are fitted by default.
 
         Returns
         -------
         float64 (N, K): class probabilities.
         """
+        shown = self.features if shown is None else shown
         probabilities = np.empty((len(tested), len(self.classes)))
         for fold in np.unique(tested):
-            probabilities[tested == fold] = self.predict(tested != fold, tested == fold)
+            probabilities[tested == fold] = self.fit(tested != fold)(shown[tested == fold])
         return probabilities
 
     def score(self, probabilities: np.ndarray, images: np.ndarray, *, bootstrap: Bootstrap) -> dict:

@@ -15,7 +15,10 @@ POOLED = {
 }
 """Layer of ResNet50, and how it is pooled over the image, by the name that the steps use."""
 
-RECIPE = "and the flanks' conv4 maxima"
+AS_SHOWN = "and the flanks' conv4 maxima"
+"""The step that takes the same regions and layers as `RECIPE`, of slices as they are shown."""
+
+RECIPE = "in one display window"
 """The step that `RECIPE=patient` trains."""
 
 _FLANKS, _PEAKS = ("conv5", "flanks"), ("conv4 maxima", "flanks")
@@ -25,7 +28,7 @@ _SHOWN = {
     "kidneys, conv5": [("conv5", "kidneys")],
     "flanks, conv5": [_FLANKS],
     "and the flanks' conv4": [("conv4", "flanks"), _FLANKS],
-    RECIPE: [_PEAKS, _FLANKS],
+    AS_SHOWN: [_PEAKS, _FLANKS],
     "and the body's conv4": [("conv4", "body"), _PEAKS, _FLANKS],
     "and the whole slice": [_PEAKS, _FLANKS, ("conv5", "slice")],
 }
@@ -41,12 +44,38 @@ def _fits(c: float) -> dict[str, dict[str, Any]]:
 
 def parts(step: str) -> list[tuple[str, str]]:
     """Pooled layer (of `POOLED`) and region (of `roi_crops.REGIONS`) of each part of a step."""
-    return _SHOWN.get(step, _SHOWN[RECIPE])
+    return _SHOWN.get(step, _SHOWN[AS_SHOWN])
+
+
+def features_of(
+    step: str,
+    features: np.ndarray,
+    columns: Mapping[tuple[str, str, str], slice],
+    harmonized: np.ndarray,
+) -> np.ndarray:
+    """Pick the features of a step.
+
+    Parameters
+    ----------
+    step
+        One of `probes`.
+    features
+        float32 (N, D) of slices as shown, from `builder.region_features` for every region and
+        `POOLED`.
+    columns
+        From `builder.feature_columns`.
+    harmonized
+        float32 (N, D') of the same slices in one display window, from the patient recipe's network.
+    """
+    if step not in _SHOWN:
+        return harmonized
+    return np.hstack([features[:, columns[*POOLED[name], region]] for name, region in parts(step)])
 
 
 def probes(
     features: np.ndarray,
     columns: Mapping[tuple[str, str, str], slice],
+    harmonized: np.ndarray,
     table: pd.DataFrame,
     classes: Sequence[str],
     *,
@@ -56,10 +85,8 @@ def probes(
 
     Parameters
     ----------
-    features
-        float32 (N, D), from `builder.region_features` for every region and `POOLED`.
-    columns
-        From `builder.feature_columns`.
+    features, columns, harmonized
+        As `features_of` takes them.
     table
         Catalog of the N images.
     classes
@@ -67,11 +94,10 @@ def probes(
     c
         Inverse strength of the penalty.
     """
-    options = {name: {"c": c} for name in _SHOWN}
-    options |= {name: {"c": c} | how for name, how in _fits(c).items()}
+    options: dict[str, dict[str, Any]] = {name: {} for name in (*_SHOWN, RECIPE)} | _fits(c)
     result = {}
     for step, how in options.items():
-        picked = [features[:, columns[*POOLED[name], region]] for name, region in parts(step)]
-        linear = logistic_regression(c=how.pop("c"))
-        result[step] = Probe(linear, np.hstack(picked), table, list(classes), **how)
+        linear = logistic_regression(c=how.pop("c", c))
+        shown = features_of(step, features, columns, harmonized)
+        result[step] = Probe(linear, shown, table, list(classes), **how)
     return result

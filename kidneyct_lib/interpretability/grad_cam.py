@@ -177,5 +177,5 @@ def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
             share = keras.layers.Dense(units, use_bias=False, trainable=False, name=name)
             maps += [share(activations)] * len(crops)
             crop_of_map += crops
-    names = net.get_layer("roi_crops").names
-    return PasteCrops(names, crop_of_map, _GRID, name="maps")([net.inputs[0], *maps])
+    cropped = net.get_layer("roi_crops")
+    return PasteCrops(cropped.names, crop_of_map, _GRID, name="maps")([cropped.input, *maps])

@@ -35,7 +35,7 @@ def features(name: str, *, region: str, image_size: int, crop_size: int, seed: i
     backbone, weights = name.split("-")
     kept = {(BACKBONES[backbone].last, "mean"): [region]}
     settings = BackboneSettings(backbone, weights, image_size, crop_size, seed)
-    return region_features(kept, settings)
+    return region_features(kept, settings, harmonize=False)
 
 
 def crops(images: np.ndarray, *, crop: str, size: int, batch: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 Keras 3 only, so that they run on TensorFlow, JAX and torch alike.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, NamedTuple, Self
@@ -13,7 +13,6 @@ import numpy as np
 from kidneyct_lib.models import pretrained_weights
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.pretrained_weights import WeightsError
-from kidneyct_lib.models.roi_crops import RoiCrops
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -153,15 +152,19 @@ class BackboneSettings:
         return cls(**{field.name: given[field.name] for field in fields(cls)})
 
 
-def build_body(settings: BackboneSettings, crops: RoiCrops | None = None) -> keras.Model:
-    """Build a backbone on raw RGB pixels, or on crops of them.
+def build_body(
+    settings: BackboneSettings, before: Sequence[keras.layers.Layer] = ()
+) -> keras.Model:
+    """Build a backbone on raw RGB pixels, or on what the layers `before` make of them in turn.
 
     Whatever pretrained weights take (a download, another network built to hold them) is done
     before the seed is set, so that all initial values, those of a head built next included, depend
     on the parameters alone.
     """
     pixels = keras.Input((settings.image_size, settings.image_size, 3), name="image")
-    seen = pixels if crops is None else crops(pixels)
+    seen = pixels
+    for layer in before:
+        seen = layer(seen)
     architecture = BACKBONES[settings.backbone]
     prepared = architecture.preprocessing(name="preprocessing")(seen)
     imagenet = settings.weights == "imagenet"

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.models.backbones import BackboneSettings, build_body
+from kidneyct_lib.models.harmonization import HarmonizeWindow
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import CROPS, REGIONS, JoinRegions, RoiCrops
 
@@ -56,7 +57,8 @@ def build(settings: NetworkSettings) -> keras.Model:
     """Build the network of a recipe, one flat graph on raw RGB pixels.
 
     The published one is backbone, GAP, Dense ReLU, Dropout, Dense softmax. The patient recipe's is
-    a softmax straight on `PATIENT_FEATURES`: it has few weights to learn patients with. BatchNorm
+    a softmax straight on `PATIENT_FEATURES` of slices that are shown in one display window: it has
+    few weights to learn patients with, and does not see in which window their series was exported. BatchNorm
     layers stay in inference mode: their statistics never move, whatever is unfrozen
     (https://keras.io/guides/transfer_learning).
 
@@ -71,7 +73,7 @@ def build(settings: NetworkSettings) -> keras.Model:
         If ImageNet weights can be had in none of the three ways.
     """
     if settings.recipe == "patient":
-        features = region_features(PATIENT_FEATURES, settings)
+        features = region_features(PATIENT_FEATURES, settings, harmonize=True)
         image, x = features.input, features.output
     else:
         body = build_body(settings)
@@ -84,7 +86,7 @@ def build(settings: NetworkSettings) -> keras.Model:
 
 
 def region_features(
-    kept: Mapping[tuple[str, str], Sequence[str]], settings: BackboneSettings
+    kept: Mapping[tuple[str, str], Sequence[str]], settings: BackboneSettings, *, harmonize: bool
 ) -> keras.Model:
     """Build the part of a network that turns slices into pooled channels of their regions.
 
@@ -95,6 +97,8 @@ def region_features(
         `roi_crops.REGIONS`) of which that is kept.
     settings
         Of the backbone.
+    harmonize
+        Whether slices are brought to one display window first (`harmonization.HarmonizeWindow`).
 
     Returns
     -------
@@ -104,7 +108,9 @@ def region_features(
     """
     used = {crop for regions in kept.values() for region in regions for crop in REGIONS[region]}
     crops = [name for name in CROPS if name in used]
-    body = build_body(settings, RoiCrops(crops, settings.crop_size, name="roi_crops"))
+    before = [HarmonizeWindow(name="harmonize_window")] if harmonize else []
+    before.append(RoiCrops(crops, settings.crop_size, name="roi_crops"))
+    body = build_body(settings, before)
     pooled = [
         _POOLS[how](name=f"{layer}_{how}")(body.get_layer(layer).output) for layer, how in kept
     ]

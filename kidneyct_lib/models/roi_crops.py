@@ -129,8 +129,8 @@ def body_box(gray):
     solid = ops.max_pool(eroded, _OPENING, 1, padding="same")[..., 0]
     top, bottom = _span(ops.sum(solid, axis=2))
     for _ in range(2):  # the table's remains widen the columns only while its rows count
-        left, right = _span(ops.sum(solid * _between(top, bottom, solid.shape[1])[:, :, None], 1))
-        top, bottom = _span(ops.sum(solid * _between(left, right, solid.shape[2])[:, None], 2))
+        left, right = _span(ops.sum(solid * between(top, bottom, solid.shape[1])[:, :, None], 1))
+        top, bottom = _span(ops.sum(solid * between(left, right, solid.shape[2])[:, None], 2))
     height, width = solid.shape[1:]
     return ops.stack([left / width, right / width, top / height, bottom / height], axis=1)
 
@@ -216,8 +216,8 @@ def _span(profile):
     return ops.cast(first, profile.dtype), ops.cast(last, profile.dtype)
 
 
-def _between(start, end, length: int):
-    """1 for lines from start to end, else 0: float (N, length)."""
+def between(start, end, length: int):
+    """1 for lines from `start` to `end` (float (N,), in lines), else 0: float (N, length)."""
     line = ops.arange(length, dtype=start.dtype)[None]
     return ops.cast((line >= start[:, None]) & (line < end[:, None]), start.dtype)
 

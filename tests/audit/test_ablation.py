@@ -127,6 +127,19 @@ def test_a_step_is_compared_with_the_last_one_kept(table, scores):
     assert beside["worse"]["slice"]["macro_f1"] == 0
 
 
+def test_a_step_that_only_feeds_on_the_window_is_not_kept(table, scores):
+    truth = np.eye(2)[table["label"].map(CLASSES.index)][None]
+    wrong = 1 - truth
+    as_shown = {"ground": wrong, "window": truth, "anatomy": wrong}
+    elsewhere = {"ground": wrong, "window": wrong, "anatomy": truth}
+    scored, compared = ablation.compare(as_shown, scores, decisive=elsewhere)
+    assert [compared[name]["kept"] for name in compared] == [False, True]
+    assert (
+        compared["window"]["slice"]["macro_f1"] == 1
+    )  # the difference as shown is told all the same
+    assert scored["anatomy"]["slice"]["macro_f1"] == 0
+
+
 def test_gains_as_shown_and_elsewhere_are_those_from_the_same_baseline(table, scores):
     truth = np.eye(2)[table["label"].map(CLASSES.index)][None]
     wrong = 1 - truth

@@ -6,8 +6,8 @@ import pytest
 from drawn_slices import slice_in
 
 from kidneyct_lib.audit import counterfactual
-from kidneyct_lib.audit.probes import Probe, logistic_regression
 from kidneyct_lib.data import display_window
+from kidneyct_lib.data.body import body_mask
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import predictions_table
 
@@ -33,14 +33,28 @@ def images(table):
 
 
 @pytest.fixture(scope="module")
-def levels(table, images):
-    return counterfactual.series_levels(images, table["group"])
+def bodies(images):
+    return counterfactual.body_masks(images)
+
+
+@pytest.fixture(scope="module")
+def levels(table, images, bodies):
+    return counterfactual.series_levels(images, bodies, table["group"])
+
+
+def levels_of(images, table):
+    return counterfactual.series_levels(images, counterfactual.body_masks(images), table["group"])
+
+
+def test_bodies_are_those_of_each_slice(images, bodies):
+    expected = [body_mask(gray) for gray in images]
+    np.testing.assert_array_equal(bodies, expected)
 
 
 def test_levels_are_the_medians_of_each_group(table, images, levels):
     one = images.copy()
     one[0] = 0  # a black slice has levels of its own
-    changed = counterfactual.series_levels(np.concatenate([one, one[:0]]), table["group"])
+    changed = levels_of(one, table)
     assert changed.iloc[2:].equals(levels.iloc[2:])
     assert (levels.groupby(table["group"]).nunique() == 1).all(axis=None)
     expected = np.median([display_window.levels(g, g > 5).soft for g in images[2:4]])
@@ -66,37 +80,19 @@ def test_a_single_class_keeps_its_windows(table, levels):
     assert drawn.equals(levels[rows])
 
 
-def test_a_slice_is_shown_with_the_levels_that_were_drawn(table, images, levels):
+def test_a_slice_is_shown_with_the_levels_that_were_drawn(table, images, bodies, levels):
     drawn = counterfactual.other_windows(table, levels, seed=1)
-    result = counterfactual.shown(images, levels, drawn)
+    result = counterfactual.shown(images, bodies, levels, drawn)
     assert result.shape == images.shape
     whole = counterfactual.in_other_windows(images, table, seed=1)
     np.testing.assert_array_equal(whole, result)
-    measured = counterfactual.series_levels(result, table["group"])
+    measured = levels_of(result, table)
     np.testing.assert_allclose(measured, drawn, atol=4)
 
 
-def test_steps_are_fitted_as_shown_and_tested_elsewhere(table):
-    """A feature that follows the window, and one that does not."""
-    rng = np.random.default_rng(0)
-    label = (table["label"] == "Stone").to_numpy()
-    tested = table["group"].to_numpy() % 3
-    window = np.where(label, 1.0, -1.0)
-    for shown, other, expected in (
-        (window, -window, 0),
-        (window, window, 1),
-    ):
-        noise = rng.normal(0, 0.01, (2, len(table), 1))
-        probe = Probe(logistic_regression(c=1.0), shown[:, None] + noise[0], table, CLASSES)
-        result = counterfactual.out_of_fold(probe, other[:, None] + noise[1], tested)
-        assert (result.argmax(axis=1) == label).mean() == expected
-        as_shown = counterfactual.out_of_fold(probe, probe.features, tested)
-        np.testing.assert_allclose(as_shown, probe.out_of_fold(tested))
-
-
-def test_a_model_of_the_window_follows_it_and_one_of_anatomy_stays(table, images, levels):
+def test_a_model_of_the_window_follows_it_and_one_of_anatomy_stays(table, images, bodies, levels):
     drawn = counterfactual.other_windows(table, levels, seed=1)
-    elsewhere = counterfactual.shown(images, levels, drawn)
+    elsewhere = counterfactual.shown(images, bodies, levels, drawn)
 
     def rows_of(images, predicted):
         p = np.eye(2)[predicted] * 0.8 + 0.1
@@ -104,10 +100,7 @@ def test_a_model_of_the_window_follows_it_and_one_of_anatomy_stays(table, images
         return predictions_table(table, part, p, CLASSES, scheme="patient", stage=2, fold=0)
 
     middle = levels["soft"].mean()
-    dark = [
-        counterfactual.series_levels(i, table["group"])["soft"] < middle
-        for i in (images, elsewhere)
-    ]
+    dark = [levels_of(i, table)["soft"] < middle for i in (images, elsewhere)]
     by_window = [rows_of(images, d.to_numpy().astype(int)) for d in dark]
     truth = table["label"].map(CLASSES.index).to_numpy()
     by_anatomy = [rows_of(images, truth)] * 2
