@@ -25,7 +25,8 @@ def body(fat, soft, *, fluid=None, bone=True, seed=0):
     for x in (-50, -20, 30):
         cv2.circle(picture, (middle[0] + x, middle[1] + 20), 14, float(fat), -1)
     if fluid is not None:
-        cv2.ellipse(picture, (middle[0] + 30, middle[1] - 10), (58, 52), 0, 0, 360, float(fluid), -1)
+        place = (middle[0] + 30, middle[1] - 10)
+        cv2.ellipse(picture, place, (58, 52), 0, 0, 360, float(fluid), -1)
     if bone:
         cv2.circle(picture, (middle[0], middle[1] + 50), 16, 250.0, -1)
     noise = np.random.default_rng(seed).normal(0, 2, picture.shape)
@@ -73,8 +74,10 @@ def test_ten_windows_of_one_slice_look_alike():
     picture = body(*own)
     inside = body_mask(picture)
     rng = np.random.default_rng(0)
-    others = [display_window.Levels(soft * rng.uniform(0.15, 0.5), soft) for soft in range(75, 175, 10)]
-    shown = [display_window.shown(picture, inside, own, other) for other in others]
+    shown = [
+        display_window.shown(picture, inside, own, display_window.Levels(fat * soft, soft))
+        for soft, fat in zip(range(75, 175, 10), rng.uniform(0.15, 0.5, 10), strict=True)
+    ]
     assert np.ptp([np.median(one[inside]) for one in shown]) > 60  # they do not look alike before
     results = harmonized(*shown)
     tissue = inside & (picture > 20) & (picture < 180)  # clipped in none of the windows
