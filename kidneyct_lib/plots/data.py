@@ -21,7 +21,7 @@ from kidneyct_lib.plots.style import (
 
 @journal_style
 def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
-    """Draw the number of slices of each class.
+    """Draw the number of slices of each class as bars, each with its count and its share.
 
     Parameters
     ----------
@@ -29,10 +29,6 @@ def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
         One row per slice, with ``label``.
     classes
         In the order to show them.
-
-    Returns
-    -------
-    Figure with one bar per class, its count and its share beside it.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 0.6 + 0.38 * len(classes))
     counts = table["label"].value_counts().reindex(list(classes), fill_value=0)
@@ -50,16 +46,12 @@ def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
 
 @journal_style
 def image_sizes(table: pd.DataFrame) -> Figure:
-    """Draw which image sizes occur, and how often, by plane.
+    """Draw which image sizes occur, and how often, by plane: areas grow with the number of slices.
 
     Parameters
     ----------
     table
         One row per slice, with ``width`` and ``height`` in pixels and ``plane``.
-
-    Returns
-    -------
-    Figure of one marker per size, its area growing with the number of slices.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.4)
     counts = table.groupby(["plane", "width", "height"]).size().rename("slices").reset_index()
@@ -83,7 +75,7 @@ def image_sizes(table: pd.DataFrame) -> Figure:
 def intensity_histograms(
     images: np.ndarray, labels: Sequence[str], classes: Sequence[str]
 ) -> Figure:
-    """Draw how often each gray level occurs in each class.
+    """Draw how often each gray level occurs in each class, on a scale logarithmic for the black.
 
     Parameters
     ----------
@@ -93,10 +85,6 @@ def intensity_histograms(
         Class of each image, (N,).
     classes
         In the order to show them.
-
-    Returns
-    -------
-    Figure with one line per class, on a logarithmic scale for the black background.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 2.9)
     middles = np.arange(1.5, 256, 4)
@@ -116,7 +104,7 @@ def intensity_histograms(
 
 @journal_style
 def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int) -> Figure:
-    """Show images in rows.
+    """Show images in rows, in their true gray levels.
 
     Parameters
     ----------
@@ -126,9 +114,5 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: 
         One above each image.
     columns
         Images in a row.
-
-    Returns
-    -------
-    Figure of all images in their true gray levels.
     """
     return image_sheet(images, titles, columns, title_height=0.2)[0]

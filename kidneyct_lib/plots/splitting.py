@@ -1,6 +1,7 @@
 """Figures of the groups: series, pseudo-patients, splits and class weights."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,6 @@ from kidneyct_lib.plots.style import (
     journal_style,
     legend_above,
     new_figure,
-    panel_letters,
     series_styles,
     show_image,
 )
@@ -30,7 +30,9 @@ from kidneyct_lib.plots.style import (
 def series_structure(
     correlations: pd.DataFrame, classes: Sequence[str], *, threshold: float
 ) -> Figure:
-    """Draw how alike consecutive slices are, against random ones of the same class.
+    """Draw how alike consecutive slices are, against random ones of the same class, as densities.
+
+    The axis is logarithmic in 1 - correlation.
 
     Parameters
     ----------
@@ -41,16 +43,11 @@ def series_structure(
         One panel each.
     threshold
         Correlation above which slices are grouped, marked by a line.
-
-    Returns
-    -------
-    Figure of densities on an axis that is logarithmic in 1 - correlation.
     """
-    columns = 2 if len(classes) > 1 else 1
+    columns = min(2, len(classes))
     rows = -(-len(classes) // columns)
-    figure, axes = new_figure(
-        FULL_WIDTH, 0.7 + 1.5 * rows, rows=rows, columns=columns, sharex=True, sharey=True
-    )
+    grid: dict[str, Any] = {"rows": rows, "columns": columns, "sharex": True, "sharey": True}
+    figure, axes = new_figure(FULL_WIDTH, 0.7 + 1.5 * rows, titles=list(classes), **grid)
     distance = (1 - correlations["correlation"]).clip(lower=1e-4)
     shape = {"log_scale": True, "binrange": (-4, 0.3), "bins": 43, "stat": "probability"}
     shape |= {"element": "step", "alpha": 0.35}
@@ -70,7 +67,6 @@ def series_structure(
     axes.flat[0].invert_xaxis()
     axes.flat[0].xaxis.set_major_formatter(lambda value, _: f"{1 - value:.6g}")
     axes.flat[0].xaxis.set_minor_formatter(NullFormatter())
-    panel_letters(axes.flat, list(classes))
     for panel in axes.flat[len(classes) :]:
         panel.remove()
     legend_above(figure, axes.flat[0])
@@ -88,6 +84,8 @@ def group_montage(
 ) -> Figure:
     """Show slices of some groups, one group a row, for the eye to check the grouping.
 
+    A short group leaves its row unfilled.
+
     Parameters
     ----------
     images
@@ -98,10 +96,6 @@ def group_montage(
         The groups to show.
     columns
         Slices of each, evenly spaced from its first to its last.
-
-    Returns
-    -------
-    Figure of one row per group; a short group leaves its row unfilled.
     """
     side = (FULL_WIDTH - 0.9) / columns
     figure, axes = new_figure(FULL_WIDTH, len(show) * side, rows=len(show), columns=columns)
@@ -121,7 +115,7 @@ def group_montage(
 
 @journal_style
 def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Figure:
-    """Draw how many slices each group holds.
+    """Draw how many slices each group holds, on a logarithmic scale, and each class's median.
 
     Parameters
     ----------
@@ -131,10 +125,6 @@ def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Fi
         In the order to show them.
     seed
         Of the sideways scatter that keeps equal sizes apart.
-
-    Returns
-    -------
-    Figure with one marker per group on a logarithmic scale, and each class's median.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.0)
     rng = np.random.default_rng(seed)
@@ -164,10 +154,6 @@ def threshold_curve(frame: pd.DataFrame, chosen: float) -> Figure:
         `near_duplicates.threshold_curve`.
     chosen
         The study's threshold, marked by a line.
-
-    Returns
-    -------
-    Figure of three panels over one axis.
     """
     panels = {
         "groups": "Groups",
@@ -196,7 +182,9 @@ def threshold_curve(frame: pd.DataFrame, chosen: float) -> Figure:
 def split_counts(
     table: pd.DataFrame, splits: Mapping[str, Sequence[str]], classes: Sequence[str]
 ) -> Figure:
-    """Draw the slices and groups of each part and class under each scheme.
+    """Draw the slices (above) and groups (below) of each part and class, one column a scheme.
+
+    Under a split by slice a group is counted in every part that it has slices in.
 
     Parameters
     ----------
@@ -206,15 +194,10 @@ def split_counts(
         {scheme: part of each row}.
     classes
         In the order to show them.
-
-    Returns
-    -------
-    Figure with slices above and groups below, one column a scheme. Under a split by slice a
-    group is counted in every part that it has slices in.
     """
-    figure, axes = new_figure(
-        FULL_WIDTH, 4.4, rows=2, columns=len(splits), sharey="row", sharex=True
-    )
+    titles = [SCHEME_TITLES[scheme] for scheme in splits]
+    shared: dict[str, Any] = {"sharex": True, "sharey": "row"}
+    figure, axes = new_figure(FULL_WIDTH, 4.4, rows=2, titles=titles, **shared)
     counted = {"Slices": "size", "Groups": "nunique"}
     for column, split in zip(axes.T, splits.values(), strict=True):
         by_part = table.assign(part=np.asarray(split)).groupby(["label", "part"])["group"]
@@ -225,14 +208,13 @@ def split_counts(
             panel.yaxis.set_major_formatter(THOUSANDS)
             panel.set(xlabel="Class", ylabel=label)
             panel.label_outer()
-    panel_letters(axes[0], [SCHEME_TITLES[scheme] for scheme in splits])
     legend_above(figure, axes[0, 0])
     return figure
 
 
 @journal_style
 def class_weights(frame: pd.DataFrame, classes: Sequence[str]) -> Figure:
-    """Draw the weight of each class under each way of weighting.
+    """Draw the weight of each class under each way of weighting as bars, with a line at weight 1.
 
     Parameters
     ----------
@@ -240,10 +222,6 @@ def class_weights(frame: pd.DataFrame, classes: Sequence[str]) -> Figure:
         ``label``, ``weighting`` and ``weight``.
     classes
         In the order to show them.
-
-    Returns
-    -------
-    Figure of grouped bars with a line at weight 1.
     """
     weightings = list(frame["weighting"].unique())
     weights = frame.pivot(index="label", columns="weighting", values="weight")

@@ -114,17 +114,27 @@ journal_style = mpl.rc_context(
 
 
 def new_figure(
-    width: float, height: float, *, rows: int = 1, columns: int = 1, **subplots: Any
+    width: float,
+    height: float,
+    *,
+    rows: int = 1,
+    columns: int | None = None,
+    titles: Sequence[str] = (),
+    **subplots: Any,
 ) -> tuple[Figure, np.ndarray]:
     """Make a figure of `rows` x `columns` axes, of a size in inches, known to no one else.
 
+    `titles` stand above the first panels, with letters to refer to where there are several; there
+    are as many columns as titles if `columns` does not tell, at least one.
     Made through pyplot, which is what teaches a notebook to show figures as images, and
     closed at once, so that a notebook shows it once and pyplot holds no memory of it.
     """
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **subplots
-    )
+    subplots |= {"figsize": (width, height), "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(rows, columns or max(len(titles), 1), **subplots)
     plt.close(figure)
+    for letter, panel, title in zip(ascii_lowercase, axes.flat, titles, strict=False):
+        text = title if len(titles) == 1 else f"{letter}  {title}"
+        panel.set_title(text, loc="left", fontweight="bold")
     return figure, axes
 
 
@@ -242,10 +252,3 @@ def blank(axes: Axes) -> None:
     """Take ticks and frame away, leaving room for a title and a label."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-
-
-def panel_letters(axes: Iterable[Axes], titles: Sequence[str]) -> None:
-    """Title the panels, with letters to refer to where there are several."""
-    for letter, panel, title in zip(ascii_lowercase, axes, titles, strict=False):
-        text = title if len(titles) == 1 else f"{letter}  {title}"
-        panel.set_title(text, loc="left", fontweight="bold")
