@@ -159,15 +159,16 @@ def shortcuts(
     """
     rows = len(kinds) + len(models)
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.3 + 0.3 * rows)
-    series = [("Acquisition alone", _ACQUISITION, np.arange(len(kinds)), list(kinds.values()))]
+    series = [("Acquisition alone", _ACQUISITION, 0.0, list(kinds.values()))]
     for scheme, aside in (("patient", -0.2), ("other_window", 0.2)):
-        places, every = np.arange(len(kinds), rows) + aside, [m[scheme] for m in models.values()]
-        series.append((SCHEME_TITLES[scheme], SCHEME_STYLES[scheme], places, every))
-    for title, style, places, every in series:
-        for y, scores in zip(places, every, strict=True):
-            (low, high), label = scores["accuracy_ci95"], title if y == places[0] else None
+        every = [by_window[scheme] for by_window in models.values()]
+        series.append((SCHEME_TITLES[scheme], SCHEME_STYLES[scheme], len(kinds) + aside, every))
+    for title, style, first, every in series:
+        for k, scores in enumerate(every):
+            y, (low, high) = first + k, scores["accuracy_ci95"]
             axes.plot([low, high], [y, y], color=style.colour, linewidth=1.4)
-            axes.plot(scores["accuracy"], y, **style.marks, markersize=6, label=label)
+            look = style.marks | {"markersize": 6, "label": None if k else title}
+            axes.plot(scores["accuracy"], y, **look)
             write_beside(axes, f"{100 * scores['accuracy']:.0f} %", (high, y), (4, 0), va="center")
     axes.axhline(len(kinds) - 0.5, color="0.8", linewidth=0.8)
     axes.axvline(chance, color="black", linewidth=0.8, linestyle=":", label="Chance level")

@@ -17,8 +17,7 @@ from PIL import Image
 from kidneyct_lib import report
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.report import context
-from kidneyct_lib.report.run_reader import Saved
-from kidneyct_lib.report.tables import shown
+from kidneyct_lib.report.run_reader import Saved, shown
 from kidneyct_lib.study.run_folder import Run
 
 ROOT = Path(__file__).parents[2]
