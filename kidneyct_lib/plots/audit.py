@@ -20,8 +20,8 @@ from kidneyct_lib.plots.style import (
     Style,
     draw_intervals,
     journal_style,
-    legend_above,
     new_figure,
+    with_legend,
     write_beside,
 )
 
@@ -178,8 +178,7 @@ def shortcuts(
     axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), xticks=np.arange(0, 1.01, 0.2))
     axes.set(xlabel="Accuracy on new patients, with 95 % interval", ylabel="Predicted from")
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    legend_above(figure, axes, columns=4)
-    return figure
+    return with_legend(figure, axes, columns=4)
 
 
 @journal_style
@@ -205,8 +204,7 @@ def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
     axes.set(xlim=(-0.5, len(bins) - 0.4), ylim=(-0.03, 1.03))
     axes.set(xlabel="Correlation with the most similar training slice")
     axes.set(ylabel="Wrong slices, with 95 % interval")
-    legend_above(figure, axes)
-    return figure
+    return with_legend(figure, axes)
 
 
 @journal_style
@@ -285,16 +283,15 @@ def patient_curve(
         Accuracy marked by a dotted line.
     """
     names = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
-    titles = list(names.values())
-    figure, axes = new_figure(FULL_WIDTH, 3.0, titles=titles, sharex=True, sharey=True)
-    groups = np.array([point["groups"] for point in points])
+    figure, axes = new_figure(FULL_WIDTH, 3.0, titles=list(names.values()), shared=True)
+    table = pd.DataFrame(list(points))
     style = SCHEME_STYLES["patient"]
     for panel, measure in zip(axes.flat, names, strict=True):
-        ranges = [(point[f"{measure}_low"], point[f"{measure}_high"]) for point in points]
-        values = [point[measure] for point in points]
-        _line_with_intervals(panel, groups, values, ranges, style, "measured (range over draws)")
+        ranges = table[[f"{measure}_low", f"{measure}_high"]].to_numpy()
+        label = "measured (range over draws)"
+        _line_with_intervals(panel, table["groups"], table[measure], ranges, style, label)
         if fits[measure]["use"]:
-            _draw_projections(panel, groups, fits[measure], style)
+            _draw_projections(panel, table["groups"].max(), fits[measure], style)
         else:
             corner = {"ha": "right", "va": "top", "transform": panel.transAxes, "wrap": True}
             panel.text(0.97, 0.95, f"no extrapolation:\n{fits[measure]['why']}", **corner)
@@ -304,8 +301,7 @@ def patient_curve(
     axes[0, 0].set_ylabel("Score on new patients")
     _level(axes[0, 0], chance, "chance", ":", right=True)
     # The panel with an extrapolation, if there is one, has all entries.
-    legend_above(figure, max(axes.flat, key=lambda panel: len(panel.lines)))
-    return figure
+    return with_legend(figure, max(axes.flat, key=lambda panel: len(panel.lines)))
 
 
 def _line_with_intervals(
@@ -348,15 +344,12 @@ def _number_points(
         write_beside(axes, text, (place, value), (4, -10 if below else 4))
 
 
-def _draw_projections(axes: Axes, groups: np.ndarray, fit: Mapping, style: Style) -> None:
+def _draw_projections(axes: Axes, begin: float, fit: Mapping, style: Style) -> None:
     """Draw an extrapolation dashed, with the standard error of the fit at its projections."""
-    far, value, error = (
-        np.array([projection[key] for projection in fit["projections"]])
-        for key in ("groups", "value", "error")
-    )
-    n = np.union1d(np.geomspace(groups.max(), far.max(), 50), far)
-    ends = np.stack([value - error, value + error], axis=1)
-    draw_intervals(axes, far, ends, colour=style.colour)
+    table = pd.DataFrame(fit["projections"])
+    far, value, error = table["groups"], table["value"], table["error"]
+    n = np.union1d(np.geomspace(begin, far.max(), 50), far)
+    draw_intervals(axes, far, np.stack([value - error, value + error], 1), colour=style.colour)
     look = style.curve | {"linestyle": "--", "linewidth": 1, "markerfacecolor": "white"}
     places = np.searchsorted(n, far).tolist()
     curve = fit["a"] - fit["b"] * n ** -fit["c"]

@@ -13,9 +13,9 @@ from kidneyct_lib.plots.style import (
     THOUSANDS,
     image_sheet,
     journal_style,
-    legend_above,
     new_figure,
     series_styles,
+    with_legend,
 )
 
 
@@ -67,8 +67,7 @@ def image_sizes(table: pd.DataFrame) -> Figure:
     axes.set(xlim=(0, longest), ylim=(0, longest), aspect="equal")
     axes.set(xlabel="Width (pixels)", ylabel="Height (pixels)")
     axes.locator_params(nbins=6)
-    legend_above(figure, axes, columns=1)
-    return figure
+    return with_legend(figure, axes, columns=1)
 
 
 @journal_style
@@ -98,8 +97,7 @@ def intensity_histograms(
         axes.plot(middles, share, **style.curve, markevery=8, markersize=4, label=name)
     axes.set(yscale="log", xlim=(0, 255))
     axes.set(xlabel="Gray level (8 bit), in bins of 4", ylabel="Share of pixels")
-    legend_above(figure, axes)
-    return figure
+    return with_legend(figure, axes)
 
 
 @journal_style

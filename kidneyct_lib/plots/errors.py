@@ -12,16 +12,16 @@ from numpy.typing import ArrayLike
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
+    LEGEND_BELOW,
     SCHEME_STYLES,
     SCHEME_TITLES,
     Style,
     blank,
     image_sheet,
     journal_style,
-    legend_above,
-    legend_below,
     new_figure,
     series_styles,
+    with_legend,
     write_beside,
 )
 
@@ -51,9 +51,8 @@ def class_curves(
         "roc" or "pr" (precision-recall).
     """
     xlabel, ylabel, area, steps = _CURVES[kind]
-    titles = [SCHEME_TITLES[scheme] for scheme in curves_by_scheme]
-    width = FULL_WIDTH if len(titles) > 1 else HALF_WIDTH
-    figure, axes = new_figure(width, 4.2, titles=titles, sharex=True, sharey=True)
+    width = FULL_WIDTH if len(curves_by_scheme) > 1 else HALF_WIDTH
+    figure, axes = new_figure(width, 4.2, schemes=curves_by_scheme, shared=True)
     styles = series_styles(classes)
     for panel, points in zip(axes.flat, curves_by_scheme.values(), strict=True):
         for label, style in styles.items():
@@ -70,7 +69,7 @@ def class_curves(
                 panel.plot([0.95, 1.03], [share, share], color=colour, linewidth=1.5)
         panel.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel=xlabel, ylabel=ylabel)
         panel.label_outer()
-        legend_below(panel, ncols=2, handlelength=2.6)
+        panel.legend(**LEGEND_BELOW, ncols=2, handlelength=2.6)
     return figure
 
 
@@ -133,8 +132,7 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
     axes.set_yticks(range(len(classes)), ticks)
     axes.set(xlim=(-0.02, 1.02), ylim=(len(classes) - 0.5, -0.5))
     axes.set(xlabel="Share of the group's slices classified right", ylabel="True class")
-    legend_above(figure, axes, title="One marker per group; hollow: its vote is wrong")
-    return figure
+    return with_legend(figure, axes, title="One marker per group; hollow: its vote is wrong")
 
 
 @journal_style
@@ -160,8 +158,7 @@ def external_comparison(frame: pd.DataFrame) -> Figure:
     axes.invert_yaxis()
     axes.grid(axis="y", color="0.92")
     axes.set(xlim=(0, 1.0), xlabel="Accuracy", ylabel="Images")
-    legend_above(figure, axes)
-    return figure
+    return with_legend(figure, axes)
 
 
 @journal_style
@@ -191,8 +188,7 @@ def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
     axes.set(xlim=(0, 1), ylim=(rows["y"].max() + 0.6, -0.4))
     axes.set(xlabel="Accuracy, with 95 % interval over groups")
     axes.grid(axis="x", color="0.92")
-    legend_above(figure, axes)
-    return figure
+    return with_legend(figure, axes)
 
 
 @journal_style
@@ -260,8 +256,7 @@ def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> F
     axes.set_ylim(min(lowest - 0.05, -0.3), 1.05)
     axes.set_xlabel("Weights shuffled, from the head down to the first layer")
     axes.set_ylabel("Rank correlation with\nthe trained model's map")
-    legend_above(figure, axes, columns=2)
-    return figure
+    return with_legend(figure, axes, columns=2)
 
 
 def _name_rows(axes: Axes, frame: pd.DataFrame, rows: pd.DataFrame) -> None:

@@ -1,7 +1,6 @@
 """Figures of the results: training, confusion, recall, class weights, two classes, ablation."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,9 +17,9 @@ from kidneyct_lib.plots.style import (
     SCHEME_TITLES,
     grouped_bars,
     journal_style,
-    legend_above,
     new_figure,
     series_styles,
+    with_legend,
     write_beside,
 )
 
@@ -60,8 +59,7 @@ def headline(
         axes.axhline(value, color="black", linewidth=0.8, linestyle=":")
         write_beside(axes, f"{name} {value:g}", (1, value), (3, 0), **at_right)
     axes.set(ylim=(0, 1.08), yticks=_FIFTHS, **_MEASURED)
-    legend_above(figure, axes, columns=1)
-    return figure
+    return with_legend(figure, axes, columns=1)
 
 
 @journal_style
@@ -77,9 +75,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
         ``accuracy``, ``val_accuracy``.
     """
     schemes = list(history["scheme"].unique())
-    titles = [SCHEME_TITLES[scheme] for scheme in schemes]
-    shared: dict[str, Any] = {"sharex": "col", "sharey": "row"}
-    figure, axes = new_figure(FULL_WIDTH, 4.2, rows=2, titles=titles, **shared)
+    figure, axes = new_figure(FULL_WIDTH, 4.2, rows=2, schemes=schemes, sharex="col", sharey="row")
     columns = {"training": "", "validation": "val_"}
     for column, scheme in zip(axes.T, schemes, strict=True):
         epochs = history[history["scheme"] == scheme].sort_values(["stage", "epoch"])
@@ -98,8 +94,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             column[0].annotate("stage 2 ", (x, 1), xycoords=("data", "axes fraction"), va="bottom")
         column[0].set_yscale("log")
     axes[0, 0].set_ylabel("Loss (nats)")
-    legend_above(figure, axes[0, 0])
-    return figure
+    return with_legend(figure, axes[0, 0])
 
 
 @journal_style
@@ -113,8 +108,8 @@ def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     """
     look = {"cmap": "Blues", "vmin": 0, "vmax": 1, "linewidths": 0.6, "linecolor": "0.8"}
     height = 1.3 + 0.52 * len(next(iter(confusions.values())))
-    titles = [SCHEME_TITLES[scheme] for scheme in confusions]
-    figure, axes = new_figure(FULL_WIDTH if len(titles) > 1 else HALF_WIDTH, height, titles=titles)
+    width = FULL_WIDTH if len(confusions) > 1 else HALF_WIDTH
+    figure, axes = new_figure(width, height, schemes=confusions)
     for panel, counts in zip(axes.flat, confusions.values(), strict=True):
         share = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
         texts = counts.map("{:,}\n".format) + share.map("{:.0%}".format)
@@ -150,8 +145,7 @@ def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
     grouped_bars(axes, recall, [SCHEME_STYLES[scheme] for scheme in per_class], number="{:.2f}")
     axes.set(xlabel="Class, with its test part under each scheme", ylabel="Recall")
     axes.set(ylim=(0, 1.08), yticks=_FIFTHS)
-    legend_above(figure, axes)
-    return figure
+    return with_legend(figure, axes)
 
 
 @journal_style
@@ -167,9 +161,10 @@ def class_weight_comparison(frame: pd.DataFrame) -> Figure:
     schemes, weightings, measures = (
         list(frame[column].unique()) for column in ("scheme", "weighting", "measure")
     )
-    grid: dict[str, Any] = {"rows": len(schemes), "columns": 1, "sharex": True, "sharey": True}
-    titles = [SCHEME_TITLES[scheme] for scheme in schemes]
-    figure, axes = new_figure(FULL_WIDTH, 0.6 + 2.1 * len(schemes), titles=titles, **grid)
+    rows = len(schemes)
+    figure, axes = new_figure(
+        FULL_WIDTH, 0.6 + 2.1 * rows, rows=rows, columns=1, schemes=schemes, shared=True
+    )
     styles = series_styles(weightings).values()
     table = frame.pivot(index=["scheme", "measure"], columns="weighting", values="value")
     for panel, scheme in zip(axes.flat, schemes, strict=True):
@@ -177,8 +172,7 @@ def class_weight_comparison(frame: pd.DataFrame) -> Figure:
         grouped_bars(panel, values, styles, number="{:.2f}")
         panel.set(ylim=(0, 1.12), yticks=_FIFTHS, xlabel="Measure", ylabel="Value")
         panel.label_outer()
-    legend_above(figure, axes.flat[0], title="Class weights")
-    return figure
+    return with_legend(figure, axes.flat[0], title="Class weights")
 
 
 @journal_style
@@ -221,8 +215,7 @@ def binary_summary(table: pd.DataFrame) -> Figure:
             axes.hlines(chance, *bar.get_bbox().intervalx, color="black", **look)
     axes.collections[-1].set_label("chance")
     axes.set(ylim=(0, 1.12), yticks=_FIFTHS, **_MEASURED)
-    legend_above(figure, axes)
-    return figure
+    return with_legend(figure, axes)
 
 
 @journal_style
@@ -255,8 +248,7 @@ def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
     axes.set(yticks=range(len(steps)), yticklabels=steps, ylim=(-0.6, len(steps) - 0.4))
     axes.set(xlim=(0, 1), xlabel="Macro-F1 on new patients, with 95 % interval over groups")
     axes.grid(axis="x", color="0.92")
-    legend_above(figure, axes, columns=4)
-    return figure
+    return with_legend(figure, axes, columns=4)
 
 
 def _with_counts(name: str, slices: Iterable[int], groups: Iterable[int]) -> str:

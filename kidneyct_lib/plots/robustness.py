@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,14 +12,14 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
+    LEGEND_BELOW,
     SCHEME_STYLES,
     SCHEME_TITLES,
     journal_style,
-    legend_above,
-    legend_below,
     new_figure,
     series_styles,
     show_image,
+    with_legend,
     write_beside,
 )
 
@@ -76,8 +75,8 @@ def corruption_errors(table: pd.DataFrame) -> Figure:
     corrupted = table[table["severity"] > 0]
     names = list(corrupted["corruption"].unique())
     rows, columns = -(-len(names) // _COLUMNS), min(_COLUMNS, len(names))
-    grid: dict[str, Any] = {"rows": rows, "columns": columns, "sharex": True, "sharey": True}
-    figure, axes = new_figure(FULL_WIDTH, 0.8 + 1.15 * rows, **grid)
+    height = 0.8 + 1.15 * rows
+    figure, axes = new_figure(FULL_WIDTH, height, rows=rows, columns=columns, shared=True)
     for k, (panel, name) in enumerate(zip(axes.flat, names, strict=False)):
         _draw_lines(panel, pd.concat([clean, corrupted[corrupted["corruption"] == name]]))
         panel.set_title(name, loc="left", fontsize=8, pad=2)
@@ -85,7 +84,7 @@ def corruption_errors(table: pd.DataFrame) -> Figure:
         panel.tick_params(labelbottom=k + columns >= len(names))
     ticks = range(int(table["severity"].max()) + 1)
     axes[0, 0].set(ylim=(0, 1), yticks=np.arange(0, 1.01, 0.25), xticks=ticks)
-    legend_above(figure, axes[0, 0], columns=4)
+    with_legend(figure, axes[0, 0], columns=4)
     for panel in axes.flat[len(names) :]:
         panel.remove()
     figure.supxlabel("Severity of the corruption (0: clean)", fontsize=9)
@@ -125,8 +124,7 @@ def reliability(
     scores_by_scheme
         {scheme: {"before", "after": scores with ``ece_width``}}.
     """
-    titles = [SCHEME_TITLES[scheme] for scheme in curves_by_scheme]
-    figure, axes = new_figure(FULL_WIDTH, 4.4, titles=titles, sharex=True, sharey=True)
+    figure, axes = new_figure(FULL_WIDTH, 4.4, schemes=curves_by_scheme, shared=True)
     styles = series_styles(["before", "after"])
     for panel, (scheme, curves) in zip(axes.flat, curves_by_scheme.items(), strict=True):
         panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
@@ -142,7 +140,7 @@ def reliability(
         panel.annotate("too sure", (0.95, 0.05), color="0.35", ha="right")
         panel.set(xlim=(0, 1), ylim=(0, 1), xlabel="Confidence", ylabel="Accuracy")
         panel.label_outer()
-        legend_below(panel, handlelength=2.6)
+        panel.legend(**LEGEND_BELOW, handlelength=2.6)
     return figure
 
 
@@ -163,23 +161,24 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
         The nominal coverage, marked by a line.
     """
     schemes, guarantees = list(table["scheme"].unique()), list(table["guarantee"].unique())
-    columns = {"coverage": "all\nslices", "group_coverage": "mean of\ngroups"}
-    columns |= {f"coverage_{name}": name for name in classes}
+    ticks = {"coverage": "all\nslices", "group_coverage": "mean of\ngroups"}
+    ticks |= {f"coverage_{name}": name for name in classes}
     pairs = list(product(guarantees, schemes))
     titles = [f"{SCHEME_TITLES[scheme]}, {_GUARANTEE_NAMES[named]}" for named, scheme in pairs]
-    grid: dict[str, Any] = {"rows": len(guarantees), "columns": len(schemes), "titles": titles}
-    height = 0.7 + 2.3 * len(guarantees)
-    figure, axes = new_figure(FULL_WIDTH, height, **grid, sharex=True, sharey=True)
+    rows, columns = len(guarantees), len(schemes)
+    figure, axes = new_figure(
+        FULL_WIDTH, 0.7 + 2.3 * rows, rows=rows, columns=columns, titles=titles, shared=True
+    )
     for panel, (guarantee, scheme) in zip(axes.flat, pairs, strict=True):
         shown = table[(table["scheme"] == scheme) & (table["guarantee"] == guarantee)]
-        _coverage_panel(panel, shown.set_index("unit"), columns, len(classes))
+        _coverage_panel(panel, shown.set_index("unit"), ticks, len(classes))
         panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
         panel.set(ylim=(-0.17, 1.05), yticks=np.arange(0, 1.01, 0.2))
         panel.set(xlabel="Test slices", ylabel="Sets with the true class")
         panel.yaxis.set_major_formatter(PercentFormatter(1))
         panel.label_outer()
-    legend_above(figure, axes.flat[0], title=f"Calibrated on (dotted line: {target:.0%} nominal)")
-    return figure
+    title = f"Calibrated on (dotted line: {target:.0%} nominal)"
+    return with_legend(figure, axes.flat[0], title=title)
 
 
 def _coverage_panel(panel: Axes, by_unit: pd.DataFrame, columns: Mapping[str, str], k: int) -> None:
@@ -229,8 +228,7 @@ def risk_coverage(
     highest = max(curve["risk"].max() for curve in curves_by_scheme.values())
     axes.set(xlim=(0, 1.03), ylim=(0, max(1.15 * highest, 0.05)))
     axes.set(xlabel="Slices classified, most confident first", ylabel="Wrong among them")
-    legend_above(figure, axes, columns=1)
-    return figure
+    return with_legend(figure, axes, columns=1)
 
 
 @journal_style
@@ -253,7 +251,7 @@ def operating_points(
     schemes = list(curves_by_scheme)
     names = list(points_by_scheme[schemes[0]])
     width = FULL_WIDTH if len(names) > 1 else HALF_WIDTH
-    figure, axes = new_figure(width, 4.0, titles=names, sharex=True, sharey=True)
+    figure, axes = new_figure(width, 4.0, titles=names, shared=True)
     for panel, name in zip(axes.flat, names, strict=True):
         for scheme in schemes:
             style = SCHEME_STYLES[scheme]
@@ -278,7 +276,7 @@ def operating_points(
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
         panel.label_outer()
-        legend_below(panel)
+        panel.legend(**LEGEND_BELOW)
     return figure
 
 
@@ -328,5 +326,4 @@ def ood_scores(
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(len(scores) - 0.5, -0.5)
-    legend_above(figure, axes)
-    return figure
+    return with_legend(figure, axes)

@@ -1,7 +1,6 @@
 """Figures of the groups: series, pseudo-patients, splits and class weights."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +12,15 @@ from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
     PART_STYLES,
-    SCHEME_TITLES,
     SMALL,
     THOUSANDS,
     blank,
     grouped_bars,
     journal_style,
-    legend_above,
     new_figure,
     series_styles,
     show_image,
+    with_legend,
 )
 
 
@@ -46,8 +44,9 @@ def series_structure(
     """
     columns = min(2, len(classes))
     rows = -(-len(classes) // columns)
-    grid: dict[str, Any] = {"rows": rows, "columns": columns, "sharex": True, "sharey": True}
-    figure, axes = new_figure(FULL_WIDTH, 0.7 + 1.5 * rows, titles=list(classes), **grid)
+    figure, axes = new_figure(
+        FULL_WIDTH, 0.7 + 1.5 * rows, rows=rows, columns=columns, titles=classes, shared=True
+    )
     distance = (1 - correlations["correlation"]).clip(lower=1e-4)
     shape = {"log_scale": True, "binrange": (-4, 0.3), "bins": 43, "stat": "probability"}
     shape |= {"element": "step", "alpha": 0.35}
@@ -69,8 +68,7 @@ def series_structure(
     axes.flat[0].xaxis.set_minor_formatter(NullFormatter())
     for panel in axes.flat[len(classes) :]:
         panel.remove()
-    legend_above(figure, axes.flat[0])
-    return figure
+    return with_legend(figure, axes.flat[0])
 
 
 @journal_style
@@ -195,9 +193,7 @@ def split_counts(
     classes
         In the order to show them.
     """
-    titles = [SCHEME_TITLES[scheme] for scheme in splits]
-    shared: dict[str, Any] = {"sharex": True, "sharey": "row"}
-    figure, axes = new_figure(FULL_WIDTH, 4.4, rows=2, titles=titles, **shared)
+    figure, axes = new_figure(FULL_WIDTH, 4.4, rows=2, schemes=splits, sharex=True, sharey="row")
     counted = {"Slices": "size", "Groups": "nunique"}
     for column, split in zip(axes.T, splits.values(), strict=True):
         by_part = table.assign(part=np.asarray(split)).groupby(["label", "part"])["group"]
@@ -208,8 +204,7 @@ def split_counts(
             panel.yaxis.set_major_formatter(THOUSANDS)
             panel.set(xlabel="Class", ylabel=label)
             panel.label_outer()
-    legend_above(figure, axes[0, 0])
-    return figure
+    return with_legend(figure, axes[0, 0])
 
 
 @journal_style
@@ -230,5 +225,4 @@ def class_weights(frame: pd.DataFrame, classes: Sequence[str]) -> Figure:
     grouped_bars(axes, weights, series_styles(weightings).values(), number="{:.2f}")
     axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
     axes.set(xlabel="Class", ylabel="Class weight")
-    legend_above(figure, axes, title="Counted")
-    return figure
+    return with_legend(figure, axes, title="Counted")

@@ -22,6 +22,7 @@ FULL_WIDTH = 7.1  # inches: two columns of a journal, 180 mm
 HALF_WIDTH = 4.6  # inches: one and a half columns, 117 mm
 SMALL = 7  # points: numbers on bars, titles of images
 THOUSANDS = "{x:,.0f}"  # numbers of an axis
+LEGEND_BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}  # its panel
 
 SCHEME_TITLES = {
     "slice": "By slice",
@@ -120,15 +121,20 @@ def new_figure(
     rows: int = 1,
     columns: int | None = None,
     titles: Sequence[str] = (),
+    schemes: Iterable[str] = (),
+    shared: bool = False,
     **subplots: Any,
 ) -> tuple[Figure, np.ndarray]:
     """Make a figure of `rows` x `columns` axes, of a size in inches, known to no one else.
 
-    `titles` stand above the first panels, with letters to refer to where there are several; there
-    are as many columns as titles if `columns` does not tell, at least one.
+    `titles`, or those of `schemes`, stand above the first panels, with letters to refer to where
+    there are several; there are as many columns as titles if `columns` does not tell. `shared` is
+    for panels with the same limits on both axes.
     Made through pyplot, which is what teaches a notebook to show figures as images, and
     closed at once, so that a notebook shows it once and pyplot holds no memory of it.
     """
+    titles = list(titles) or [SCHEME_TITLES[scheme] for scheme in schemes]
+    subplots = {"sharex": shared, "sharey": shared} | subplots
     subplots |= {"figsize": (width, height), "layout": "constrained", "squeeze": False}
     figure, axes = plt.subplots(rows, columns or max(len(titles), 1), **subplots)
     plt.close(figure)
@@ -138,16 +144,14 @@ def new_figure(
     return figure, axes
 
 
-def legend_above(figure: Figure, axes: Axes, *, title: str | None = None, columns: int = 6) -> None:
-    """Put the legend of `axes` above all axes, where it covers no data."""
+def with_legend(
+    figure: Figure, axes: Axes, *, title: str | None = None, columns: int = 6
+) -> Figure:
+    """Return the figure with the legend of `axes` above all axes, where it covers no data."""
     handles, names = axes.get_legend_handles_labels()
     options = {"title": title, "ncols": min(columns, len(handles)), "handlelength": 2.6}
     figure.legend(handles, names, loc="outside upper center", **options)
-
-
-def legend_below(panel: Axes, **options: Any) -> None:
-    """Put the legend of a panel below its own axis."""
-    panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), **options)
+    return figure
 
 
 def write_beside(

@@ -57,7 +57,7 @@ def page(run: Run) -> str:
 
 def facts(saved: Saved) -> dict[str, Any]:
     """Collect the facts that texts refer to, all of them read from the run's files."""
-    run, known = saved.run, saved.provenance
+    run, known = saved.run, saved.run.provenance()
     metrics, parameters = run.read_metrics("test"), known["parameters"]
     per_class = metrics[_NEW]["per_class"]
     grouping = run.read_metrics("grouping")
@@ -125,7 +125,7 @@ def _shown_sections(saved: Saved, every: list[dict[str, Any]]) -> list[dict[str,
             section["notebooks"] = sorted(n for n in numbers - known if n.isdigit())
         needs = section["needs"] + [f"tables/{table['name']}.csv" for table in section["tables"]]
         always = not needs and section["id"] != "further"
-        if always or any(map(saved.has, needs)) or saved.figures(*section["notebooks"]):
+        if always or saved.files & set(needs) or saved.figures(*section["notebooks"]):
             shown.append(section)
     return shown
 

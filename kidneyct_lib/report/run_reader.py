@@ -44,36 +44,25 @@ class Saved:
         self._names = names
 
     @cached_property
-    def provenance(self) -> dict[str, Any]:
-        """Content of `run.json`."""
-        return self.run.provenance()
-
-    @cached_property
     def files(self) -> set[str]:
         """Paths in the run's folder that its notebooks last wrote, and the notebooks."""
-        notebooks = self.provenance.get("notebooks", {})
+        notebooks = self.run.provenance().get("notebooks", {})
         written = {path for known in notebooks.values() for path in known.get("outputs", [])}
         written |= {f"notebooks/{name}.ipynb" for name in notebooks}
         return {path for path in written if (self.run.folder / path).is_file()}
 
-    def has(self, path: str) -> bool:
-        """Whether the run saved this file."""
-        return path in self.files
-
     def timings(self, name: str) -> dict[str, Any]:
         """`timings/<name>.json`; empty where the run has none."""
-        return self.run.read_timings(name) if self.has(f"timings/{name}.json") else {}
+        return self.run.read_timings(name) if f"timings/{name}.json" in self.files else {}
 
     def metrics(self, name: str) -> dict[str, Any]:
         """`metrics/<name>.json`; empty where the run has none."""
-        return self.run.read_metrics(name) if self.has(f"metrics/{name}.json") else {}
+        return self.run.read_metrics(name) if f"metrics/{name}.json" in self.files else {}
 
-    def records(self, name: str) -> list[dict[str, Any]]:
+    def records(self, name: str) -> list[dict[Any, Any]]:
         """Rows of `tables/<name>.csv`; none where the run has none."""
-        if not self.has(f"tables/{name}.csv"):
-            return []
-        rows = self.run.read_table(name).to_dict("records")
-        return [{str(key): value for key, value in row.items()} for row in rows]
+        known = f"tables/{name}.csv" in self.files
+        return self.run.read_table(name).to_dict("records") if known else []
 
     def table(
         self, name: str, *, without: Sequence[str] = (), only: Mapping[str, Any] | None = None
@@ -89,7 +78,7 @@ class Saved:
         only
             {column: value} of the rows to keep; these columns are left out, too.
         """
-        if not self.has(f"tables/{name}.csv"):
+        if f"tables/{name}.csv" not in self.files:
             return None
         table = rows = self.run.read_table(name)
         for column, value in (only or {}).items():
