@@ -8,7 +8,18 @@ from kidneyct_lib.plots.audit import (
     patient_curve,
     shortcuts,
 )
-from kidneyct_lib.plots.data import class_counts, contact_sheet, image_sizes, intensity_histograms
+from kidneyct_lib.plots.data import (
+    class_counts,
+    class_weights,
+    contact_sheet,
+    group_montage,
+    group_sizes,
+    image_sizes,
+    intensity_histograms,
+    series_structure,
+    split_counts,
+    threshold_curve,
+)
 from kidneyct_lib.plots.deployment import latency, parity
 from kidneyct_lib.plots.errors import (
     class_curves,
@@ -36,12 +47,4 @@ from kidneyct_lib.plots.robustness import (
     reliability,
     risk_coverage,
     set_coverage,
-)
-from kidneyct_lib.plots.splitting import (
-    class_weights,
-    group_montage,
-    group_sizes,
-    series_structure,
-    split_counts,
-    threshold_curve,
 )

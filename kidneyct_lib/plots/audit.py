@@ -88,8 +88,7 @@ def leak_summary(
         lines["largest class"] = chance["majority"]
     for name, value in lines.items():
         axes.axvline(value, color="0.35", linewidth=0.9, linestyle=":", zorder=0)
-        at_foot = ("data", "axes fraction")
-        axes.annotate(f" {name} {_percent(value)}", (value, 0.01), xycoords=at_foot)
+        axes.text(value, 0.01, f" {name} {_percent(value)}", transform=axes.get_xaxis_transform())
     if controls:
         title = {"fontsize": 8, "fontstyle": "italic", "va": "center", "backgroundcolor": "white"}
         height = heights[len(models)] + 0.72
@@ -225,10 +224,8 @@ def buffered_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
     _curve_over_steps(axes, rows, ticks)
     _level(axes, chance, "chance", ":")
     series = rows[0]["groups"] if rows else 0
-    axes.set_xlabel(
-        "Slices left out on either side of the tested ones\n"
-        f"(below: how many of {series} series still have slices in training)"
-    )
+    below = f"(below: how many of {series} series still have slices in training)"
+    axes.set_xlabel(f"Slices left out on either side of the tested ones\n{below}")
     return figure
 
 
@@ -317,9 +314,8 @@ def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str])
     """Draw accuracy with intervals over evenly spaced steps, whatever their values."""
     places = [place for place, row in enumerate(rows) if "accuracy" in row]
     if places:
-        values, ends = (
-            [rows[place][key] for place in places] for key in ("accuracy", "accuracy_ci95")
-        )
+        values = [rows[place]["accuracy"] for place in places]
+        ends = [rows[place]["accuracy_ci95"] for place in places]
         _line_with_intervals(axes, places, values, ends, SCHEME_STYLES["patient"], None)
         _number_points(axes, places, values, [f"{value:.2f}" for value in values])
     axes.set_xticks(range(len(rows)), ticks)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -139,11 +138,8 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
 def external_comparison(frame: pd.DataFrame) -> Figure:
     """Draw the accuracy under each condition of external images, one marker per variant.
 
-    Parameters
-    ----------
-    frame
-        ``condition`` (how the images differ), ``variant`` (how they are prepared) and
-        ``accuracy`` (0 to 1).
+    `frame` has ``condition`` (how the images differ), ``variant`` (how they are prepared) and
+    ``accuracy`` (0 to 1).
     """
     conditions, variants = list(frame["condition"].unique()), list(frame["variant"].unique())
     table = frame.pivot(index="condition", columns="variant", values="accuracy")
@@ -165,8 +161,9 @@ def external_comparison(frame: pd.DataFrame) -> Figure:
 def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
     """Draw the accuracy in each level of each subgroup under each scheme, with its interval.
 
-    Subgroups are set apart; markers are hollow where groups are few. `frame` has ``scheme`` and the
-    columns of `subgroups.by_subgroup`.
+    Subgroups are set apart, each under its title; levels have their numbers of groups beside them
+    and hollow markers where these are few. `frame` has ``scheme`` and the columns of
+    `subgroups.by_subgroup`.
     """
     schemes = list(frame["scheme"].unique())
     rows = frame.drop_duplicates(["subgroup", "level"])
@@ -184,7 +181,17 @@ def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
         axes.plot([], [], color=style.colour, marker=style.marker, label=SCHEME_TITLES[scheme])
     if frame["few_groups"].any():
         axes.scatter([], [], facecolors="white", edgecolors="0.3", label="fewer than ten groups")
-    _name_rows(axes, frame, rows)
+    groups = frame.groupby(["subgroup", "level"], sort=False)["groups"].unique()
+    names = [
+        f"{level} ({' | '.join(map(str, counts))} groups)"
+        for level, counts in zip(rows["level"], groups, strict=True)
+    ]
+    axes.set_yticks(rows["y"], names)
+    axes.tick_params(axis="y", length=0)
+    look = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": "bold"}
+    look |= {"xycoords": ("axes fraction", "data")}
+    for subgroup, y in rows.groupby("subgroup", sort=False)["y"].min().items():
+        write_beside(axes, str(subgroup).capitalize(), (0, y - 1), (-4, 0), **look)
     axes.set(xlim=(0, 1), ylim=(rows["y"].max() + 0.6, -0.4))
     axes.set(xlabel="Accuracy, with 95 % interval over groups")
     axes.grid(axis="x", color="0.92")
@@ -216,8 +223,8 @@ def class_maps(
         For each, bool (S, S): the lesion, drawn as an outline where there is one.
     """
     figure, axes = image_sheet(images, titles, columns, title_height=0.25)
-    for number, (panel, image) in enumerate(zip(axes.flat, images, strict=False)):
-        if image is None:
+    for number, panel in enumerate(axes.flat[: len(images)]):
+        if images[number] is None:
             continue
         share = maps[number] / max(maps[number].max(), np.finfo(np.float32).tiny)
         panel.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=_MOST_OPAQUE * share)
@@ -257,22 +264,6 @@ def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> F
     axes.set_xlabel("Weights shuffled, from the head down to the first layer")
     axes.set_ylabel("Rank correlation with\nthe trained model's map")
     return with_legend(figure, axes, columns=2)
-
-
-def _name_rows(axes: Axes, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
-    """Name each level with its groups, and each subgroup in the gap above its levels."""
-    groups = frame.groupby(["subgroup", "level"], sort=False)["groups"].unique()
-    names = [
-        f"{level} ({' | '.join(map(str, counts))} groups)"
-        for level, counts in zip(rows["level"], groups, strict=True)
-    ]
-    axes.set_yticks(rows["y"], names)
-    axes.tick_params(axis="y", length=0)
-    look = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": "bold"}
-    at_left = ("axes fraction", "data")
-    for subgroup, y in rows.groupby("subgroup", sort=False)["y"].min().items():
-        title = str(subgroup).capitalize()
-        write_beside(axes, title, (0, y - 1), (-4, 0), xycoords=at_left, **look)
 
 
 def _hollow_points(style: Style, hollow: ArrayLike, edge: float) -> dict[str, Any]:

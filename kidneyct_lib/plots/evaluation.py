@@ -66,13 +66,9 @@ def headline(
 def learning_curves(history: pd.DataFrame) -> Figure:
     """Draw loss (above) and accuracy (below) over the epochs of both stages, one column a scheme.
 
-    Epochs are counted through both stages, and a line marks where the second begins.
-
-    Parameters
-    ----------
-    history
-        One row per epoch: ``scheme``, ``stage``, ``epoch``, ``loss``, ``val_loss``,
-        ``accuracy``, ``val_accuracy``.
+    Epochs are counted through both stages, and a line marks where the second begins. `history` has
+    one row per epoch: ``scheme``, ``stage``, ``epoch``, ``loss``, ``val_loss``, ``accuracy``,
+    ``val_accuracy``.
     """
     schemes = list(history["scheme"].unique())
     figure, axes = new_figure(FULL_WIDTH, 4.2, rows=2, schemes=schemes, sharex="col", sharey="row")
@@ -101,10 +97,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
 def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw the confusion matrices of the schemes side by side: shares of the true class as colours.
 
-    Parameters
-    ----------
-    confusions
-        {scheme: slices by true class (rows) and predicted class (columns)}.
+    `confusions` is {scheme: slices by true class (rows) and predicted class (columns)}.
     """
     look = {"cmap": "Blues", "vmin": 0, "vmax": 1, "linewidths": 0.6, "linecolor": "0.8"}
     height = 1.3 + 0.52 * len(next(iter(confusions.values())))
@@ -129,10 +122,7 @@ def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
 def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
     """Draw the recall of each class under each scheme as bars, over its test slices and groups.
 
-    Parameters
-    ----------
-    metrics_by_scheme
-        {scheme: metrics} with ``per_class``: {class: {``recall``, ``support``, ``groups``}}.
+    The metrics of each scheme have ``per_class``: {class: {``recall``, ``support``, ``groups``}}.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
     per_class = {scheme: metrics["per_class"] for scheme, metrics in metrics_by_scheme.items()}
@@ -152,11 +142,8 @@ def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
 def class_weight_comparison(frame: pd.DataFrame) -> Figure:
     """Draw what each way of weighting the classes reaches, as bars in one panel a scheme.
 
-    Parameters
-    ----------
-    frame
-        ``scheme``, ``weighting``, ``measure`` (such as "macro-F1" or a class's recall) and
-        ``value`` (0 to 1).
+    `frame` has ``scheme``, ``weighting``, ``measure`` (such as "macro-F1" or a class's recall) and
+    ``value`` (0 to 1).
     """
     schemes, weightings, measures = (
         list(frame[column].unique()) for column in ("scheme", "weighting", "measure")
@@ -181,12 +168,8 @@ def binary_summary(table: pd.DataFrame) -> Figure:
 
     Bars have 95 % intervals clustered by group; lines across them mark chance: 0.5 for ROC-AUC, the
     prevalence among each scheme's test slices for PR-AUC. Below sensitivity and specificity stand
-    the slices and groups behind each scheme's bar.
-
-    Parameters
-    ----------
-    table
-        From `binary_metrics.table`; the rows of the final stage (2) are drawn, one per scheme.
+    the slices and groups behind each scheme's bar. `table` is from `binary_metrics.table`; the rows
+    of the final stage (2) are drawn, one per scheme.
     """
     final = table[table["stage"] == _FINAL_STAGE]
     measures = ["sensitivity", "specificity", "roc_auc", "pr_auc"]

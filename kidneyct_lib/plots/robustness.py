@@ -34,13 +34,10 @@ _GUARANTEE_NAMES = {"marginal": "one threshold", "class_conditional": "one thres
 
 @journal_style
 def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """Show a slice with several corruptions, one a row, of rising severity, in true gray levels.
+    """Show a slice with several corruptions, one a row, in true gray levels.
 
-    Parameters
-    ----------
-    examples
-        {corruption: the clean image, then one for each severity, rising}, each uint8 gray (H, W);
-        as many for each corruption.
+    `examples` is {corruption: the clean image, then one for each severity, rising}, each uint8 gray
+    (H, W); as many for each corruption.
     """
     columns = len(next(iter(examples.values())))
     side = (FULL_WIDTH - 0.75) / columns
@@ -62,14 +59,10 @@ def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
 def corruption_errors(table: pd.DataFrame) -> Figure:
     """Draw how the error rises with the severity of each corruption, under each scheme and stage.
 
-    The last stage is drawn with its intervals, those before it thin and without.
-
-    Parameters
-    ----------
-    table
-        ``scheme``, ``stage``, ``corruption``, ``severity`` (0 for clean, 1 to 5),
-        ``balanced_error`` (0 to 1) and the ends of its interval, ``low`` and ``high``. Rows of
-        severity 0 belong to every corruption, by whatever name; the panels have its order.
+    The last stage is drawn with its intervals, those before it thin and without. `table` has
+    ``scheme``, ``stage``, ``corruption`` (panels are in its order), ``severity`` (0 for clean, 1 to
+    5), ``balanced_error`` (0 to 1) and the ends of its interval, ``low`` and ``high``. Rows of
+    severity 0 belong to every corruption, by whatever name.
     """
     clean = table[table["severity"] == 0].drop_duplicates(["scheme", "stage"])
     corrupted = table[table["severity"] > 0]
@@ -269,10 +262,10 @@ def operating_points(
             )
         target = point["target_recall"]
         panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
-        text, place = f"target: {target:.0%}", (0.98, target)
-        write_beside(panel, text, place, (0, 2), ha="right", va="bottom")
-        panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.07), xlabel="False alarms among other classes")
-        panel.set(ylabel="Recall of the class")
+        text = f"target: {target:.0%}"
+        write_beside(panel, text, (0.98, target), (0, 2), ha="right", va="bottom")
+        panel.set(xlabel="False alarms among other classes", ylabel="Recall of the class")
+        panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.07))
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
         panel.label_outer()

@@ -48,8 +48,7 @@ class Style(NamedTuple):
     @property
     def points(self) -> dict[str, Any]:
         """Options of `Axes.scatter`, for markers with a thin edge."""
-        edge = {"edgecolor": "black", "linewidth": 0.5}
-        return {"color": self.colour, "marker": self.marker} | edge
+        return {"color": self.colour, "marker": self.marker, "edgecolor": "black", "linewidth": 0.5}
 
     @property
     def marks(self) -> dict[str, Any]:
@@ -182,21 +181,12 @@ def grouped_bars(
 ) -> None:
     """Draw one group of bars for each row and one bar in it for each column.
 
-    Parameters
-    ----------
-    axes
-        To draw on.
-    values
-        Heights; the index names the groups, the columns are the legend's entries. NaN draws no bar.
-    styles
-        One of each column.
-    number
-        Format of the number above each bar, such as "{:.2f}".
-    number_size
-        Its font size in points.
-    intervals
-        [low, high] ends of each column's bars, (columns, rows, 2), drawn as error bars.
+    The index of the heights `values` names the groups, their columns, each with a style, are the
+    legend's entries; NaN draws no bar. The number above each bar has a format such as "{:.2f}" and
+    a size in points. `intervals` are the [low, high] ends of each column's bars, (columns, rows,
+    2), drawn as error bars.
     """
+    look = {"ha": "center", "va": "bottom", "fontsize": number_size}
     width = 0.84 / len(values.columns)
     left = np.arange(len(values)) - 0.42 + width / 2
     for k, (series, style) in enumerate(zip(values, styles, strict=True)):
@@ -209,9 +199,7 @@ def grouped_bars(
             tops = np.maximum(heights, ends[:, 1])
         for x, top, height in zip(middle, tops, heights, strict=True):
             if not np.isnan(height):
-                text = number.format(height)
-                look = {"ha": "center", "va": "bottom", "fontsize": number_size}
-                write_beside(axes, text, (x, top), (0, 2), **look)
+                write_beside(axes, number.format(height), (x, top), (0, 2), **look)
     axes.set_xticks(range(len(values)), [str(name) for name in values.index])
     axes.tick_params(axis="x", length=0)
 
@@ -254,5 +242,4 @@ def fitting_size(texts: Iterable[str], inches: float) -> float:
 
 def blank(axes: Axes) -> None:
     """Take ticks and frame away, leaving room for a title and a label."""
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    axes.set(xticks=[], yticks=[], frame_on=False)

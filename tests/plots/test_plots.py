@@ -13,7 +13,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from kidneyct_lib import plots
-from kidneyct_lib.plots import data, errors, evaluation, robustness, splitting, style
+from kidneyct_lib.plots import data, errors, evaluation, robustness, style
 
 CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
 SCHEMES = ["slice", "patient"]
@@ -213,7 +213,7 @@ def legend_texts(figure):
 def test_every_figure_of_the_library_is_tested_here():
     public = {
         name
-        for module in (data, splitting, evaluation, errors, robustness)
+        for module in (data, evaluation, errors, robustness)
         for name, member in inspect.getmembers(module, inspect.isfunction)
         if member.__module__ == module.__name__ and not name.startswith("_")
     }
