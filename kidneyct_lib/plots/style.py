@@ -129,6 +129,7 @@ def new_figure(
     `titles`, or those of `schemes`, stand above the first panels, with letters to refer to where
     there are several; there are as many columns as titles if `columns` does not tell. `shared` is
     for panels with the same limits on both axes.
+
     Made through pyplot, which is what teaches a notebook to show figures as images, and
     closed at once, so that a notebook shows it once and pyplot holds no memory of it.
     """
