@@ -1,19 +1,27 @@
-"""Figures of the audit: what models owe to patients they have seen."""
+"""Figures of the audit: seen and new patients, shortcuts, and sweeps of gaps, groupings, sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
+    HALF_WIDTH,
     PATIENT_TITLES,
     SCHEME_STYLES,
+    SCHEME_TITLES,
     SMALL,
+    Style,
+    draw_intervals,
     journal_style,
     new_figure,
+    with_legend,
     write_beside,
 )
 
@@ -30,8 +38,10 @@ _PATIENT_RECIPE_NAMES = {
     "stage 1": "Patient recipe fitted to\nthe training part (stage 1)",
     "stage 2": "Patient recipe fitted to that\nand the validation part (stage 2)",
 }
-_PERCENT = PercentFormatter(1, symbol=" %")
 _SCHEMES = ("patient", "slice")  # in the order to draw them
+_ACQUISITION = Style("0.55", "o", "-", "")  # gray: no lesion is looked for
+_FEWEST = 10  # slices of a bin that is drawn
+_LOW = 0.08  # no room for words below a point as low as this
 _APART = 0.08  # of accuracy: lines of chance closer than this are drawn as one
 
 
@@ -45,6 +55,8 @@ def leak_summary(
 ) -> Figure:
     """Draw what every model scores on patients it has seen and on new ones: the leak at a glance.
 
+    Each model and control has a row with one marker per scheme, on one axis of accuracy.
+
     Parameters
     ----------
     models, controls
@@ -54,10 +66,6 @@ def leak_summary(
         ``uniform`` and ``majority``: accuracy without looking.
     recipe
         "published" or "patient": what the two stages are.
-
-    Returns
-    -------
-    Figure with one row per model or control and one marker per scheme, on one axis of accuracy.
     """
     # From the network down to labels without meaning: what knows least stands last.
     rows = {**dict(reversed(list(models.items()))), **controls}
@@ -73,9 +81,14 @@ def leak_summary(
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set(xlim=(0, 1.04), ylim=(heights[-1] - 0.85, 0.6), xticks=np.arange(0, 1.01, 0.2))
-    axes.xaxis.set_major_formatter(_PERCENT)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.set_xlabel("Accuracy")
-    _mark_chance(axes, chance)
+    lines = {"chance": chance["uniform"]}
+    if chance["majority"] - chance["uniform"] > _APART:
+        lines["largest class"] = chance["majority"]
+    for name, value in lines.items():
+        axes.axvline(value, color="0.35", linewidth=0.9, linestyle=":", zorder=0)
+        axes.text(value, 0.01, f" {name} {_percent(value)}", transform=axes.get_xaxis_transform())
     if controls:
         title = {"fontsize": 8, "fontstyle": "italic", "va": "center", "backgroundcolor": "white"}
         height = heights[len(models)] + 0.72
@@ -89,21 +102,10 @@ def _interval_marker(axes: Axes, scores: Mapping, y: float, scheme: str) -> None
     style, accuracy = SCHEME_STYLES[scheme], scores["accuracy"]
     axes.plot(scores["accuracy_ci95"], [y, y], color=style.colour, linewidth=1.6, zorder=2)
     axes.plot(accuracy, y, **style.marks, markersize=7, zorder=3)
-    side = {"va": "top", "fontweight": "bold"} if scheme == "patient" else {"va": "bottom"}
-    offset = (0, -5 if scheme == "patient" else 5)
-    text = _percent(accuracy, 1)
-    write_beside(axes, text, (accuracy, y), offset, **side, ha="center", fontsize=8)
-
-
-def _mark_chance(axes: Axes, chance: Mapping[str, float]) -> None:
-    """Mark what is reached without looking by vertical lines, named at their foot."""
-    lines = {"chance": chance["uniform"]}
-    if chance["majority"] - chance["uniform"] > _APART:
-        lines["largest class"] = chance["majority"]
-    for name, value in lines.items():
-        axes.axvline(value, color="0.35", linewidth=0.9, linestyle=":", zorder=0)
-        at_foot = ("data", "axes fraction")
-        axes.annotate(f" {name} {_percent(value)}", (value, 0.01), xycoords=at_foot)
+    below = {"va": "top", "fontweight": "bold"}
+    side, offset = (below, -5) if scheme == "patient" else ({"va": "bottom"}, 5)
+    look = {"ha": "center", "fontsize": 8} | side
+    write_beside(axes, _percent(accuracy, 1), (accuracy, y), (0, offset), **look)
 
 
 def _summary_words(figure: Figure, axes: Axes, models: Mapping[str, Mapping]) -> None:
@@ -136,3 +138,216 @@ def _percent(value: float, digits: int = 0) -> str:
     """Write a share in percent; what is not all is cut off below 100 %, not rounded to it."""
     most = 100 if value == 1 else 100 - 10**-digits
     return f"{min(100 * value, most):.{digits}f} %"
+
+
+@journal_style
+def shortcuts(
+    kinds: Mapping[str, Mapping], models: Mapping[str, Mapping[str, Mapping]], *, chance: float
+) -> Figure:
+    """Draw the accuracy on new patients of each kind of acquisition measures, then of each model.
+
+    Parameters
+    ----------
+    kinds
+        {kind: scores by patient} with ``accuracy`` and ``accuracy_ci95``.
+    models
+        {model: {"patient" and "other_window": the same}}: slices as shown, and in the display
+        window of another class.
+    chance
+        Accuracy at chance level, drawn as a line.
+    """
+    rows = len(kinds) + len(models)
+    figure, ((axes,),) = new_figure(FULL_WIDTH, 1.3 + 0.3 * rows)
+    series = [("Acquisition alone", _ACQUISITION, 0.0, list(kinds.values()))]
+    for scheme, aside in (("patient", -0.2), ("other_window", 0.2)):
+        every = [by_window[scheme] for by_window in models.values()]
+        series.append((SCHEME_TITLES[scheme], SCHEME_STYLES[scheme], len(kinds) + aside, every))
+    for title, style, first, every in series:
+        for k, scores in enumerate(every):
+            y, (low, high) = first + k, scores["accuracy_ci95"]
+            axes.plot([low, high], [y, y], color=style.colour, linewidth=1.4)
+            look = style.marks | {"markersize": 6, "label": None if k else title}
+            axes.plot(scores["accuracy"], y, **look)
+            write_beside(axes, f"{100 * scores['accuracy']:.0f} %", (high, y), (4, 0), va="center")
+    axes.axhline(len(kinds) - 0.5, color="0.8", linewidth=0.8)
+    axes.axvline(chance, color="black", linewidth=0.8, linestyle=":", label="Chance level")
+    names = [name[0].upper() + name[1:] for name in (*kinds, *models)]
+    axes.set_yticks(range(rows), names)
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), xticks=np.arange(0, 1.01, 0.2))
+    axes.set(xlabel="Accuracy on new patients, with 95 % interval", ylabel="Predicted from")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    return with_legend(figure, axes, columns=4)
+
+
+@journal_style
+def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
+    """Draw the error of the slices by how like their most similar training slice they are.
+
+    There is one line per scheme, with numbers of slices at its points. Bins of fewer than ten
+    slices are left out. `rows` are from `leakage.nearest_error`.
+    """
+    figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
+    table = pd.DataFrame(list(rows))
+    table = table[table["n"] >= min(_FEWEST, table["n"].max())]
+    bins = {up_to: k for k, up_to in enumerate(sorted(table["up_to"].unique()))}
+    for scheme, points in table.groupby("scheme", sort=False):
+        x = points["up_to"].map(bins) + (0.08 if scheme == "patient" else -0.08)
+        error, style, name = points["error"], SCHEME_STYLES[scheme], PATIENT_TITLES[scheme]
+        _line_with_intervals(axes, x, error, points["error_ci95"], style, name)
+        _number_points(axes, x, error, [f"{n:,}" for n in points["n"]])
+    above = table.groupby("up_to")["above"].first()
+    ticks = [f"{x:g} to\n{up_to:g}" if x > 0 else f"below\n{up_to:g}" for up_to, x in above.items()]
+    axes.set_xticks(range(len(bins)), ticks)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set(xlim=(-0.5, len(bins) - 0.4), ylim=(-0.03, 1.03))
+    axes.set(xlabel="Correlation with the most similar training slice")
+    axes.set(ylabel="Wrong slices, with 95 % interval")
+    return with_legend(figure, axes)
+
+
+@journal_style
+def buffered_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
+    """Draw the accuracy on a held-out block over the gap between it and the training slices.
+
+    Under each gap stands how many series still have slices in training.
+
+    Parameters
+    ----------
+    rows
+        From `buffered_cv.buffered_curve`; the last is of whole series. May be empty.
+    chance
+        Accuracy marked by a dotted line.
+    """
+    figure, ((axes,),) = new_figure(HALF_WIDTH, 3.2)
+    ticks = [f"{'all' if row['gap'] is None else row['gap']}\n{row['series_left']}" for row in rows]
+    _curve_over_steps(axes, rows, ticks)
+    _level(axes, chance, "chance", ":")
+    series = rows[0]["groups"] if rows else 0
+    below = f"(below: how many of {series} series still have slices in training)"
+    axes.set_xlabel(f"Slices left out on either side of the tested ones\n{below}")
+    return figure
+
+
+@journal_style
+def grouping_sweep(
+    rows: Sequence[Mapping], *, chosen: float, by_slice: float, chance: float
+) -> Figure:
+    """Draw the accuracy by patient over the threshold that makes slices one patient's.
+
+    Parameters
+    ----------
+    rows
+        From `repeated_cv.threshold_sweep`; skipped thresholds get no point.
+    chosen
+        The study's threshold, marked by a line.
+    by_slice
+        Accuracy by slice, drawn as the level that a grouping too fine would reach.
+    chance
+        Accuracy marked by a dotted line.
+    """
+    figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
+    ticks = [f"{row['threshold']:g}\n{row['groups']:,}" for row in rows]
+    _curve_over_steps(axes, rows, ticks)
+    _level(axes, chance, "chance", ":", right=True)
+    _level(axes, by_slice, "by slice", "--")
+    for place, row in enumerate(rows):
+        if row["threshold"] == chosen:
+            axes.axvline(place, color="0.4", linewidth=0.9, linestyle="--", zorder=0)
+            axes.annotate(" chosen", (place, 0.02))
+        if row["skipped"]:
+            axes.annotate("not\npossible", (place, 0.45), ha="center")
+    axes.set_xlabel("Correlation above which two slices are one patient's (below: groups)")
+    return figure
+
+
+@journal_style
+def patient_curve(
+    points: Sequence[Mapping], fits: Mapping[str, Mapping], *, chance: float
+) -> Figure:
+    """Draw the scores on new patients over the number of patients in training.
+
+    Bars are the range over the draws. Beyond the measured numbers a dashed line is the
+    extrapolation, with the standard error of the fit; where a fit is of no use there is none.
+
+    Parameters
+    ----------
+    points
+        From `learning_curve.patient_curve`.
+    fits
+        {measure: what `learning_curve.extrapolate` gives}.
+    chance
+        Accuracy marked by a dotted line.
+    """
+    names = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
+    figure, axes = new_figure(FULL_WIDTH, 3.0, titles=list(names.values()), shared=True)
+    table = pd.DataFrame(list(points))
+    style = SCHEME_STYLES["patient"]
+    for panel, measure in zip(axes.flat, names, strict=True):
+        ranges = table[[f"{measure}_low", f"{measure}_high"]].to_numpy()
+        label = "measured (range over draws)"
+        _line_with_intervals(panel, table["groups"], table[measure], ranges, style, label)
+        if fits[measure]["use"]:
+            _draw_projections(panel, table["groups"].max(), fits[measure], style)
+        else:
+            corner = {"ha": "right", "va": "top", "transform": panel.transAxes, "wrap": True}
+            panel.text(0.97, 0.95, f"no extrapolation:\n{fits[measure]['why']}", **corner)
+        panel.set_xscale("log", base=2)
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.set(ylim=(0, 1.02), xlabel="Patients (groups) in training")
+    axes[0, 0].set_ylabel("Score on new patients")
+    _level(axes[0, 0], chance, "chance", ":", right=True)
+    # The panel with an extrapolation, if there is one, has all entries.
+    return with_legend(figure, max(axes.flat, key=lambda panel: len(panel.lines)))
+
+
+def _line_with_intervals(
+    axes: Axes, x: ArrayLike, y: ArrayLike, ends: Iterable, style: Style, name: str | None
+) -> None:
+    """Draw points joined by a line, each with its own [low, high]."""
+    draw_intervals(axes, x, ends, colour=style.colour)
+    look = style.curve | {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.4}
+    axes.plot(x, y, **look, label=name)
+
+
+def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str]) -> None:
+    """Draw accuracy with intervals over evenly spaced steps, whatever their values."""
+    places = [place for place, row in enumerate(rows) if "accuracy" in row]
+    if places:
+        values = [rows[place]["accuracy"] for place in places]
+        ends = [rows[place]["accuracy_ci95"] for place in places]
+        _line_with_intervals(axes, places, values, ends, SCHEME_STYLES["patient"], None)
+        _number_points(axes, places, values, [f"{value:.2f}" for value in values])
+    axes.set_xticks(range(len(rows)), ticks)
+    axes.set(xlim=(-0.4, max(len(rows), 1) - 0.4), ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
+    axes.set_ylabel("Accuracy, with 95 % interval")
+
+
+def _level(axes: Axes, value: float, name: str, line: str, *, right: bool = False) -> None:
+    """Mark a level by a horizontal line and name it at its left or right end."""
+    axes.axhline(value, color="0.35", linewidth=0.9, linestyle=line, zorder=0)
+    place, offset = (int(right), value), (-3 if right else 3, 2)
+    look = {"xycoords": ("axes fraction", "data"), "ha": "right" if right else "left"}
+    write_beside(axes, f"{name} {value:.2f}", place, offset, **look)
+
+
+def _number_points(
+    axes: Axes, x: Iterable[float], y: Iterable[float], texts: Iterable[str]
+) -> None:
+    """Write beside each point, below where the line rises to the right: never on a line."""
+    for place, (value, following), text in zip(x, pairwise([*y, 0]), texts, strict=True):
+        below = following > value > _LOW
+        write_beside(axes, text, (place, value), (4, -10 if below else 4))
+
+
+def _draw_projections(axes: Axes, begin: float, fit: Mapping, style: Style) -> None:
+    """Draw an extrapolation dashed, with the standard error of the fit at its projections."""
+    table = pd.DataFrame(fit["projections"])
+    far, value, error = table["groups"], table["value"], table["error"]
+    n = np.union1d(np.geomspace(begin, far.max(), 50), far)
+    draw_intervals(axes, far, np.stack([value - error, value + error], 1), colour=style.colour)
+    look = style.curve | {"linestyle": "--", "linewidth": 1, "markerfacecolor": "white"}
+    places = np.searchsorted(n, far).tolist()
+    curve = fit["a"] - fit["b"] * n ** -fit["c"]
+    label = "extrapolation (standard error of the fit)"
+    axes.plot(n, curve, **look, markersize=5, markevery=places, label=label)

@@ -1,38 +1,35 @@
-"""Figures of the images: counts, sizes, gray levels, contact sheets."""
+"""Figures of the images and their groups: counts, gray levels, series, splits, class weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
+    PART_STYLES,
+    SMALL,
     THOUSANDS,
+    blank,
+    grouped_bars,
     image_sheet,
     journal_style,
-    legend_above,
     new_figure,
     series_styles,
+    show_image,
+    with_legend,
 )
 
 
 @journal_style
 def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
-    """Draw the number of slices of each class.
+    """Draw the number of slices of each class as bars, each with its count and its share.
 
-    Parameters
-    ----------
-    table
-        One row per slice, with ``label``.
-    classes
-        In the order to show them.
-
-    Returns
-    -------
-    Figure with one bar per class, its count and its share beside it.
+    `table` has one row per slice, with ``label``; `classes` are in the order to show them.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 0.6 + 0.38 * len(classes))
     counts = table["label"].value_counts().reindex(list(classes), fill_value=0)
@@ -50,16 +47,9 @@ def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
 
 @journal_style
 def image_sizes(table: pd.DataFrame) -> Figure:
-    """Draw which image sizes occur, and how often, by plane.
+    """Draw which image sizes occur, and how often, by plane: areas grow with the number of slices.
 
-    Parameters
-    ----------
-    table
-        One row per slice, with ``width`` and ``height`` in pixels and ``plane``.
-
-    Returns
-    -------
-    Figure of one marker per size, its area growing with the number of slices.
+    `table` has one row per slice, with ``width`` and ``height`` in pixels and ``plane``.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.4)
     counts = table.groupby(["plane", "width", "height"]).size().rename("slices").reset_index()
@@ -75,15 +65,14 @@ def image_sizes(table: pd.DataFrame) -> Figure:
     axes.set(xlim=(0, longest), ylim=(0, longest), aspect="equal")
     axes.set(xlabel="Width (pixels)", ylabel="Height (pixels)")
     axes.locator_params(nbins=6)
-    legend_above(figure, axes, columns=1)
-    return figure
+    return with_legend(figure, axes, columns=1)
 
 
 @journal_style
 def intensity_histograms(
     images: np.ndarray, labels: Sequence[str], classes: Sequence[str]
 ) -> Figure:
-    """Draw how often each gray level occurs in each class.
+    """Draw how often each gray level occurs in each class, on a scale logarithmic for the black.
 
     Parameters
     ----------
@@ -93,30 +82,24 @@ def intensity_histograms(
         Class of each image, (N,).
     classes
         In the order to show them.
-
-    Returns
-    -------
-    Figure with one line per class, on a logarithmic scale for the black background.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 2.9)
     middles = np.arange(1.5, 256, 4)
     for name, style in series_styles(classes).items():
         counts = np.zeros(256, np.int64)
-        rows = np.flatnonzero(np.asarray(labels) == name)
-        for row in rows:  # one at a time: counting widens each pixel
+        for row in np.flatnonzero(np.asarray(labels) == name):  # one by one: counting widens pixels
             counts += np.bincount(images[row].ravel(), minlength=256)
         share = counts.reshape(-1, 4).sum(axis=1) / max(counts.sum(), 1)
         share = np.where(share > 0, share, np.nan)
         axes.plot(middles, share, **style.curve, markevery=8, markersize=4, label=name)
     axes.set(yscale="log", xlim=(0, 255))
     axes.set(xlabel="Gray level (8 bit), in bins of 4", ylabel="Share of pixels")
-    legend_above(figure, axes)
-    return figure
+    return with_legend(figure, axes)
 
 
 @journal_style
 def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int) -> Figure:
-    """Show images in rows.
+    """Show images in rows, in their true gray levels.
 
     Parameters
     ----------
@@ -126,9 +109,203 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: 
         One above each image.
     columns
         Images in a row.
-
-    Returns
-    -------
-    Figure of all images in their true gray levels.
     """
     return image_sheet(images, titles, columns, title_height=0.2)[0]
+
+
+@journal_style
+def series_structure(
+    correlations: pd.DataFrame, classes: Sequence[str], *, threshold: float
+) -> Figure:
+    """Draw how alike consecutive slices are, against random ones of the same class, as densities.
+
+    The axis is logarithmic in 1 - correlation.
+
+    Parameters
+    ----------
+    correlations
+        One row per pair, with ``label``, ``pair`` ("consecutive" or "random") and
+        ``correlation``, from `near_duplicates.series_correlations`.
+    classes
+        One panel each.
+    threshold
+        Correlation above which slices are grouped, marked by a line.
+    """
+    columns = min(2, len(classes))
+    rows = -(-len(classes) // columns)
+    figure, axes = new_figure(
+        FULL_WIDTH, 0.7 + 1.5 * rows, rows=rows, columns=columns, titles=classes, shared=True
+    )
+    distance = (1 - correlations["correlation"]).clip(lower=1e-4)
+    shape = {"log_scale": True, "binrange": (-4, 0.3), "bins": 43, "stat": "probability"}
+    shape |= {"element": "step", "alpha": 0.35}
+    styles = series_styles(["consecutive", "random"])
+    for k, (panel, name) in enumerate(zip(axes.flat, classes, strict=False)):
+        for pair, style in styles.items():
+            chosen = (correlations["label"] == name) & (correlations["pair"] == pair)
+            look = {"color": style.colour, "hatch": style.hatch, "linestyle": style.line}
+            sns.histplot(x=distance[chosen], **shape, **look, label=f"{pair} slices", ax=panel)
+        panel.axvline(1 - threshold, color="black", linewidth=0.9, linestyle=":")
+        place = {"transform": panel.get_xaxis_transform(), "ha": "right", "va": "top"}
+        panel.text(1 - threshold, 0.97, f"{threshold:g} ", **place)
+        lowest = k + columns >= len(classes)
+        panel.tick_params(labelbottom=lowest)
+        panel.set_xlabel("Correlation of thumbnails", visible=lowest)
+        panel.set_ylabel("" if k % columns else "Share of pairs")
+    axes.flat[0].invert_xaxis()
+    axes.flat[0].xaxis.set_major_formatter(lambda value, _: f"{1 - value:.6g}")
+    axes.flat[0].xaxis.set_minor_formatter(NullFormatter())
+    for panel in axes.flat[len(classes) :]:
+        panel.remove()
+    return with_legend(figure, axes.flat[0])
+
+
+@journal_style
+def group_montage(
+    images: np.ndarray,
+    groups: np.ndarray,
+    labels: Sequence[str],
+    *,
+    show: Sequence[int],
+    columns: int,
+) -> Figure:
+    """Show slices of some groups, one group a row, for the eye to check the grouping.
+
+    A short group leaves its row unfilled.
+
+    Parameters
+    ----------
+    images
+        uint8 (N, H, W) in natural order.
+    groups, labels
+        Group and class of each image, (N,).
+    show
+        The groups to show.
+    columns
+        Slices of each, evenly spaced from its first to its last.
+    """
+    side = (FULL_WIDTH - 0.9) / columns
+    figure, axes = new_figure(FULL_WIDTH, len(show) * side, rows=len(show), columns=columns)
+    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    for row, group in zip(axes, show, strict=True):
+        members = np.flatnonzero(np.asarray(groups) == group)
+        spread = np.linspace(0, len(members) - 1, min(columns, len(members))).round().astype(int)
+        for panel in row:
+            blank(panel)
+        for panel, member in zip(row, members[spread], strict=False):
+            show_image(panel, images[member])
+        names = " / ".join(pd.unique(np.asarray(labels)[members]))
+        title = f"Group {group}\n{names}\n{len(members)} slices"
+        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=SMALL)
+    return figure
+
+
+@journal_style
+def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Figure:
+    """Draw how many slices each group holds, on a logarithmic scale, and each class's median.
+
+    Parameters
+    ----------
+    table
+        One row per slice, with ``label`` and ``group``.
+    classes
+        In the order to show them.
+    seed
+        Of the sideways scatter that keeps equal sizes apart.
+    """
+    figure, ((axes,),) = new_figure(HALF_WIDTH, 3.0)
+    rng = np.random.default_rng(seed)
+    ticks = []
+    for position, (name, style) in enumerate(series_styles(classes).items()):
+        sizes = table.loc[table["label"] == name, "group"].value_counts().to_numpy()
+        ticks.append(f"{name}\n{len(sizes)} groups")
+        x = position + rng.uniform(-0.22, 0.22, len(sizes))
+        axes.scatter(x, sizes, 22, **style.points | {"linewidth": 0.4, "alpha": 0.85})
+        if len(sizes):
+            axes.hlines(np.median(sizes), position - 0.33, position + 0.33, color="black")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(THOUSANDS)
+    axes.set_xticks(range(len(classes)), ticks)
+    axes.set(xlim=(-0.6, len(classes) - 0.4), xlabel="Class", ylabel="Slices in a group")
+    return figure
+
+
+@journal_style
+def threshold_curve(frame: pd.DataFrame, chosen: float) -> Figure:
+    """Draw how the groups depend on the correlation threshold.
+
+    Parameters
+    ----------
+    frame
+        ``threshold``, ``groups``, ``largest``, ``cross_class_links`` from
+        `near_duplicates.threshold_curve`.
+    chosen
+        The study's threshold, marked by a line.
+    """
+    panels = {
+        "groups": "Groups",
+        "largest": "Largest group\n(slices)",
+        "cross_class_links": "Links between\nclasses",
+    }
+    figure, axes = new_figure(HALF_WIDTH, 4.2, rows=3, sharex=True)
+    for panel, (column, label) in zip(axes.flat, panels.items(), strict=True):
+        look = {"color": "black", "marker": "o", "markersize": 3, "clip_on": False}
+        panel.plot(frame["threshold"], frame[column], **look)
+        panel.axvline(chosen, color=series_styles(["chosen"])["chosen"].colour, linestyle="--")
+        panel.set(ylabel=label, ylim=(0, None))
+        panel.yaxis.set_major_formatter(THOUSANDS)
+        panel.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if frame["cross_class_links"].max() > 10:
+        axes[2, 0].set_yscale("symlog", linthresh=1)
+        axes[2, 0].yaxis.set_major_formatter(THOUSANDS)
+    axes[0, 0].set_title(f"dashed line: chosen threshold, {chosen:g}", fontsize=8, loc="right")
+    axes[2, 0].set_xlabel("Correlation threshold")
+    figure.align_ylabels()
+    return figure
+
+
+@journal_style
+def split_counts(
+    table: pd.DataFrame, splits: Mapping[str, Sequence[str]], classes: Sequence[str]
+) -> Figure:
+    """Draw the slices (above) and groups (below) of each part and class, one column a scheme.
+
+    Under a split by slice a group is counted in every part that it has slices in.
+
+    Parameters
+    ----------
+    table
+        One row per slice, with ``label`` and ``group``.
+    splits
+        {scheme: part of each row}.
+    classes
+        In the order to show them.
+    """
+    figure, axes = new_figure(FULL_WIDTH, 4.4, rows=2, schemes=splits, sharex=True, sharey="row")
+    counted = {"Slices": "size", "Groups": "nunique"}
+    for column, split in zip(axes.T, splits.values(), strict=True):
+        by_part = table.assign(part=np.asarray(split)).groupby(["label", "part"])["group"]
+        for panel, (label, how) in zip(column, counted.items(), strict=True):
+            counts = by_part.agg(how).unstack(fill_value=0)
+            counts = counts.reindex(index=list(classes), columns=list(PART_STYLES), fill_value=0)
+            grouped_bars(panel, counts, PART_STYLES.values(), number="{:,.0f}", number_size=6)
+            panel.yaxis.set_major_formatter(THOUSANDS)
+            panel.set(xlabel="Class", ylabel=label)
+            panel.label_outer()
+    return with_legend(figure, axes[0, 0])
+
+
+@journal_style
+def class_weights(frame: pd.DataFrame, classes: Sequence[str]) -> Figure:
+    """Draw the weight of each class under each way of weighting as bars, with a line at weight 1.
+
+    `frame` has ``label``, ``weighting`` and ``weight``; `classes` are in the order to show them.
+    """
+    weightings = list(frame["weighting"].unique())
+    weights = frame.pivot(index="label", columns="weighting", values="weight")
+    weights = weights.reindex(index=list(classes), columns=weightings)
+    figure, ((axes,),) = new_figure(HALF_WIDTH, 2.8)
+    grouped_bars(axes, weights, series_styles(weightings).values(), number="{:.2f}")
+    axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="Class", ylabel="Class weight")
+    return with_legend(figure, axes, title="Counted")

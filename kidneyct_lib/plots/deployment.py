@@ -33,10 +33,7 @@ def parity(expected: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Figur
 def latency(table: pd.DataFrame) -> Figure:
     """Draw the milliseconds for one image, one panel per batch size, one bar per way to run.
 
-    Parameters
-    ----------
-    table
-        From `parity.latencies`.
+    `table` is from `parity.latencies`.
     """
     batches = sorted(table["batch"].unique())
     figure, axes = new_figure(FULL_WIDTH, 2.6, columns=len(batches))

@@ -1,31 +1,30 @@
-"""Figures of the error analysis: curves, worst errors, groups, subgroups, external images."""
+"""Figures of the error analysis: curves, worst errors, groups, subgroups, maps of what is seen."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
+    LEGEND_BELOW,
     SCHEME_STYLES,
     SCHEME_TITLES,
     Style,
     blank,
     image_sheet,
     journal_style,
-    legend_above,
-    legend_below,
     new_figure,
-    panel_letters,
     series_styles,
+    with_legend,
     write_beside,
 )
 
+_MOST_OPAQUE = 0.6  # of a map at its highest point
 _CURVES = {
     "roc": ("False positive rate", "True positive rate", "AUC", "default"),
     "pr": ("Recall", "Precision", "AP", "steps-post"),
@@ -33,8 +32,13 @@ _CURVES = {
 
 
 @journal_style
-def roc_curves(curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Figure:
-    """Draw the ROC curve of each class against the others, one panel per scheme.
+def class_curves(
+    curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[str], kind: str
+) -> Figure:
+    """Draw the curve of each class against the others, one panel per scheme.
+
+    The legends give the areas under the curves. Gray diagonals of a ROC curve and short lines at
+    the right of a precision-recall curve, at the shares of the classes, are what chance reaches.
 
     Parameters
     ----------
@@ -42,65 +46,37 @@ def roc_curves(curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[s
         {scheme: points from `metrics.curves`}.
     classes
         The study's classes.
-
-    Returns
-    -------
-    Figure; the legends give the areas under the curves.
+    kind
+        "roc" or "pr" (precision-recall).
     """
-    figure, axes = _curve_panels(curves_by_scheme, classes, "roc")
-    for panel in axes.flat:
-        panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
-    return figure
-
-
-@journal_style
-def pr_curves(curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> Figure:
-    """Draw the precision-recall curve of each class against the others, one panel per scheme.
-
-    Parameters
-    ----------
-    curves_by_scheme
-        {scheme: points from `metrics.curves`}.
-    classes
-        The study's classes.
-
-    Returns
-    -------
-    Figure; the legends give the average precisions, short lines at the right the shares of the
-    classes, which is the precision of chance.
-    """
-    figure, axes = _curve_panels(curves_by_scheme, classes, "pr")
+    xlabel, ylabel, area, steps = _CURVES[kind]
+    width = FULL_WIDTH if len(curves_by_scheme) > 1 else HALF_WIDTH
+    figure, axes = new_figure(width, 4.2, schemes=curves_by_scheme, shared=True)
     styles = series_styles(classes)
     for panel, points in zip(axes.flat, curves_by_scheme.values(), strict=True):
-        for name, share in points.groupby("label")["prevalence"].first().items():
-            panel.plot([0.95, 1.03], [share, share], color=styles[str(name)].colour, linewidth=1.5)
-    return figure
-
-
-def _curve_panels(
-    curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[str], curve: str
-) -> tuple[Figure, np.ndarray]:
-    """Draw one kind of curve ("roc" or "pr"), classes as lines, schemes as panels."""
-    xlabel, ylabel, area, steps = _CURVES[curve]
-    width = FULL_WIDTH if len(curves_by_scheme) > 1 else HALF_WIDTH
-    figure, axes = new_figure(width, 4.2, columns=len(curves_by_scheme), sharex=True, sharey=True)
-    for panel, points in zip(axes.flat, curves_by_scheme.values(), strict=True):
-        for name, style in series_styles(classes).items():
-            line = points[(points["label"] == name) & (points["curve"] == curve)]
+        for label, style in styles.items():
+            line = points[(points["label"] == label) & (points["curve"] == kind)]
             if len(line):
                 look = style.curve | {"markersize": 3.5, "markevery": 0.21, "drawstyle": steps}
-                label = f"{name} ({area} {line['area'].iloc[0]:.3f})"
-                panel.plot(line["x"], line["y"], **look, label=label)
+                look |= {"label": f"{label} ({area} {line['area'].iloc[0]:.3f})"}
+                panel.plot(line["x"], line["y"], **look)
+        if kind == "roc":
+            panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+        else:
+            for name, share in points.groupby("label")["prevalence"].first().items():
+                colour = styles[str(name)].colour
+                panel.plot([0.95, 1.03], [share, share], color=colour, linewidth=1.5)
         panel.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel=xlabel, ylabel=ylabel)
         panel.label_outer()
-        legend_below(panel, ncols=2, handlelength=2.6)
-    panel_letters(axes.flat, [SCHEME_TITLES[scheme] for scheme in curves_by_scheme])
-    return figure, axes
+        panel.legend(**LEGEND_BELOW, ncols=2, handlelength=2.6)
+    return figure
 
 
 @journal_style
 def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: int) -> Figure:
-    """Show the most confident errors as images.
+    """Show the most confident errors as images, or a line of text where there are none.
+
+    Above each stand the true class, the predicted one, its probability and the group.
 
     Parameters
     ----------
@@ -110,11 +86,6 @@ def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: in
         From `metrics.worst_errors`: ``group``, ``label``, ``predicted``, ``confidence``.
     columns
         Images in a row.
-
-    Returns
-    -------
-    Figure with the true class, the predicted one and its probability above each image; a
-    line of text where there are no errors.
     """
     if rows.empty:
         figure, ((axes,),) = new_figure(HALF_WIDTH, 1.0)
@@ -130,7 +101,9 @@ def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: in
 
 @journal_style
 def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Figure:
-    """Draw the accuracy within each group.
+    """Draw the accuracy within each group as a marker whose area grows with the group's slices.
+
+    It is filled where the vote of the group's slices is right and hollow where it is wrong.
 
     Parameters
     ----------
@@ -140,11 +113,6 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
         In the order to show them.
     seed
         Of the scatter that keeps equal groups apart.
-
-    Returns
-    -------
-    Figure with one marker per group, its area growing with its slices, filled where the vote of
-    the group's slices is right and hollow where it is wrong.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 0.9 + 0.55 * len(classes))
     rng = np.random.default_rng(seed)
@@ -154,37 +122,24 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
         groups = frame[frame["label"] == name]
         right = (groups["vote"] == name).to_numpy()
         ticks.append(f"{name}\n{right.sum()} of {len(groups)} voted right")
-        axes.scatter(
-            groups["accuracy"],
-            position + rng.uniform(-0.25, 0.25, len(groups)),
-            12 + area * groups["n"],
-            **_hollow_points(style, ~right, 1.2),
-            alpha=0.8,
-            clip_on=False,
-        )
+        y = position + rng.uniform(-0.25, 0.25, len(groups))
+        look = _hollow_points(style, ~right, 1.2) | {"alpha": 0.8, "clip_on": False}
+        axes.scatter(groups["accuracy"], y, 12 + area * groups["n"], **look)
     for n in sorted({1, int(frame["n"].median()), int(frame["n"].max())}):
         label = f"{n} slices" if n > 1 else "1 slice"
         axes.scatter([], [], 12 + area * n, color="0.6", label=label)
     axes.set_yticks(range(len(classes)), ticks)
     axes.set(xlim=(-0.02, 1.02), ylim=(len(classes) - 0.5, -0.5))
     axes.set(xlabel="Share of the group's slices classified right", ylabel="True class")
-    legend_above(figure, axes, title="One marker per group; hollow: its vote is wrong")
-    return figure
+    return with_legend(figure, axes, title="One marker per group; hollow: its vote is wrong")
 
 
 @journal_style
 def external_comparison(frame: pd.DataFrame) -> Figure:
     """Draw the accuracy under each condition of external images, one marker per variant.
 
-    Parameters
-    ----------
-    frame
-        ``condition`` (how the images differ), ``variant`` (how they are prepared) and
-        ``accuracy`` (0 to 1).
-
-    Returns
-    -------
-    Figure with one line per condition, joining its variants.
+    `frame` has ``condition`` (how the images differ), ``variant`` (how they are prepared) and
+    ``accuracy`` (0 to 1).
     """
     conditions, variants = list(frame["condition"].unique()), list(frame["variant"].unique())
     table = frame.pivot(index="condition", columns="variant", values="accuracy")
@@ -199,22 +154,16 @@ def external_comparison(frame: pd.DataFrame) -> Figure:
     axes.invert_yaxis()
     axes.grid(axis="y", color="0.92")
     axes.set(xlim=(0, 1.0), xlabel="Accuracy", ylabel="Images")
-    legend_above(figure, axes)
-    return figure
+    return with_legend(figure, axes)
 
 
 @journal_style
 def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
     """Draw the accuracy in each level of each subgroup under each scheme, with its interval.
 
-    Parameters
-    ----------
-    frame
-        ``scheme`` and the columns of `subgroups.by_subgroup`.
-
-    Returns
-    -------
-    Figure with one line per level, subgroups set apart; hollow markers where groups are few.
+    Subgroups are set apart, each under its title; levels have their numbers of groups beside them
+    and hollow markers where these are few. `frame` has ``scheme`` and the columns of
+    `subgroups.by_subgroup`.
     """
     schemes = list(frame["scheme"].unique())
     rows = frame.drop_duplicates(["subgroup", "level"])
@@ -232,17 +181,6 @@ def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
         axes.plot([], [], color=style.colour, marker=style.marker, label=SCHEME_TITLES[scheme])
     if frame["few_groups"].any():
         axes.scatter([], [], facecolors="white", edgecolors="0.3", label="fewer than ten groups")
-    _name_rows(axes, frame, rows)
-    axes.set(xlim=(0, 1), ylim=(rows["y"].max() + 0.6, -0.4))
-    axes.set(xlabel="Accuracy, with 95 % interval over groups")
-    axes.grid(axis="x", color="0.92")
-    axes.set_axisbelow(True)
-    legend_above(figure, axes)
-    return figure
-
-
-def _name_rows(axes: Axes, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
-    """Name each level with its groups, and each subgroup in the gap above its levels."""
     groups = frame.groupby(["subgroup", "level"], sort=False)["groups"].unique()
     names = [
         f"{level} ({' | '.join(map(str, counts))} groups)"
@@ -251,10 +189,81 @@ def _name_rows(axes: Axes, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
     axes.set_yticks(rows["y"], names)
     axes.tick_params(axis="y", length=0)
     look = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": "bold"}
-    at_left = ("axes fraction", "data")
+    look |= {"xycoords": ("axes fraction", "data")}
     for subgroup, y in rows.groupby("subgroup", sort=False)["y"].min().items():
-        title = str(subgroup).capitalize()
-        write_beside(axes, title, (0, y - 1), (-4, 0), xycoords=at_left, **look)
+        write_beside(axes, str(subgroup).capitalize(), (0, y - 1), (-4, 0), **look)
+    axes.set(xlim=(0, 1), ylim=(rows["y"].max() + 0.6, -0.4))
+    axes.set(xlabel="Accuracy, with 95 % interval over groups")
+    axes.grid(axis="x", color="0.92")
+    return with_legend(figure, axes)
+
+
+@journal_style
+def class_maps(
+    images: Sequence[np.ndarray | None],
+    maps: Sequence[np.ndarray],
+    titles: Sequence[str],
+    *,
+    columns: int,
+    masks: Sequence[np.ndarray] | None = None,
+) -> Figure:
+    """Show slices under the maps of what speaks for a class.
+
+    Parameters
+    ----------
+    images
+        Gray, uint8 (S, S); None leaves a place empty but for its title.
+    maps
+        For each, float (S, S), 0 or more; each is drawn up to its own highest value.
+    titles
+        One above each.
+    columns
+        Slices in a row.
+    masks
+        For each, bool (S, S): the lesion, drawn as an outline where there is one.
+    """
+    figure, axes = image_sheet(images, titles, columns, title_height=0.25)
+    for number, panel in enumerate(axes.flat[: len(images)]):
+        if images[number] is None:
+            continue
+        share = maps[number] / max(maps[number].max(), np.finfo(np.float32).tiny)
+        panel.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=_MOST_OPAQUE * share)
+        if masks is not None and masks[number].any():
+            panel.contour(masks[number], levels=[0.5], colors="cyan", linewidths=0.8)
+    return figure
+
+
+@journal_style
+def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """Draw how like the trained model's maps are while weights are shuffled from the head down.
+
+    Each scheme has a line with its intervals, and a thin dotted one of the size, sign aside.
+
+    Parameters
+    ----------
+    result
+        {scheme: one dict a step, in order}, the same steps for each: ``step``, ``correlation``
+        (-1 to 1), ``ci95`` ([low, high]) and ``unsigned`` (0 to 1).
+    """
+    figure, ((axes,),) = new_figure(HALF_WIDTH, 2.7)
+    axes.axhline(0, color="0.7", linewidth=0.8, zorder=1)
+    shift = np.linspace(-0.08, 0.08, len(result))
+    for (scheme, steps), aside in zip(result.items(), shift, strict=True):
+        rows, style, title = pd.DataFrame(steps), SCHEME_STYLES[scheme], SCHEME_TITLES[scheme]
+        places = np.arange(len(rows)) + aside
+        aside_of_sign = style.faint | {"markersize": 4, "label": f"{title}, sign aside"}
+        axes.plot(places, rows["unsigned"], **aside_of_sign)
+        low, high = np.array(rows["ci95"].tolist()).T
+        axes.vlines(places, low, high, color=style.colour, linewidth=1)
+        curve = style.curve | {"linewidth": 1.4, "markersize": 4}
+        axes.plot(places, rows["correlation"], **curve, label=title)
+    names = [name if k < 2 else f"+ {name}" for k, name in enumerate(rows["step"])]
+    axes.set_xticks(range(len(rows)), names)
+    lowest = min(row["ci95"][0] for rows in result.values() for row in rows)
+    axes.set_ylim(min(lowest - 0.05, -0.3), 1.05)
+    axes.set_xlabel("Weights shuffled, from the head down to the first layer")
+    axes.set_ylabel("Rank correlation with\nthe trained model's map")
+    return with_legend(figure, axes, columns=2)
 
 
 def _hollow_points(style: Style, hollow: ArrayLike, edge: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Figures of the results: headline, training, confusion, recall, class weights, two classes."""
+"""Figures of the results: training, confusion, recall, class weights, two classes, ablation."""
 
 from collections.abc import Iterable, Mapping
 
@@ -17,21 +17,24 @@ from kidneyct_lib.plots.style import (
     SCHEME_TITLES,
     grouped_bars,
     journal_style,
-    legend_above,
     new_figure,
-    panel_letters,
     series_styles,
+    with_legend,
     write_beside,
 )
 
 _FINAL_STAGE = 2
+_UNITS = {"slices": "every slice", "patients": "one vote per patient"}
+_APART = 0.16  # of a row, between the two markers of an ablation's step
+_FIFTHS = np.arange(0, 1.01, 0.2)
+_MEASURED = {"xlabel": "Measure on the test part", "ylabel": "Value, with 95 % interval"}
 
 
 @journal_style
 def headline(
     metrics_by_scheme: Mapping[str, Mapping], *, references: Mapping[str, float]
 ) -> Figure:
-    """Draw accuracy and macro-F1 of each scheme with their intervals: the study in one figure.
+    """Draw accuracy and macro-F1 of each scheme as bars with 95 % intervals, clustered by group.
 
     Parameters
     ----------
@@ -40,10 +43,6 @@ def headline(
         ``_ci95``; "other_window" is by patient, in another display window.
     references
         {name: value} of levels to mark by a line, such as a published accuracy or chance.
-
-    Returns
-    -------
-    Figure of grouped bars, 0 to 1, with 95 % intervals clustered by group.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.2)
     measures = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
@@ -59,31 +58,20 @@ def headline(
     for name, value in references.items():
         axes.axhline(value, color="black", linewidth=0.8, linestyle=":")
         write_beside(axes, f"{name} {value:g}", (1, value), (3, 0), **at_right)
-    axes.set(ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
-    axes.set(xlabel="Measure on the test part", ylabel="Value, with 95 % interval")
-    legend_above(figure, axes, columns=1)
-    return figure
+    axes.set(ylim=(0, 1.08), yticks=_FIFTHS, **_MEASURED)
+    return with_legend(figure, axes, columns=1)
 
 
 @journal_style
 def learning_curves(history: pd.DataFrame) -> Figure:
-    """Draw loss and accuracy over the epochs of both stages.
+    """Draw loss (above) and accuracy (below) over the epochs of both stages, one column a scheme.
 
-    Parameters
-    ----------
-    history
-        One row per epoch: ``scheme``, ``stage``, ``epoch``, ``loss``, ``val_loss``,
-        ``accuracy``, ``val_accuracy``.
-
-    Returns
-    -------
-    Figure with the loss above and the accuracy below, one column a scheme; epochs are counted
-    through both stages, and a line marks where the second begins.
+    Epochs are counted through both stages, and a line marks where the second begins. `history` has
+    one row per epoch: ``scheme``, ``stage``, ``epoch``, ``loss``, ``val_loss``, ``accuracy``,
+    ``val_accuracy``.
     """
     schemes = list(history["scheme"].unique())
-    figure, axes = new_figure(
-        FULL_WIDTH, 4.2, rows=2, columns=len(schemes), sharex="col", sharey="row"
-    )
+    figure, axes = new_figure(FULL_WIDTH, 4.2, rows=2, schemes=schemes, sharex="col", sharey="row")
     columns = {"training": "", "validation": "val_"}
     for column, scheme in zip(axes.T, schemes, strict=True):
         epochs = history[history["scheme"] == scheme].sort_values(["stage", "epoch"])
@@ -102,28 +90,19 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             column[0].annotate("stage 2 ", (x, 1), xycoords=("data", "axes fraction"), va="bottom")
         column[0].set_yscale("log")
     axes[0, 0].set_ylabel("Loss (nats)")
-    panel_letters(axes[0], [SCHEME_TITLES[scheme] for scheme in schemes])
-    legend_above(figure, axes[0, 0])
-    return figure
+    return with_legend(figure, axes[0, 0])
 
 
 @journal_style
 def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw the confusion matrices of the schemes side by side.
+    """Draw the confusion matrices of the schemes side by side: shares of the true class as colours.
 
-    Parameters
-    ----------
-    confusions
-        {scheme: slices by true class (rows) and predicted class (columns)}.
-
-    Returns
-    -------
-    Figure; colour is the share of the true class, the number the slices.
+    `confusions` is {scheme: slices by true class (rows) and predicted class (columns)}.
     """
     look = {"cmap": "Blues", "vmin": 0, "vmax": 1, "linewidths": 0.6, "linecolor": "0.8"}
-    k = len(next(iter(confusions.values())))
+    height = 1.3 + 0.52 * len(next(iter(confusions.values())))
     width = FULL_WIDTH if len(confusions) > 1 else HALF_WIDTH
-    figure, axes = new_figure(width, 1.3 + 0.52 * k, columns=len(confusions))
+    figure, axes = new_figure(width, height, schemes=confusions)
     for panel, counts in zip(axes.flat, confusions.values(), strict=True):
         share = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
         texts = counts.map("{:,}\n".format) + share.map("{:.0%}".format)
@@ -136,22 +115,14 @@ def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     bar = figure.colorbar(shares, ax=axes, shrink=0.7, format=PercentFormatter(1))
     bar.set_label("Share of the true class")
     bar.outline.set_visible(False)
-    panel_letters(axes.flat, [SCHEME_TITLES[scheme] for scheme in confusions])
     return figure
 
 
 @journal_style
 def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
-    """Draw the recall of each class under each scheme.
+    """Draw the recall of each class under each scheme as bars, over its test slices and groups.
 
-    Parameters
-    ----------
-    metrics_by_scheme
-        {scheme: metrics} with ``per_class``: {class: {``recall``, ``support``, ``groups``}}.
-
-    Returns
-    -------
-    Figure of grouped bars; under each class, how many test slices and groups it has.
+    The metrics of each scheme have ``per_class``: {class: {``recall``, ``support``, ``groups``}}.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
     per_class = {scheme: metrics["per_class"] for scheme, metrics in metrics_by_scheme.items()}
@@ -162,57 +133,43 @@ def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
     ticks = [_with_counts(name, slices.loc[name], groups.loc[name]) for name in recall.index]
     recall = recall.rename(columns=SCHEME_TITLES).set_axis(ticks)
     grouped_bars(axes, recall, [SCHEME_STYLES[scheme] for scheme in per_class], number="{:.2f}")
-    axes.set(ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
     axes.set(xlabel="Class, with its test part under each scheme", ylabel="Recall")
-    legend_above(figure, axes)
-    return figure
+    axes.set(ylim=(0, 1.08), yticks=_FIFTHS)
+    return with_legend(figure, axes)
 
 
 @journal_style
 def class_weight_comparison(frame: pd.DataFrame) -> Figure:
-    """Draw what each way of weighting the classes reaches.
+    """Draw what each way of weighting the classes reaches, as bars in one panel a scheme.
 
-    Parameters
-    ----------
-    frame
-        ``scheme``, ``weighting``, ``measure`` (such as "macro-F1" or a class's recall) and
-        ``value`` (0 to 1).
-
-    Returns
-    -------
-    Figure with one panel of grouped bars a scheme.
+    `frame` has ``scheme``, ``weighting``, ``measure`` (such as "macro-F1" or a class's recall) and
+    ``value`` (0 to 1).
     """
-    schemes = list(frame["scheme"].unique())
-    weightings, measures = list(frame["weighting"].unique()), list(frame["measure"].unique())
+    schemes, weightings, measures = (
+        list(frame[column].unique()) for column in ("scheme", "weighting", "measure")
+    )
+    rows = len(schemes)
     figure, axes = new_figure(
-        FULL_WIDTH, 0.6 + 2.1 * len(schemes), rows=len(schemes), sharex=True, sharey=True
+        FULL_WIDTH, 0.6 + 2.1 * rows, rows=rows, columns=1, schemes=schemes, shared=True
     )
     styles = series_styles(weightings).values()
     table = frame.pivot(index=["scheme", "measure"], columns="weighting", values="value")
     for panel, scheme in zip(axes.flat, schemes, strict=True):
         values = table.loc[scheme].reindex(index=measures, columns=weightings)
         grouped_bars(panel, values, styles, number="{:.2f}")
-        panel.set(ylim=(0, 1.12), yticks=np.arange(0, 1.01, 0.2), xlabel="Measure", ylabel="Value")
+        panel.set(ylim=(0, 1.12), yticks=_FIFTHS, xlabel="Measure", ylabel="Value")
         panel.label_outer()
-    panel_letters(axes.flat, [SCHEME_TITLES[scheme] for scheme in schemes])
-    legend_above(figure, axes.flat[0], title="Class weights")
-    return figure
+    return with_legend(figure, axes.flat[0], title="Class weights")
 
 
 @journal_style
 def binary_summary(table: pd.DataFrame) -> Figure:
     """Draw how many are found, how many are spared and how well slices are ranked, by scheme.
 
-    Parameters
-    ----------
-    table
-        From `binary_metrics.table`; the rows of the final stage (2) are drawn, one per scheme.
-
-    Returns
-    -------
-    Figure of grouped bars, 0 to 1, with 95 % intervals clustered by group; lines across the bars
-    mark chance: 0.5 for ROC-AUC, the prevalence among each scheme's test slices for PR-AUC. Below
-    sensitivity and specificity stand the slices and groups behind each scheme's bar.
+    Bars have 95 % intervals clustered by group; lines across them mark chance: 0.5 for ROC-AUC, the
+    prevalence among each scheme's test slices for PR-AUC. Below sensitivity and specificity stand
+    the slices and groups behind each scheme's bar. `table` is from `binary_metrics.table`; the rows
+    of the final stage (2) are drawn, one per scheme.
     """
     final = table[table["stage"] == _FINAL_STAGE]
     measures = ["sensitivity", "specificity", "roc_auc", "pr_auc"]
@@ -227,25 +184,54 @@ def binary_summary(table: pd.DataFrame) -> Figure:
     figure, ((axes,),) = new_figure(FULL_WIDTH, 3.4)
     values = final[measures].astype(float).T.set_axis(ticks)
     values.columns = [
-        f"{SCHEME_TITLES[scheme]} ({slices:,} slices, {groups:,} groups)"
-        for scheme, slices, groups in zip(final["scheme"], final["n"], final["groups"], strict=True)
+        f"{SCHEME_TITLES[row['scheme']]} ({row['n']:,} slices, {row['groups']:,} groups)"
+        for row in final.to_dict("records")
     ]
     low, high = (final[[f"{m}_{end}" for m in measures]] for end in ("low", "high"))
     intervals = np.stack([low, high], axis=-1).astype(float)
     styles = [SCHEME_STYLES[scheme] for scheme in final["scheme"]]
     grouped_bars(axes, values, styles, number="{:.3f}", intervals=intervals)
     series = [container for container in axes.containers if isinstance(container, BarContainer)]
-    white_edge = [withStroke(linewidth=4, foreground="white")]
+    look = {"linewidth": 1.6, "path_effects": [withStroke(linewidth=4, foreground="white")]}
     for bars, prevalence in zip(series, final["prevalence"], strict=True):
         for bar, chance in zip(bars.patches[2:], (0.5, prevalence), strict=True):
-            left, right = bar.get_bbox().intervalx
-            look = {"color": "black", "linewidth": 1.6, "path_effects": white_edge}
-            axes.hlines(chance, left, right, **look)
+            axes.hlines(chance, *bar.get_bbox().intervalx, color="black", **look)
     axes.collections[-1].set_label("chance")
-    axes.set(ylim=(0, 1.12), yticks=np.arange(0, 1.01, 0.2))
-    axes.set(xlabel="Measure on the test part", ylabel="Value, with 95 % interval")
-    legend_above(figure, axes)
-    return figure
+    axes.set(ylim=(0, 1.12), yticks=_FIFTHS, **_MEASURED)
+    return with_legend(figure, axes)
+
+
+@journal_style
+def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
+    """Draw macro-F1 of every step of the recipe with its interval, the baseline at the bottom.
+
+    Each step has one marker per unit; dropped steps are hollow.
+
+    Parameters
+    ----------
+    table
+        ``step``, ``counted`` ("slices" or "patients"), ``macro_f1`` with ``_low`` and ``_high``,
+        and ``kept``; steps in their order.
+    chance
+        Macro-F1 at chance level, drawn as a line.
+    """
+    steps = list(table["step"].unique())
+    figure, [[axes]] = new_figure(FULL_WIDTH, 0.9 + 0.42 * len(steps))
+    for k, (counted, style) in enumerate(series_styles(list(_UNITS)).items()):
+        rows = table[table["counted"] == counted]
+        heights = np.array([steps.index(step) for step in rows["step"]]) + (0.5 - k) * 2 * _APART
+        low, high = rows["macro_f1_low"], rows["macro_f1_high"]
+        axes.hlines(heights, low, high, color=style.colour, linewidth=1)
+        axes.plot([], [], style.marker, color=style.colour, label=_UNITS[counted])
+        for value, height, stays in zip(rows["macro_f1"], heights, rows["kept"], strict=True):
+            face = style.colour if stays else "white"
+            axes.plot(value, height, style.marker, color=style.colour, markerfacecolor=face)
+    axes.plot([], [], "o", color="0.4", markerfacecolor="white", label="dropped")
+    axes.axvline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
+    axes.set(yticks=range(len(steps)), yticklabels=steps, ylim=(-0.6, len(steps) - 0.4))
+    axes.set(xlim=(0, 1), xlabel="Macro-F1 on new patients, with 95 % interval over groups")
+    axes.grid(axis="x", color="0.92")
+    return with_legend(figure, axes, columns=4)
 
 
 def _with_counts(name: str, slices: Iterable[int], groups: Iterable[int]) -> str:

@@ -1,39 +1,43 @@
-"""Figures of the robustness: what corruptions look like, and what they cost."""
+"""Figures of robustness and calibration: corruptions, confidence, sets, silence, strange images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
+    HALF_WIDTH,
+    LEGEND_BELOW,
     SCHEME_STYLES,
     SCHEME_TITLES,
     journal_style,
-    legend_above,
     new_figure,
+    series_styles,
     show_image,
+    with_legend,
+    write_beside,
 )
 
-_COLUMNS = 5  # panels in a row
+_COLUMNS = 5  # panels of corruptions in a row
+_UNIT_NAMES = {
+    "slices": "every slice",
+    "one_per_group": "one slice per group",
+    "groups": "every group",
+}
+_GUARANTEE_NAMES = {"marginal": "one threshold", "class_conditional": "one threshold per class"}
 
 
 @journal_style
 def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """Show a slice with several corruptions.
+    """Show a slice with several corruptions, one a row, in true gray levels.
 
-    Parameters
-    ----------
-    examples
-        {corruption: the clean image, then one for each severity, rising}, each uint8 gray (H, W);
-        as many for each corruption.
-
-    Returns
-    -------
-    Figure of one row per corruption and one column a severity, in true gray levels.
+    `examples` is {corruption: the clean image, then one for each severity, rising}, each uint8 gray
+    (H, W); as many for each corruption.
     """
     columns = len(next(iter(examples.values())))
     side = (FULL_WIDTH - 0.75) / columns
@@ -53,37 +57,27 @@ def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
 
 @journal_style
 def corruption_errors(table: pd.DataFrame) -> Figure:
-    """Draw how the error rises with the severity of each corruption, under each scheme.
+    """Draw how the error rises with the severity of each corruption, under each scheme and stage.
 
-    Parameters
-    ----------
-    table
-        ``scheme``, ``stage``, ``corruption``, ``severity`` (0 for clean, 1 to 5),
-        ``balanced_error`` (0 to 1) and the ends of its interval, ``low`` and ``high``. Rows of
-        severity 0 belong to every corruption, by whatever name.
-
-    Returns
-    -------
-    Figure with one panel per corruption, in the table's order, and one line per scheme and stage;
-    the last stage is drawn with its intervals, those before it thin and without.
+    The last stage is drawn with its intervals, those before it thin and without. `table` has
+    ``scheme``, ``stage``, ``corruption`` (panels are in its order), ``severity`` (0 for clean, 1 to
+    5), ``balanced_error`` (0 to 1) and the ends of its interval, ``low`` and ``high``. Rows of
+    severity 0 belong to every corruption, by whatever name.
     """
     clean = table[table["severity"] == 0].drop_duplicates(["scheme", "stage"])
     corrupted = table[table["severity"] > 0]
     names = list(corrupted["corruption"].unique())
-    rows = -(-len(names) // _COLUMNS)
-    columns = min(_COLUMNS, len(names))
-    figure, axes = new_figure(
-        FULL_WIDTH, 0.8 + 1.15 * rows, rows=rows, columns=columns, sharex=True, sharey=True
-    )
+    rows, columns = -(-len(names) // _COLUMNS), min(_COLUMNS, len(names))
+    height = 0.8 + 1.15 * rows
+    figure, axes = new_figure(FULL_WIDTH, height, rows=rows, columns=columns, shared=True)
     for k, (panel, name) in enumerate(zip(axes.flat, names, strict=False)):
         _draw_lines(panel, pd.concat([clean, corrupted[corrupted["corruption"] == name]]))
         panel.set_title(name, loc="left", fontsize=8, pad=2)
         panel.grid(axis="y", color="0.92")
-        panel.set_axisbelow(True)
         panel.tick_params(labelbottom=k + columns >= len(names))
     ticks = range(int(table["severity"].max()) + 1)
     axes[0, 0].set(ylim=(0, 1), yticks=np.arange(0, 1.01, 0.25), xticks=ticks)
-    legend_above(figure, axes[0, 0], columns=4)
+    with_legend(figure, axes[0, 0], columns=4)
     for panel in axes.flat[len(names) :]:
         panel.remove()
     figure.supxlabel("Severity of the corruption (0: clean)", fontsize=9)
@@ -105,3 +99,224 @@ def _draw_lines(panel: Axes, rows: pd.DataFrame) -> None:
             panel.fill_between(severity, low, high, color=style.colour, alpha=0.2, linewidth=0)
         error = line["balanced_error"]
         panel.plot(severity, error, **look, markersize=3.5, label=name, clip_on=False)
+
+
+@journal_style
+def reliability(
+    curves_by_scheme: Mapping[str, Mapping[str, pd.DataFrame]],
+    scores_by_scheme: Mapping[str, Mapping[str, Mapping]],
+) -> Figure:
+    """Draw accuracy over confidence, before and after temperature scaling, one panel per scheme.
+
+    Each bin's marker grows in area with its share of slices; on the diagonal, confidence is true.
+
+    Parameters
+    ----------
+    curves_by_scheme
+        {scheme: {"before", "after": bins of equal width from `calibration.reliability`}}.
+    scores_by_scheme
+        {scheme: {"before", "after": scores with ``ece_width``}}.
+    """
+    figure, axes = new_figure(FULL_WIDTH, 4.4, schemes=curves_by_scheme, shared=True)
+    styles = series_styles(["before", "after"])
+    for panel, (scheme, curves) in zip(axes.flat, curves_by_scheme.items(), strict=True):
+        panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
+        for when, bins in curves.items():
+            style = styles[when]
+            x, y, share = bins["confidence"], bins["accuracy"], bins["n"] / bins["n"].sum()
+            panel.plot(x, y, color=style.colour, linestyle=style.line, linewidth=0.9, alpha=0.6)
+            look = style.points | {"alpha": 0.85, "zorder": 3, "clip_on": False}
+            panel.scatter(x, y, 10 + 250 * share, **look)
+            ece = scores_by_scheme[scheme][when]["ece_width"]
+            panel.plot([], [], **style.curve, label=f"{when} scaling (ECE {ece:.3f})")
+        panel.annotate("too timid", (0.05, 0.93), color="0.35")
+        panel.annotate("too sure", (0.95, 0.05), color="0.35", ha="right")
+        panel.set(xlim=(0, 1), ylim=(0, 1), xlabel="Confidence", ylabel="Accuracy")
+        panel.label_outer()
+        panel.legend(**LEGEND_BELOW, handlelength=2.6)
+    return figure
+
+
+@journal_style
+def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) -> Figure:
+    """Draw how often the conformal sets hold the true class, one marker per unit of calibration.
+
+    There is one panel per scheme (column) and guarantee (row).
+
+    Parameters
+    ----------
+    table
+        Rows of one stage and method from `conformal.table`: ``scheme``, ``guarantee``, ``unit``,
+        ``coverage``, ``group_coverage``, ``size`` and ``coverage_<class>``.
+    classes
+        In the order to show them.
+    target
+        The nominal coverage, marked by a line.
+    """
+    schemes, guarantees = list(table["scheme"].unique()), list(table["guarantee"].unique())
+    ticks = {"coverage": "all\nslices", "group_coverage": "mean of\ngroups"}
+    ticks |= {f"coverage_{name}": name for name in classes}
+    pairs = list(product(guarantees, schemes))
+    titles = [f"{SCHEME_TITLES[scheme]}, {_GUARANTEE_NAMES[named]}" for named, scheme in pairs]
+    rows, columns = len(guarantees), len(schemes)
+    figure, axes = new_figure(
+        FULL_WIDTH, 0.7 + 2.3 * rows, rows=rows, columns=columns, titles=titles, shared=True
+    )
+    for panel, (guarantee, scheme) in zip(axes.flat, pairs, strict=True):
+        shown = table[(table["scheme"] == scheme) & (table["guarantee"] == guarantee)]
+        _coverage_panel(panel, shown.set_index("unit"), ticks, len(classes))
+        panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
+        panel.set(ylim=(-0.17, 1.05), yticks=np.arange(0, 1.01, 0.2))
+        panel.set(xlabel="Test slices", ylabel="Sets with the true class")
+        panel.yaxis.set_major_formatter(PercentFormatter(1))
+        panel.label_outer()
+    title = f"Calibrated on (dotted line: {target:.0%} nominal)"
+    return with_legend(figure, axes.flat[0], title=title)
+
+
+def _coverage_panel(panel: Axes, by_unit: pd.DataFrame, columns: Mapping[str, str], k: int) -> None:
+    """Draw one marker per column and unit, and write the sizes of the sets below."""
+    position = np.arange(len(columns))
+    for step, (unit, style) in enumerate(series_styles(list(by_unit.index)).items()):
+        x = position + 0.2 * (step - (len(by_unit) - 1) / 2)
+        y, look = by_unit.loc[unit, list(columns)], style.marks | {"markersize": 6}
+        panel.plot(x, y, **look, label=_UNIT_NAMES[unit], clip_on=False)
+    sizes = ", ".join(f"{size:.1f}" for size in by_unit["size"])
+    text = f"classes in a set, in this order: {sizes} of {k}"
+    panel.annotate(text, (0.02, 0.03), xycoords="axes fraction")
+    names = list(columns.values())
+    if len(columns) > 6:
+        names = [name.replace("\n", " ") for name in names]
+        panel.set_xticks(position, names, rotation=45, ha="right", rotation_mode="anchor")
+    else:
+        panel.set_xticks(position, names)
+
+
+@journal_style
+def risk_coverage(
+    curves_by_scheme: Mapping[str, pd.DataFrame], selective_by_scheme: Mapping[str, Mapping]
+) -> Figure:
+    """Draw the error among the classified slices, when the least confident are withheld.
+
+    Parameters
+    ----------
+    curves_by_scheme
+        {scheme: curve from `selective_prediction.risk_coverage`}.
+    selective_by_scheme
+        {scheme: what `selective_prediction.summarise` gives}.
+    """
+    figure, ((axes,),) = new_figure(HALF_WIDTH, 3.3)
+    for scheme, curve in curves_by_scheme.items():
+        style, area = SCHEME_STYLES[scheme], selective_by_scheme[scheme]["aurc"]
+        label = f"{SCHEME_TITLES[scheme]} (area {area:.3f})"
+        line = {"color": style.colour, "linestyle": style.line, "linewidth": 1.8}
+        axes.plot(curve["coverage"], curve["risk"], **line, label=label)
+        marked = np.searchsorted(curve["coverage"], np.array([0.5, 0.8, 0.9, 1.0]) - 1e-9)
+        points = curve[["coverage", "risk"]].to_numpy()[marked.clip(max=len(curve) - 1)]
+        for coverage, risk in points:
+            axes.plot(coverage, risk, **style.marks, clip_on=False)
+            write_beside(axes, f"{risk:.1%}", (coverage, risk), (0, 6), ha="center")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    highest = max(curve["risk"].max() for curve in curves_by_scheme.values())
+    axes.set(xlim=(0, 1.03), ylim=(0, max(1.15 * highest, 0.05)))
+    axes.set(xlabel="Slices classified, most confident first", ylabel="Wrong among them")
+    return with_legend(figure, axes, columns=1)
+
+
+@journal_style
+def operating_points(
+    curves_by_scheme: Mapping[str, pd.DataFrame],
+    points_by_scheme: Mapping[str, Mapping[str, Mapping]],
+) -> Figure:
+    """Draw what a threshold set for a high recall reaches, on each class's ROC curve.
+
+    Each class has a panel with a curve and a marker with its 95 % intervals a scheme, and a line at
+    the target recall.
+
+    Parameters
+    ----------
+    curves_by_scheme
+        {scheme: points from `metrics.curves`}.
+    points_by_scheme
+        {scheme: {class: what `operating_points.operating_point` gives}}.
+    """
+    schemes = list(curves_by_scheme)
+    names = list(points_by_scheme[schemes[0]])
+    width = FULL_WIDTH if len(names) > 1 else HALF_WIDTH
+    figure, axes = new_figure(width, 4.0, titles=names, shared=True)
+    for panel, name in zip(axes.flat, names, strict=True):
+        for scheme in schemes:
+            style = SCHEME_STYLES[scheme]
+            curve = curves_by_scheme[scheme].query("curve == 'roc' and label == @name")
+            panel.plot(curve["x"], curve["y"], color=style.colour, linestyle=style.line)
+            point = points_by_scheme[scheme][name]
+            alarms, recall = 1 - point["specificity"], point["recall"]
+            false_alarms = f"{point['false_alarms_per_100']:.0f} false alarms in 100"
+            look = style.curve | {"linestyle": "none", "markersize": 7, "clip_on": False}
+            look |= {"label": f"{SCHEME_TITLES[scheme]}: finds {recall:.0%}, {false_alarms}"}
+            across = _around(alarms, 1 - np.array(point["specificity_ci95"])[::-1])
+            along = _around(recall, np.array(point["recall_ci95"]))
+            panel.errorbar(
+                alarms, recall, along, across, **look, capsize=3, markeredgecolor="black"
+            )
+        target = point["target_recall"]
+        panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
+        text = f"target: {target:.0%}"
+        write_beside(panel, text, (0.98, target), (0, 2), ha="right", va="bottom")
+        panel.set(xlabel="False alarms among other classes", ylabel="Recall of the class")
+        panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.07))
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_formatter(PercentFormatter(1))
+        panel.label_outer()
+        panel.legend(**LEGEND_BELOW)
+    return figure
+
+
+def _around(value: float, ends: np.ndarray) -> np.ndarray:
+    """Lengths of the error bar below and above a value, (2, 1); none where it lies outside."""
+    return np.maximum((ends - value) * [-1, 1], 0).reshape(2, 1)
+
+
+@journal_style
+def ood_scores(
+    scores: Mapping[str, np.ndarray],
+    threshold: float,
+    *,
+    in_distribution: Collection[str],
+    seed: int,
+) -> Figure:
+    """Draw how strange each kind of image is to the model, with the share rejected at the right.
+
+    Parameters
+    ----------
+    scores
+        {kind: scores of its images, above 0}.
+    threshold
+        Above it an image is rejected.
+    in_distribution
+        Kinds that should be accepted; drawn in another style.
+    seed
+        Of the scatter that keeps equal scores apart.
+    """
+    figure, ((axes,),) = new_figure(FULL_WIDTH, 1.0 + 0.27 * len(scores))
+    rng = np.random.default_rng(seed)
+    styles = series_styles(["in distribution", "out of distribution"])
+    for row, (kind, values) in enumerate(scores.items()):
+        style = styles["in distribution" if kind in in_distribution else "out of distribution"]
+        y = row + rng.uniform(-0.27, 0.27, len(values))
+        axes.scatter(values, y, 9, **style.points | {"alpha": 0.6, "linewidth": 0})
+        rejected, at_right = f"{np.mean(values > threshold):.0%}", ("axes fraction", "data")
+        axes.annotate(rejected, (1.01, row), xycoords=at_right, va="center", fontsize=8)
+    for name, style in styles.items():
+        axes.scatter([], [], 25, color=style.colour, marker=style.marker, label=name)
+    axes.axvline(threshold, color="black", linewidth=1, linestyle="--", label="threshold")
+    above = {"xycoords": "axes fraction", "va": "bottom", "fontsize": 8}
+    write_beside(axes, "rejected", (1.01, 1), (0, 2), **above)
+    axes.set_yticks(range(len(scores)), list(scores))
+    axes.set(xscale="log", xlabel="Distance from the training slices", ylabel="Images")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(len(scores) - 0.5, -0.5)
+    return with_legend(figure, axes)

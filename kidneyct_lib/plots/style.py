@@ -22,6 +22,7 @@ FULL_WIDTH = 7.1  # inches: two columns of a journal, 180 mm
 HALF_WIDTH = 4.6  # inches: one and a half columns, 117 mm
 SMALL = 7  # points: numbers on bars, titles of images
 THOUSANDS = "{x:,.0f}"  # numbers of an axis
+LEGEND_BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}  # its panel
 
 SCHEME_TITLES = {
     "slice": "By slice",
@@ -47,8 +48,7 @@ class Style(NamedTuple):
     @property
     def points(self) -> dict[str, Any]:
         """Options of `Axes.scatter`, for markers with a thin edge."""
-        edge = {"edgecolor": "black", "linewidth": 0.5}
-        return {"color": self.colour, "marker": self.marker} | edge
+        return {"color": self.colour, "marker": self.marker, "edgecolor": "black", "linewidth": 0.5}
 
     @property
     def marks(self) -> dict[str, Any]:
@@ -114,30 +114,44 @@ journal_style = mpl.rc_context(
 
 
 def new_figure(
-    width: float, height: float, *, rows: int = 1, columns: int = 1, **subplots: Any
+    width: float,
+    height: float,
+    *,
+    rows: int = 1,
+    columns: int | None = None,
+    titles: Sequence[str] = (),
+    schemes: Iterable[str] = (),
+    shared: bool = False,
+    **subplots: Any,
 ) -> tuple[Figure, np.ndarray]:
     """Make a figure of `rows` x `columns` axes, of a size in inches, known to no one else.
+
+    `titles`, or those of `schemes`, stand above the first panels, with letters to refer to where
+    there are several; there are as many columns as titles if `columns` does not tell. `shared` is
+    for panels with the same limits on both axes.
 
     Made through pyplot, which is what teaches a notebook to show figures as images, and
     closed at once, so that a notebook shows it once and pyplot holds no memory of it.
     """
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **subplots
-    )
+    titles = list(titles) or [SCHEME_TITLES[scheme] for scheme in schemes]
+    subplots = {"sharex": shared, "sharey": shared} | subplots
+    subplots |= {"figsize": (width, height), "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(rows, columns or max(len(titles), 1), **subplots)
     plt.close(figure)
+    for letter, panel, title in zip(ascii_lowercase, axes.flat, titles, strict=False):
+        text = title if len(titles) == 1 else f"{letter}  {title}"
+        panel.set_title(text, loc="left", fontweight="bold")
     return figure, axes
 
 
-def legend_above(figure: Figure, axes: Axes, *, title: str | None = None, columns: int = 6) -> None:
-    """Put the legend of `axes` above all axes, where it covers no data."""
+def with_legend(
+    figure: Figure, axes: Axes, *, title: str | None = None, columns: int = 6
+) -> Figure:
+    """Return the figure with the legend of `axes` above all axes, where it covers no data."""
     handles, names = axes.get_legend_handles_labels()
     options = {"title": title, "ncols": min(columns, len(handles)), "handlelength": 2.6}
     figure.legend(handles, names, loc="outside upper center", **options)
-
-
-def legend_below(panel: Axes, **options: Any) -> None:
-    """Put the legend of a panel below its own axis."""
-    panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), **options)
+    return figure
 
 
 def write_beside(
@@ -168,21 +182,12 @@ def grouped_bars(
 ) -> None:
     """Draw one group of bars for each row and one bar in it for each column.
 
-    Parameters
-    ----------
-    axes
-        To draw on.
-    values
-        Heights; the index names the groups, the columns are the legend's entries. NaN draws no bar.
-    styles
-        One of each column.
-    number
-        Format of the number above each bar, such as "{:.2f}".
-    number_size
-        Its font size in points.
-    intervals
-        [low, high] ends of each column's bars, (columns, rows, 2), drawn as error bars.
+    The index of the heights `values` names the groups, their columns, each with a style, are the
+    legend's entries; NaN draws no bar. The number above each bar has a format such as "{:.2f}" and
+    a size in points. `intervals` are the [low, high] ends of each column's bars, (columns, rows,
+    2), drawn as error bars.
     """
+    look = {"ha": "center", "va": "bottom", "fontsize": number_size}
     width = 0.84 / len(values.columns)
     left = np.arange(len(values)) - 0.42 + width / 2
     for k, (series, style) in enumerate(zip(values, styles, strict=True)):
@@ -195,9 +200,7 @@ def grouped_bars(
             tops = np.maximum(heights, ends[:, 1])
         for x, top, height in zip(middle, tops, heights, strict=True):
             if not np.isnan(height):
-                text = number.format(height)
-                look = {"ha": "center", "va": "bottom", "fontsize": number_size}
-                write_beside(axes, text, (x, top), (0, 2), **look)
+                write_beside(axes, number.format(height), (x, top), (0, 2), **look)
     axes.set_xticks(range(len(values)), [str(name) for name in values.index])
     axes.tick_params(axis="x", length=0)
 
@@ -240,12 +243,4 @@ def fitting_size(texts: Iterable[str], inches: float) -> float:
 
 def blank(axes: Axes) -> None:
     """Take ticks and frame away, leaving room for a title and a label."""
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-
-
-def panel_letters(axes: Iterable[Axes], titles: Sequence[str]) -> None:
-    """Title the panels, with letters to refer to where there are several."""
-    for letter, panel, title in zip(ascii_lowercase, axes, titles, strict=False):
-        text = title if len(titles) == 1 else f"{letter}  {title}"
-        panel.set_title(text, loc="left", fontweight="bold")
+    axes.set(xticks=[], yticks=[], frame_on=False)

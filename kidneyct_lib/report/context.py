@@ -28,6 +28,8 @@ def page(run: Run) -> str:
     saved = Saved(run, _text("names"))
     every = _text("sections")
     sections = _shown_sections(saved, every)
+    linked = {path: path for path in saved.files} | {"#finding": "The finding"}
+    linked |= {f"#{section['id']}": section["title"] for section in sections}
     templates = Environment(
         loader=PackageLoader("kidneyct_lib.report", "page"),
         autoescape=True,
@@ -42,22 +44,10 @@ def page(run: Run) -> str:
         """Fill the facts into a text of the YAML files."""
         return Markup(templates.from_string(text).render(context))
 
-    linked = {path: path for path in saved.files} | {"#finding": "The finding"}
-    linked |= {f"#{section['id']}": section["title"] for section in sections}
-
-    def links(targets: Iterable[str]) -> list[tuple[str, str]]:
-        """Address and name of each section (`#id`) and file of the run that is there."""
-        return [(target, linked[target]) for target in targets if target in linked]
-
-    def wanted(targets: Iterable[str]) -> list[str]:
-        """Call what is not there by its name."""
-        titles = {f"#{section['id']}": f"section “{section['title']}”" for section in every}
-        return [titles.get(target, target) for target in targets]
-
     context |= {
         "say": say,
-        "links": links,
-        "wanted": wanted,
+        "linked": linked,  # name of each section (`#id`) and file of the run that is there
+        "called": {f"#{section['id']}": f"section “{section['title']}”" for section in every},
         "figures": _figures_by_section(saved, sections),
         "style": Markup((files(__package__) / "page/style.css").read_text("utf-8")),
     }
@@ -67,7 +57,7 @@ def page(run: Run) -> str:
 
 def facts(saved: Saved) -> dict[str, Any]:
     """Collect the facts that texts refer to, all of them read from the run's files."""
-    run, known = saved.run, saved.provenance
+    run, known = saved.run, saved.run.provenance()
     metrics, parameters = run.read_metrics("test"), known["parameters"]
     per_class = metrics[_NEW]["per_class"]
     grouping = run.read_metrics("grouping")
@@ -111,8 +101,8 @@ def gap(metrics: Mapping[str, Any], paired: Iterable[Mapping[str, Any]]) -> dict
     dict with ``points`` (percentage points that the accuracy falls by), ``interval`` (its ends,
     or None where unpaired) and ``certain``.
     """
+    final = f"{_PUBLISHED}, stage {_FINAL_STAGE}", f"{_NEW}, stage {_FINAL_STAGE}"
     for row in paired:
-        final = f"{_PUBLISHED}, stage {_FINAL_STAGE}", f"{_NEW}, stage {_FINAL_STAGE}"
         if (row["baseline"], row["compared"]) == final:
             low, high = row["accuracy_difference_low"], row["accuracy_difference_high"]
             falls = -100 * row["accuracy_difference"]
@@ -121,8 +111,7 @@ def gap(metrics: Mapping[str, Any], paired: Iterable[Mapping[str, Any]]) -> dict
     falls = 100 * (published["accuracy"] - new["accuracy"])
     # Wilson's as well: resamples of a test without an error have no spread.
     low = min(published["accuracy_ci95"][0], published["accuracy_wilson95"][0])
-    apart = new["accuracy_ci95"][1] < low
-    return {"points": falls, "interval": None, "certain": apart}
+    return {"points": falls, "interval": None, "certain": new["accuracy_ci95"][1] < low}
 
 
 def _shown_sections(saved: Saved, every: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -136,7 +125,7 @@ def _shown_sections(saved: Saved, every: list[dict[str, Any]]) -> list[dict[str,
             section["notebooks"] = sorted(n for n in numbers - known if n.isdigit())
         needs = section["needs"] + [f"tables/{table['name']}.csv" for table in section["tables"]]
         always = not needs and section["id"] != "further"
-        if always or any(map(saved.has, needs)) or saved.figures(*section["notebooks"]):
+        if always or saved.files & set(needs) or saved.figures(*section["notebooks"]):
             shown.append(section)
     return shown
 
@@ -169,7 +158,7 @@ def _number(value: float, digits: int = 0) -> str:
     return f"{value:z,.{digits}f}"  # z: no minus before 0.00
 
 
-def _listing(names: Iterable[Any]) -> str:
-    """Join names as a sentence does."""
-    *most, last = map(str, names)
+def _listing(names: Iterable[Any], called: Mapping[Any, str] | None = None) -> str:
+    """Join names as a sentence does, those that `called` knows by what it calls them."""
+    *most, last = (str((called or {}).get(name, name)) for name in names)
     return f"{', '.join(most)} and {last}" if most else last

@@ -17,8 +17,7 @@ from PIL import Image
 from kidneyct_lib import report
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.report import context
-from kidneyct_lib.report.run_reader import Saved
-from kidneyct_lib.report.tables import shown
+from kidneyct_lib.report.run_reader import Saved, shown
 from kidneyct_lib.study.run_folder import Run
 
 ROOT = Path(__file__).parents[2]
@@ -326,7 +325,7 @@ def test_what_an_older_notebook_left_is_not_shown(run):
     Image.new("L", (4, 4)).save(stray)
     try:
         assert "of an older notebook" not in context.page(run)
-        assert not Saved(run, {}).has("figures/05_error_analysis__of_an_older_notebook.png")
+        assert "figures/05_error_analysis__of_an_older_notebook.png" not in Saved(run, {}).files
     finally:
         stray.unlink()
 
