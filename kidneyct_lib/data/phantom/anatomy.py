@@ -30,22 +30,12 @@ PHASES = {
 
 @dataclass(frozen=True)
 class Person:
-    """One person.
-
-    Attributes
-    ----------
-    trunk : Trunk
-    organs, frame : list of Solid
-        In the order of painting; a lesion is painted after the organs and before the frame
-        (muscles, bones, great vessels).
-    kidneys : (Solid, Solid)
-        On the image's left and right.
-    """
+    """One person; solids in the order of painting, a lesion between the organs and the frame."""
 
     trunk: Trunk
     organs: list[Solid]
-    frame: list[Solid]
-    kidneys: tuple[Solid, Solid]
+    frame: list[Solid]  # muscles, bones, great vessels
+    kidneys: tuple[Solid, Solid]  # on the image's left and right
 
 
 def build_person(rng: np.random.Generator) -> Person:

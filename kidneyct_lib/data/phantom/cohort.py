@@ -79,25 +79,13 @@ class CohortSpec:
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice of the cohort.
-
-    Attributes
-    ----------
-    label : str
-    patient : str
-        Unique over planes, scanners and classes.
-    number : int
-        Position within the class, from 1: patient after patient, slice after slice.
-    image : uint8 (S, S)
-    mask : bool (S, S)
-        The lesion; all False for Normal.
-    """
+    """One slice of the cohort."""
 
     label: str
-    patient: str
-    number: int
-    image: np.ndarray
-    mask: np.ndarray
+    patient: str  # unique over planes, scanners and classes
+    number: int  # position within the class, from 1: patient after patient, slice after slice
+    image: np.ndarray  # uint8 (S, S)
+    mask: np.ndarray  # bool (S, S): the lesion; all False for Normal
 
 
 def generate(spec: CohortSpec) -> Iterator[Slice]:

@@ -41,9 +41,8 @@ def _muscles(rng, scale, spine, fat):
     """Psoas, erector spinae and quadratus lumborum on both sides."""
     bulk = rng.uniform(0.8, 1.2)
     for sign in (-1, 1):
-        psoas = np.array([sign * 42 * scale, spine - 8, -60])
-        turn = rotation(-8, -sign * 14, 0)
-        yield solid(psoas, [17 * bulk, 20 * bulk, 120], MUSCLE, turn)
+        psoas = [sign * 42 * scale, spine - 8, -60]
+        yield solid(psoas, [17 * bulk, 20 * bulk, 120], MUSCLE, rotation(-8, -sign * 14, 0))
         back = [sign * 29 * scale, spine + 31 * scale, 0]
         yield solid(back, [29 * scale, 19 * scale, 600], fat + 40)
         yield solid(back, [27.5 * scale, 17.5 * scale, 600], MUSCLE)
@@ -59,8 +58,8 @@ def _pelvis(scale, spine):
         for shrink, hu in ((0.0, CORTICAL), (2.8, TRABECULAR)):
             yield solid(wing, np.array([8.5, 50, 60]) * scale - shrink, hu, turn)
             yield solid(hip, np.array([25.0, 27, 25]) * scale - shrink, hu)
-            neck = rotation(0, sign * 35, 0)
-            yield solid(shaft, np.array([15.0, 16, 62]) * scale - shrink, hu, neck)
+            radii = np.array([15.0, 16, 62]) * scale - shrink
+            yield solid(shaft, radii, hu, rotation(0, sign * 35, 0))
     for step in range(4):  # sacrum
         spot = [0, spine + 8 + 7 * step, -172 - 17 * step]
         for shrink, hu in ((0.0, CORTICAL), (2.5, TRABECULAR)):
@@ -76,32 +75,27 @@ def _spine(rng, scale, spine):
     width = rng.uniform(0.92, 1.08) * scale
     for height in np.arange(-158, 330, pitch) + phase:
         y = spine + 4e-4 * (height + 50) ** 2
-        half = 0.42 * pitch
-        body = np.array([22 * width, 16 * scale, half])
+        body = np.array([22 * width, 16 * scale, 0.42 * pitch])
         yield solid([0, y, height - 0.5 * pitch], [20 * width, 14, 0.2 * pitch], DISC)
         for sign in (-1, 1):
-            side = [sign * 14 * scale, y + 17 * scale, height]
-            yield solid(side, [5 * scale, 11 * scale, 9 * scale], CORTICAL)
-            tip = [sign * 26 * scale, y + 22 * scale, height]
-            turn = rotation(0, 0, sign * 14)
+            arch = [sign * 14 * scale, y + 17 * scale, height]
+            yield solid(arch, [5 * scale, 11 * scale, 9 * scale], CORTICAL)
+            tip, turn = [sign * 26 * scale, y + 22 * scale, height], rotation(0, 0, sign * 14)
             yield solid(tip, [17 * scale, 4, 6 * scale], 0.75 * CORTICAL, turn)
             facet = [sign * 15 * scale, y + 28 * scale, height - 0.4 * pitch]
             yield solid(facet, [7 * scale, 6, 13 * scale], 0.8 * CORTICAL)
-        lamina = [0, y + 31 * scale, height - 4]
-        yield solid(lamina, [13 * scale, 4, 9 * scale], CORTICAL)
-        spinous = [0, y + 39 * scale, height - 8]
-        yield solid(spinous, [3, 11 * scale, 10 * scale], 0.8 * CORTICAL)
+        # lamina, spinous process, body, canal
+        yield solid([0, y + 31 * scale, height - 4], [13 * scale, 4, 9 * scale], CORTICAL)
+        yield solid([0, y + 39 * scale, height - 8], [3, 11 * scale, 10 * scale], 0.8 * CORTICAL)
         yield solid([0, y, height], body, CORTICAL, drum=True)
         yield solid([0, y, height], body - thickness, TRABECULAR, drum=True, grain=25)
-        canal = [0, y + 22 * scale, height]
-        yield solid(canal, [10 * scale, 8 * scale, pitch], CORD)
+        yield solid([0, y + 22 * scale, height], [10 * scale, 8 * scale, pitch], CORD)
 
 
 def _ribs(rng, scale, trunk):
     """Ribs 6 to 12: chains of short pieces on the inner face of the wall, falling to the front."""
     side, front, back = 0.6 * trunk.cavity + 0.4 * trunk.wall
-    first = rng.uniform(40, 62)
-    drop = rng.uniform(55, 85)
+    first, drop = rng.uniform(40, 62), rng.uniform(55, 85)
     for above, reach in enumerate((62, 95, 130, 150, 150, 150, 150)):
         for sign in (-1, 1):
             for angle in np.arange(16, reach, 6.5):

@@ -24,21 +24,12 @@ CLASSES = ("Cyst", "Normal", "Stone", "Tumor")
 
 @dataclass(frozen=True)
 class Site:
-    """Where a lesion may grow: a kidney, and the part of it that the series shows.
-
-    Attributes
-    ----------
-    kidney : Solid
-    normal : float (3,)
-        Unit vector along which the slices follow each other.
-    depth, span : float
-        Middle and length of the series along the normal, mm.
-    """
+    """Where a lesion may grow: a kidney, and the part of it that the series shows."""
 
     kidney: Solid
-    normal: np.ndarray
-    depth: float
-    span: float
+    normal: np.ndarray  # float (3,): unit vector along which the slices follow each other
+    depth: float  # middle of the series along the normal, mm
+    span: float  # length of the series along the normal, mm
 
 
 def draw_lesions(rng: np.random.Generator, label: str, site: Site, other: Site) -> list[Solid]:

@@ -14,42 +14,19 @@ AIR, SKIN, MUSCLE = -1000.0, 20.0, 55.0  # HU
 
 @dataclass(frozen=True)
 class Solid:
-    """An ellipsoid, or a drum: an ellipse with flat ends along its third axis.
+    """An ellipsoid, or a drum: an ellipse with flat ends along its third axis."""
 
-    Attributes
-    ----------
-    center : float (3,), mm.
-    unit : float (3, 3)
-        Takes an offset from the centre in mm to the unit ball.
-    edge : float
-        Smallest radius in mm; turns a distance in the unit ball into mm.
-    hu : float
-    drum : bool
-    inside : bool
-        Cut off at the wall of the abdominal cavity.
-    lesion : bool
-        Belongs to the lesion's mask.
-    mottle : float
-        HU taken away where the fine texture is high: gas in stool.
-    grain : float
-        HU of one standard deviation of texture added.
-    limits : (float, float)
-        HU which the grain may not leave.
-    rough : float
-        How far the coarse texture moves the edge, as a share of the radius.
-    """
-
-    center: np.ndarray
-    unit: np.ndarray
-    edge: float
+    center: np.ndarray  # float (3,), mm
+    unit: np.ndarray  # float (3, 3): takes an offset from the centre in mm to the unit ball
+    edge: float  # smallest radius, mm; turns a distance in the unit ball into mm
     hu: float
     drum: bool = False
-    inside: bool = False
-    lesion: bool = False
-    mottle: float = 0.0
-    grain: float = 0.0
-    limits: tuple[float, float] = (AIR, 3000.0)
-    rough: float = 0.0
+    inside: bool = False  # cut off at the wall of the abdominal cavity
+    lesion: bool = False  # belongs to the lesion's mask
+    mottle: float = 0.0  # HU taken away where the fine texture is high: gas in stool
+    grain: float = 0.0  # HU of one standard deviation of texture added
+    limits: tuple[float, float] = (AIR, 3000.0)  # HU which the grain may not leave
+    rough: float = 0.0  # how far the coarse texture moves the edge, as a share of the radius
 
 
 def solid(center, radii, hu: float, turn: np.ndarray | None = None, **look) -> Solid:
@@ -86,25 +63,13 @@ CAVITY_SHARE = (0.45, 0.55, 0.72, 0.94, 1.0, 1.03, 1.02, 0.94)
 
 @dataclass(frozen=True)
 class View:
-    """Where the image lies in the person.
+    """Where the image lies in the person; vectors are float (3,)."""
 
-    Attributes
-    ----------
-    row, col : float (3,)
-        Step from one row, or one column, of pixels to the next, mm.
-    normal : float (3,)
-        Unit vector along which the slices follow each other.
-    center : float (3,)
-        Point in the middle of the image of the slice at depth 0, mm.
-    size : int
-        Rows and columns.
-    """
-
-    row: np.ndarray
-    col: np.ndarray
-    normal: np.ndarray
-    center: np.ndarray
-    size: int
+    row: np.ndarray  # step from one row of pixels to the next, mm
+    col: np.ndarray  # step from one column of pixels to the next, mm
+    normal: np.ndarray  # unit vector along which the slices follow each other
+    center: np.ndarray  # middle of the image of the slice at depth 0, mm
+    size: int  # rows and columns
 
     @property
     def pixel(self) -> float:
@@ -128,26 +93,24 @@ class Texture:
     PLANES = 17
 
     def __init__(self, rng: np.random.Generator, view: View):
-        self._size = view.size
-        edges = [int(view.size * view.pixel / blob) + 2 for blob in (self.FINE, self.COARSE)]
-        self._fine, self._coarse = (
-            rng.standard_normal((self.PLANES, edge, edge), dtype=np.float32) for edge in edges
-        )
+        self._size = (view.size, view.size)
+        self._nodes = {}
+        for blob in (self.FINE, self.COARSE):
+            edge = int(view.size * view.pixel / blob) + 2
+            self._nodes[blob] = rng.standard_normal((self.PLANES, edge, edge), dtype=np.float32)
 
-    def at(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, depth: float) -> list[np.ndarray]:
         """Fine and coarse texture at a depth in mm, float32 (size, size) each."""
-        return (
-            self._plane(self._fine, depth / (2 * self.FINE)),
-            self._plane(self._coarse, depth / (2 * self.COARSE)),
-        )
-
-    def _plane(self, nodes, position):
-        below = int(np.floor(position))
-        # cosine and sine keep the variance between two planes of nodes
-        turn = 0.5 * np.pi * (position - below)
-        lower, upper = nodes[below % self.PLANES], nodes[(below + 1) % self.PLANES]
-        mixed = np.float32(np.cos(turn)) * lower + np.float32(np.sin(turn)) * upper
-        return cv2.resize(mixed, (self._size, self._size), interpolation=cv2.INTER_CUBIC)
+        fields = []
+        for blob, nodes in self._nodes.items():
+            position = depth / (2 * blob)
+            below = int(np.floor(position))
+            # cosine and sine keep the variance between two planes of nodes
+            turn = 0.5 * np.pi * (position - below)
+            lower, upper = nodes[below % self.PLANES], nodes[(below + 1) % self.PLANES]
+            mixed = np.float32(np.cos(turn)) * lower + np.float32(np.sin(turn)) * upper
+            fields.append(cv2.resize(mixed, self._size, interpolation=cv2.INTER_CUBIC))
+        return fields
 
 
 class Painter:

@@ -15,7 +15,6 @@ AXES = {
     "coronal": ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
 }
 
-
 SCANNERS = ("A", "B")
 
 # Ranges from which a series of scanner A, and of scanner B, is drawn: the values of `Series`, and
@@ -34,36 +33,17 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Series:
-    """One series: its view and what the scanner adds to each slice.
-
-    Attributes
-    ----------
-    view : View
-    couch : float32 (S, S)
-        Cover of the couch, 0 to 1.
-    blur : float
-        Standard deviation of the reconstruction kernel, pixels.
-    sharpen : float
-        Overshoot of the kernel at edges, 0 for none.
-    clump : float
-        Size of the noise's grains, pixels.
-    noise : float
-        Standard deviation, HU; drawn for a person of medium size.
-    streak : float
-        How much longer the noise's grains are from side to side.
-    center, width : float
-        Window, HU.
-    """
+    """One series: its view and what the scanner adds to each slice."""
 
     view: View
-    couch: np.ndarray
-    blur: float
-    sharpen: float
-    clump: float
-    noise: float
-    streak: float
-    center: float
-    width: float
+    couch: np.ndarray  # float32 (S, S): cover of the couch, 0 to 1
+    blur: float  # standard deviation of the reconstruction kernel, pixels
+    sharpen: float  # overshoot of the kernel at edges, 0 for none
+    clump: float  # size of the noise's grains, pixels
+    noise: float  # standard deviation, HU; drawn for a person of medium size
+    streak: float  # how much longer the noise's grains are from side to side
+    center: float  # of the window, HU
+    width: float  # of the window, HU
 
 
 def draw_series(
@@ -86,9 +66,8 @@ def draw_series(
     view = View(pixel * row, pixel * col, normal, center, size)
     kernel = {key: rng.uniform(*ranges[key]) for key in ("blur", "sharpen", "clump")}
     gap = back - center[1]  # mm from the middle of the image to the person's back
-    couch = np.zeros(1, np.float32)
-    if plane == "axial":
-        couch = _couch(rng, scanner, size, pixel, gap)
+    axial = plane == "axial"
+    couch = _couch(rng, scanner, size, pixel, gap) if axial else np.zeros(1, np.float32)
     return Series(
         view,
         couch,
@@ -131,17 +110,13 @@ def _couch(rng, scanner, size, pixel, gap) -> np.ndarray:
     thick = rng.uniform(28, 60) / pixel
     if scanner == "A":  # curved, on struts
         shell = np.column_stack([middle + half * across, top - dip * across**2])
-        low = rng.uniform(0.55, 0.75)
-        tray = top + thick - 0.25 * dip * across**2
-        lines = [shell, np.column_stack([middle + low * half * across, tray])]
-        for sign in (-1, 1):
-            ends = [[middle + sign * half, top - dip], [middle + sign * low * half, tray[0]]]
-            lines.append(np.array(ends))
+        low = rng.uniform(0.55, 0.75) * half
+        tray = np.column_stack([middle + low * across, top + thick - 0.25 * dip * across**2])
+        lines = [shell, tray, *(np.array([shell[end], tray[end]]) for end in (0, -1))]
     else:  # a flat box
         box = np.array([[-1, 0], [1, 0], [0.86, 0.5], [-0.86, 0.5], [-1, 0]])
         lines = [box * [half, thick] + [middle, top]]
     width = max(1, round(2.2 / pixel))
-    for line in lines:
-        points = np.rint(line * 16).astype(np.int32)
-        cv2.polylines(cover, [points], False, 255, width, cv2.LINE_AA, shift=4)
+    points = [np.rint(line * 16).astype(np.int32) for line in lines]
+    cv2.polylines(cover, points, False, 255, width, cv2.LINE_AA, shift=4)
     return cover.astype(np.float32) / 255
