@@ -68,7 +68,7 @@ def build_person(rng: np.random.Generator) -> Person:
 
 def _trunk(rng, scale) -> Trunk:
     visceral = rng.uniform(0.25, 0.75)
-    cavity = scale * np.array([108 + 24 * visceral, 68 + 36 * visceral, 72 + 8 * visceral])
+    cavity = scale * (np.array([108, 68, 72]) + visceral * np.array([24, 36, 8]))
     cavity += rng.normal(0, [2, 2, 1])
     wall = cavity + scale * rng.uniform([10, 7, 15], [14, 10, 19])
     thickness = 5 + 14 * rng.uniform()
@@ -80,8 +80,8 @@ def _trunk(rng, scale) -> Trunk:
 def _kidney(rng, side, scale, spine, cortex, medulla, veins, fat):
     """Draw one kidney, its outer solid first; `side` is -1 on the image's left, 1 on its right."""
     size = scale * rng.uniform(0.94, 1.08)
-    center = [side * rng.uniform(58, 66) * scale, spine - rng.uniform(3, 10), 0]
-    center[2] = rng.normal(-7 if side < 0 else 4, 4)
+    height = -7 if side < 0 else 4
+    center = [side * rng.uniform(58, 66) * scale, spine - rng.uniform(3, 10), rng.normal(height, 4)]
     turn = rotation(rng.uniform(-6, 2), -side * rng.uniform(7, 16), side * rng.uniform(22, 42))
     radii = size * rng.uniform([24, 21, 50], [29, 25, 58])
 
@@ -89,8 +89,7 @@ def _kidney(rng, side, scale, spine, cortex, medulla, veins, fat):
         return center + turn @ (np.array(offset) * radii)
 
     yield solid(center, radii, cortex, turn, inside=True)
-    for angle in np.linspace(-125, 125, 8) + rng.uniform(-8, 8, size=8):
-        way = np.radians(angle)
+    for way in np.radians(np.linspace(-125, 125, 8) + rng.uniform(-8, 8, size=8)):
         pyramid = at(0.52 * side * np.cos(way), rng.uniform(-0.1, 0.1), 0.62 * np.sin(way))
         yield solid(pyramid, radii * [0.26, 0.5, 0.15], medulla, turn)
     fatness = rng.uniform(0.75, 1.15)
@@ -99,8 +98,7 @@ def _kidney(rng, side, scale, spine, cortex, medulla, veins, fat):
     yield solid(at(-1.0 * side, 0, 0), radii * [0.4, 0.3, 0.3], fat, turn)
     yield solid(at(-0.5 * side, 0.1, -0.05), sinus * [0.6, 0.4, 0.4], 15, turn)
     for height in rng.uniform(-0.35, 0.35, size=3):  # branches of the renal vessels
-        radii_vessel = [0.55 * radii[0], 2.2, 3.0]
-        yield solid(at(-0.55 * side, -0.1, height), radii_vessel, veins, turn)
+        yield solid(at(-0.55 * side, -0.1, height), [0.55 * radii[0], 2.2, 3.0], veins, turn)
     yield solid(at(-1.3 * side, -0.2, 0.1), [22 * size, 3.5, 4.5], veins, turn)
 
 
@@ -121,9 +119,8 @@ def _pelvis(rng, scale, trunk, spine):
 def _lungs(rng, scale, trunk):
     side, _, back = trunk.cavity
     dome = rng.uniform(85, 110)
-    for sign in (-1, 1):
-        middle = [sign * 0.54 * side, 0.1 * back, dome + 130]
-        yield solid(middle, [0.44 * side, 90, 120 * scale], LUNG)
+    for x in (-0.54 * side, 0.54 * side):
+        yield solid([x, 0.1 * back, dome + 130], [0.44 * side, 90, 120 * scale], LUNG)
 
 
 def _liver(rng, trunk, liver, veins):
@@ -133,8 +130,7 @@ def _liver(rng, trunk, liver, veins):
     turn = rotation(0, rng.uniform(0, 12), rng.uniform(-15, 15))
     right = [-0.8 * side, rng.uniform(-0.15, 0.0) * front, 115 - height]
     width = rng.uniform(0.62, 0.74) * side
-    radii = [width, rng.uniform(0.9, 1.15) * front, height]
-    yield solid(right, radii, liver, turn, inside=True)
+    yield solid(right, [width, rng.uniform(0.9, 1.15) * front, height], liver, turn, inside=True)
     left = [-0.1 * side, -0.62 * front, rng.uniform(60, 95)]
     radii = [rng.uniform(0.4, 0.65) * side, 0.36 * front, rng.uniform(35, 60)]
     yield solid(left, radii, liver, inside=True)
@@ -158,30 +154,28 @@ def _upper_organs(rng, scale, trunk, liver, spleen, bowel):
     stomach = np.array([0.38 * side, -0.35 * front, rng.uniform(50, 95)])
     radii = rng.uniform([30, 26, 40], [46, 40, 62])
     yield solid(stomach, radii, bowel, inside=True)
-    meal = rng.uniform(5, 60)
-    yield solid(stomach, radii - 4, meal, inside=True, mottle=rng.uniform(0, 60))
+    meal, mottle = rng.uniform(5, 60), rng.uniform(0, 60)
+    yield solid(stomach, radii - 4, meal, inside=True, mottle=mottle)
     bubble = stomach - [0, 0.45 * radii[1], 0]
     yield solid(bubble, radii * [0.6, 0.4, 0.6], GAS, inside=True)
-    pancreas = 0.5 * (liver + spleen)
-    for step in np.linspace(-0.3, 0.6, 7):
+    for step in np.linspace(-0.3, 0.6, 7):  # pancreas
         place = [step * side, -8 + rng.uniform(-5, 5) - 12 * step, 8 + 45 * step]
-        yield solid(place, rng.uniform(10, 15, size=3), pancreas)
+        yield solid(place, rng.uniform(10, 15, size=3), 0.5 * (liver + spleen))
 
 
 def _bowel(rng, trunk, wall):
     """Mesenteric vessels and loops of small bowel; the colon with stool and gas at the sides."""
     side, front, back = trunk.cavity
     for spot in rng.uniform([-0.75, -0.85, -150], [0.75, 0.25, 70], size=(70, 3)):
-        radii = [rng.uniform(1.5, 2.6), rng.uniform(1.5, 2.6), rng.uniform(10, 28)]
+        radii = rng.uniform([1.5, 1.5, 10], [2.6, 2.6, 28])
         turn = rotation(*rng.uniform(-60, 60, size=3))
         yield solid(spot * [side, front, 1], radii, wall + 10, turn, inside=True)
     loops = rng.uniform([-0.9, -0.95, -210], [0.9, -0.1, 60], size=(130, 3)) * [side, front, 1]
     for spot in loops[: int(rng.integers(100, 130))]:
         yield from _loop(rng, spot, rng.uniform([9, 8, 12], [19, 14, 30]), wall, stool=0.12)
-    for sign in (-1, 1):
+    for x in (-0.84 * side, 0.84 * side):
         for height in np.arange(-150, 25, 26):
-            sway = rng.normal(0, [4, 6, 4])
-            spot = np.array([sign * 0.84 * side, 0.2 * back, height]) + sway
+            spot = rng.normal([x, 0.2 * back, height], [4, 6, 4])
             yield from _loop(rng, spot, rng.uniform([14, 13, 17], [20, 19, 23]), wall, stool=0.85)
 
 

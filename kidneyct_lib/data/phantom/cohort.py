@@ -205,32 +205,29 @@ def _draw_patient(rng, label, spec, count):
 
 def _check(spec: CohortSpec) -> None:
     """Refuse the first value that is not allowed, by name."""
-    classes, patients, slices = spec.classes, spec.patients_per_class, spec.slices_per_patient
-    names, sizes = ", ".join(CLASSES), "a whole number from {} to {}".format(*SIZES)
-    listed = isinstance(classes, list | tuple) and len(classes) > 0
+    classes, slices = spec.classes, spec.slices_per_patient
+    known = isinstance(classes, list | tuple) and all(name in CLASSES for name in classes)
     paired = isinstance(slices, list | tuple) and len(slices) == 2
     few, many = slices if paired else (0, 0)
-    series = _whole(few, 1) and _whole(many, few)
-    rules = [
-        ("classes", classes, listed, f"a list of classes out of {names}"),
-        *(("classes: an entry", one, one in CLASSES, names) for one in (classes if listed else ())),
-        ("classes", classes, listed and len(set(classes)) == len(classes), "each class once"),
-        ("patients_per_class", patients, _whole(patients, 1), "1 or more"),
-        ("slices_per_patient", slices, series, "two whole numbers, 1 <= few <= many"),
-        ("seed", spec.seed, _whole(spec.seed, 0), "a whole number, 0 or more"),
-        ("plane", spec.plane, spec.plane in AXES, ", ".join(AXES)),
-        ("scanner", spec.scanner, spec.scanner in SCANNERS, ", ".join(SCANNERS)),
-        (
-            "window_shift",
-            spec.window_shift,
-            abs(spec.window_shift) <= SHIFT,
-            f"-{SHIFT} to {SHIFT}",
+    allowed = {
+        "classes": (
+            known and len(classes) == len(set(classes)) > 0,
+            f"a list of classes out of {', '.join(CLASSES)}, each class once",
         ),
-        ("size", spec.size, _whole(spec.size, *SIZES), sizes),
-    ]
-    for name, value, good, allowed in rules:
+        "patients_per_class": (_whole(spec.patients_per_class, 1), "1 or more"),
+        "slices_per_patient": (
+            _whole(few, 1) and _whole(many, few),
+            "two whole numbers, 1 <= few <= many",
+        ),
+        "seed": (_whole(spec.seed, 0), "a whole number, 0 or more"),
+        "plane": (spec.plane in AXES, ", ".join(AXES)),
+        "scanner": (spec.scanner in SCANNERS, ", ".join(SCANNERS)),
+        "window_shift": (abs(spec.window_shift) <= SHIFT, f"-{SHIFT} to {SHIFT}"),
+        "size": (_whole(spec.size, *SIZES), "a whole number from {} to {}".format(*SIZES)),
+    }
+    for name, (good, text) in allowed.items():
         if not good:
-            raise StudyError(f"{name} is {value!r}; allowed: {allowed}")
+            raise StudyError(f"{name} is {getattr(spec, name)!r}; allowed: {text}")
 
 
 def _whole(value, low: int, high: float = np.inf) -> bool:

@@ -90,12 +90,12 @@ def _tumor(rng, site):
     center = _in_section(rng, site, site.depth, 130, (0.5, 1.0))
     look = {"grain": rng.uniform(20, 30), "limits": TUMOR_RANGE, "rough": rng.uniform(0.08, 0.16)}
     hu = rng.uniform(40, 75)
-    places, shares = [center], [1.0]
+    lobes = [(center, 1.0)]
     for _ in range(rng.integers(1, 4)):
         way = rng.normal(size=3)
-        places.append(center + 0.75 * radius * way / np.linalg.norm(way))
-        shares.append(rng.uniform(0.35, 0.6))
-    for place, share in zip(places, shares, strict=True):
+        place = center + 0.75 * radius * way / np.linalg.norm(way)
+        lobes.append((place, rng.uniform(0.35, 0.6)))
+    for place, share in lobes:
         radii = share * radius * rng.uniform(0.85, 1.0, size=3)
         turn = rotation(*rng.uniform(0, 180, size=3))
         yield solid(place, radii, hu, turn, inside=True, lesion=True, **look)
