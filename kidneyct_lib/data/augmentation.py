@@ -20,74 +20,30 @@ AIR = 10
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly views differ from their image: 0 leaves a kind out, 1 is its most.
+    """How strongly views differ from their image: 0 leaves a kind out, 1 is its most."""
 
-    Attributes
-    ----------
-    geometry : float
-        Turn, shift, scale and left-right flip, which half of the views have at strength 1.
-    intensity : float
-        Window level and width, gamma.
-    noise : float
-        Blur and Gaussian noise, each in half of the views.
-    """
-
-    geometry: float
-    intensity: float
-    noise: float
+    geometry: float  # turn, shift, scale and left-right flip, which half of the views have at 1
+    intensity: float  # window level and width, gamma
+    noise: float  # blur and Gaussian noise, each in half of the views
 
     def __post_init__(self) -> None:
-        strengths = (self.geometry, self.intensity, self.noise)
-        if not all(0 <= strength <= 1 for strength in strengths):
+        if not all(0 <= strength <= 1 for strength in astuple(self)):
             raise ValueError(f"{self}: each strength is from 0 to 1")
 
 
 class Change(NamedTuple):
-    """What makes one view; the defaults change nothing.
+    """What makes one view; the defaults change nothing."""
 
-    Attributes
-    ----------
-    turn : float
-        Degrees, counter-clockwise, about the middle.
-    right, down : float
-        Shift as a share of the width and of the height.
-    scale : float
-        Factor of size about the middle.
-    flip : bool
-        Whether left and right change places.
-    level, contrast, gamma : float
-        Gray values added, factor about the middle gray, exponent.
-    blur, noise : float
-        Standard deviations as shares of the height and of 255.
-    """
-
-    turn: float = 0.0
-    right: float = 0.0
-    down: float = 0.0
-    scale: float = 1.0
-    flip: bool = False
-    level: float = 0.0
-    contrast: float = 1.0
-    gamma: float = 1.0
-    blur: float = 0.0
-    noise: float = 0.0
-
-
-MOST = Change(
-    turn=15.0,
-    right=0.1,
-    down=0.1,
-    scale=1.15,
-    level=40.0,
-    contrast=1.4,
-    gamma=1.4,
-    blur=0.005,  # 1.1 of 224 pixels
-    noise=0.08,
-)
-"""The most of each change, at strength 1; a flip has none.
-
-Turn, shifts and level go as far to the other side, scale, contrast and gamma to their inverses.
-"""
+    turn: float = 0.0  # degrees, counter-clockwise, about the middle
+    right: float = 0.0  # shift as a share of the width
+    down: float = 0.0  # shift as a share of the height
+    scale: float = 1.0  # factor of size about the middle
+    flip: bool = False  # whether left and right change places
+    level: float = 0.0  # gray values added
+    contrast: float = 1.0  # factor about the middle gray
+    gamma: float = 1.0  # exponent
+    blur: float = 0.0  # standard deviation as a share of the height
+    noise: float = 0.0  # standard deviation as a share of 255
 
 
 def draw(rng: np.random.Generator, augmentation: Augmentation) -> Change:
@@ -101,17 +57,19 @@ def draw(rng: np.random.Generator, augmentation: Augmentation) -> Change:
     level, contrast, gamma = intensity * rng.uniform(-1, 1, 3)
     # Sharp and clean in half of the views each: a stone of a few pixels must stay to be seen.
     blur, grain = noise * rng.uniform(-1, 1, 2).clip(0)
+    # The most at strength 1; turn, shifts and level go as far to the other side, the factors and
+    # the exponent to their inverses.
     return Change(
-        turn=MOST.turn * turn,
-        right=MOST.right * right,
-        down=MOST.down * down,
-        scale=MOST.scale**scale,
+        turn=15.0 * turn,
+        right=0.1 * right,
+        down=0.1 * down,
+        scale=1.15**scale,
         flip=bool(flip),
-        level=MOST.level * level,
-        contrast=MOST.contrast**contrast,
-        gamma=MOST.gamma**gamma,
-        blur=MOST.blur * blur,
-        noise=MOST.noise * grain,
+        level=40.0 * level,
+        contrast=1.4**contrast,
+        gamma=1.4**gamma,
+        blur=0.005 * blur,  # 1.1 of 224 pixels
+        noise=0.08 * grain,
     )
 
 

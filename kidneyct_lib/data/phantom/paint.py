@@ -131,8 +131,14 @@ class Painter:
         shapes = np.linalg.inv(np.stack([s.unit for s in solids]))
         swell = np.array([1 + 3 * s.rough for s in solids])[:, None]
         # Half extents and places of all solids along rows, columns and normal, mm.
-        self._reach = swell * np.linalg.norm(np.einsum("ij,njk->nik", axes, shapes), axis=2)
-        self._place = (np.stack([s.center for s in solids]) - view.center) @ axes.T
+        reach = swell * np.linalg.norm(np.einsum("ij,njk->nik", axes, shapes), axis=2)
+        place = (np.stack([s.center for s in solids]) - view.center) @ axes.T
+        self._depth, self._depth_reach = place[:, 2], reach[:, 2]
+        # First and last row, then column, of the tile that each solid may touch.
+        middle = place[:, :2] / view.pixel + (view.size - 1) / 2
+        half = reach[:, :2] / view.pixel + 1.5
+        tiles = np.stack([np.floor(middle - half), np.ceil(middle + half) + 1], axis=2)
+        self._tiles = tiles.clip(0, view.size).astype(int)
 
     def paint(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
         """Paint the slice at a depth in mm.
@@ -148,9 +154,9 @@ class Painter:
         hu, cavity = _paint_trunk(self._trunk, self._view, depth)
         fine, coarse = self._texture.at(depth)
         lesion = np.zeros_like(hu)
-        near = np.abs(self._place[:, 2] - depth) < self._reach[:, 2] + self._view.pixel
+        near = np.abs(self._depth - depth) < self._depth_reach + self._view.pixel
         for index in np.flatnonzero(near).tolist():
-            tile = self._tile(index)
+            tile = tuple(slice(*ends) for ends in self._tiles[index])
             if hu[tile].size == 0:
                 continue
             one = self._solids[index]
@@ -162,24 +168,15 @@ class Painter:
             lesion[tile] += alpha * (one.lesion - lesion[tile])
         return hu, lesion > min(0.5, 0.99 * lesion.max())
 
-    def _tile(self, index: int) -> tuple[slice, slice]:
-        size, pixel = self._view.size, self._view.pixel
-        place = self._place[index, :2] / pixel + (size - 1) / 2
-        reach = self._reach[index, :2] / pixel + 1.5
-        low = np.clip(np.floor(place - reach), 0, size).astype(int)
-        high = np.clip(np.ceil(place + reach) + 1, 0, size).astype(int)
-        return slice(low[0], high[0]), slice(low[1], high[1])
-
     def _radius(self, one: Solid, tile, depth: float) -> np.ndarray:
         """Distance from the solid's centre as a share of its radius, float32."""
         rows, cols = (np.arange(side.start, side.stop) for side in tile)
         start = one.unit @ (self._view.origin(depth) - one.center)
         point = _grid(start, one.unit @ self._view.row, one.unit @ self._view.col, rows, cols)
-        point *= point
-        if not one.drum:
-            return np.sqrt(point[0] + point[1] + point[2])
-        flat = point[0] + point[1]
-        return np.sqrt(np.sqrt(flat * flat + point[2] * point[2]))
+        across, along = point[0] * point[0] + point[1] * point[1], point[2] * point[2]
+        if one.drum:
+            return np.sqrt(np.sqrt(across * across + along * along))
+        return np.sqrt(across + along)
 
 
 def _grid(start, row, col, rows, cols) -> np.ndarray:
