@@ -90,30 +90,9 @@ def apply(image: np.ndarray, change: Change, rng: np.random.Generator) -> np.nda
 def view(
     image: np.ndarray, key: str, number: int, augmentation: Augmentation, *, seed: int
 ) -> np.ndarray:
-    """Make one random view of an image, whatever views are made beside it.
+    """Make one random view of a gray image, uint8 (H, W), whatever views are made beside it.
 
-    Parameters
-    ----------
-    image : uint8 array (H, W)
-        Gray values in 0..255.
-    key : str
-        The image's content key; images of one key get the same change.
-    number : int
-        Which view, from 1.
-    augmentation : Augmentation
-        How strongly it differs.
-    seed : int
-        Of all draws.
-
-    Returns
-    -------
-    uint8 array (H, W)
-        A new array.
-
-    Raises
-    ------
-    ValueError
-        If `number` is below 1.
+    Images of one content key get the same change. Views are numbered from 1; ValueError below.
     """
     if number < 1:
         raise ValueError(f"views are numbered from 1, not {number}")

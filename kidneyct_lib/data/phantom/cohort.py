@@ -6,7 +6,6 @@ series are drawn the same way for all classes, so the lesion alone tells them ap
 `CohortSpec.window_shift` makes the display window follow the class.
 """
 
-import csv
 import shutil
 import uuid
 from collections import Counter
@@ -17,6 +16,7 @@ from typing import Any, Self
 
 import cv2
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
@@ -36,31 +36,18 @@ SHIFT = 100  # HU, most between the windows of two classes
 class CohortSpec:
     """What a generated cohort is made from; equal ones give equal bytes.
 
-    Attributes
-    ----------
-    classes : sequence of str
-        Out of Cyst, Normal, Stone, Tumor.
-    patients_per_class : int
-    slices_per_patient : (int, int)
-        Fewest and most slices of a patient, both included.
-    size : int
-        Rows and columns of an image.
-    seed : int
-    plane : {"axial", "coronal"}
-    scanner : {"A", "B"}
-        B differs in noise, kernel, window, couch and zoom.
-    window_shift : float
-        HU by which the display window of each class lies above that of the class before, around
-        the scanner's own: a shortcut to the class that has nothing to do with the lesion. 0: none.
+    `window_shift` is a shortcut to the class that has nothing to do with the lesion: the HU by
+    which the display window of each class lies above that of the class before, around the
+    scanner's own; 0: none.
     """
 
-    classes: Sequence[str]
+    classes: Sequence[str]  # out of Cyst, Normal, Stone, Tumor
     patients_per_class: int
-    slices_per_patient: tuple[int, int]
-    size: int
+    slices_per_patient: tuple[int, int]  # fewest and most slices of a patient, both included
+    size: int  # rows and columns of an image
     seed: int
-    plane: str
-    scanner: str = "A"
+    plane: str  # axial or coronal
+    scanner: str = "A"  # A or B, which differs in noise, kernel, window, couch and zoom
     window_shift: float = 0.0
 
     @classmethod
@@ -140,19 +127,19 @@ def write_cohort(folder: Path, spec: CohortSpec) -> None:
         raise StudyError(f"the cohort's folder {folder} exists already: remove it or name another")
     slices = generate(spec)
     unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    table = []
     try:
         for label in spec.classes:
             (unfinished / label).mkdir(parents=True)
             (unfinished / "masks" / label).mkdir(parents=True)
-        with (unfinished / "patients.csv").open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["path", "label", "number", "patient"])
-            total = sum(count for *_, count in _patients(spec))
-            for one in tqdm(slices, total=total, desc="phantom", unit="slice"):
-                path = f"{one.label}/{one.label}- ({one.number}).png"
-                rows.writerow([path, one.label, one.number, one.patient])
-                (unfinished / path).write_bytes(_png(one.image))
-                (unfinished / "masks" / path).write_bytes(_png(one.mask * np.uint8(255)))
+        total = sum(count for *_, count in _patients(spec))
+        for one in tqdm(slices, total=total, desc="phantom", unit="slice"):
+            path = f"{one.label}/{one.label}- ({one.number}).png"
+            table.append([path, one.label, one.number, one.patient])
+            (unfinished / path).write_bytes(_png(one.image))
+            (unfinished / "masks" / path).write_bytes(_png(one.mask * np.uint8(255)))
+        patients = pd.DataFrame(table, columns=["path", "label", "number", "patient"])
+        patients.to_csv(unfinished / "patients.csv", index=False, lineterminator="\n")
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
