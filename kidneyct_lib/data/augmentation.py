@@ -112,10 +112,8 @@ class AugmentedImages:
         Gray values in 0..255, at least one image.
     views : int
         Views of each image; 0: the images alone.
-    augmentation : Augmentation
-        How strongly views differ.
-    seed : int
-        Of all views.
+    augmentation, seed
+        How strongly views differ; seed of all of them.
 
     Attributes
     ----------
@@ -149,20 +147,16 @@ class AugmentedImages:
 
 
 def _moved(image: np.ndarray, change: Change) -> np.ndarray:
-    """Flip, turn, scale and shift by one affine map, bilinear."""
+    """Flip, turn, scale and shift by one affine map, bilinear; what comes in is air."""
     height, width = image.shape
     middle = ((width - 1) / 2, (height - 1) / 2)
     matrix = cv2.getRotationMatrix2D(middle, change.turn, change.scale)
     if change.flip:
         matrix = matrix @ np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]])
     matrix[:, 2] += change.right * width, change.down * height
-    return cv2.warpAffine(image, matrix, (width, height), borderValue=_background(image))
-
-
-def _background(image: np.ndarray) -> float:
-    """Gray value of air: the median of the darkest edge, since a body may run off at others."""
-    edges = (image[0], image[-1], image[:, 0], image[:, -1])
-    return min(float(np.median(edge)) for edge in edges)
+    # Air is as gray as the median of the darkest edge: a body may run off at the others.
+    air = min(float(np.median(edge)) for edge in (image[0], image[-1], image[:, 0], image[:, -1]))
+    return cv2.warpAffine(image, matrix, (width, height), borderValue=air)
 
 
 def _tone(change: Change) -> np.ndarray:

@@ -20,18 +20,10 @@ _VALLEY = 0.75  # highest share of the peak of fat that the valley beside it may
 
 
 class Levels(NamedTuple):
-    """Gray levels of two tissues, which stand for the display window of a slice.
+    """Gray levels of two tissues, which stand for the display window of a slice."""
 
-    Attributes
-    ----------
-    fat : float
-        Of subcutaneous fat; 0 where the window shows it as black as air.
-    soft : float
-        Of soft tissue (muscle, liver, spleen), above `fat`.
-    """
-
-    fat: float
-    soft: float
+    fat: float  # of subcutaneous fat; 0 where the window shows it as black as air
+    soft: float  # of soft tissue (muscle, liver, spleen), above `fat`
 
 
 def levels(gray: np.ndarray, body: np.ndarray) -> Levels:

@@ -32,22 +32,11 @@ class ClassFolder(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How a folder is laid out.
+    """How a folder is laid out."""
 
-    Attributes
-    ----------
-    folders
-        The class folders, class after class in the order asked for; of each, training first.
-    ignored
-        Number of entries beside the class folders and of folders in them. Hidden ones, those of
-        the system, masks/ and patients.csv are not counted.
-    places
-        Where a patients.csv may lie.
-    """
-
-    folders: list[ClassFolder]
-    ignored: int
-    places: list[Path]
+    folders: list[ClassFolder]  # class after class in the order asked for; of each, training first
+    ignored: int  # entries beside the class folders and folders in them, as `_entries` counts
+    places: list[Path]  # where a patients.csv may lie
 
 
 def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, str]) -> Layout:

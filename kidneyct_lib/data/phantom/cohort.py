@@ -110,17 +110,10 @@ def write_cohort(folder: Path, spec: CohortSpec) -> None:
     255), `patients.csv` holds path, label, number and patient. The folder appears when it is
     complete and not before.
 
-    Parameters
-    ----------
-    folder : Path
-        Must not exist yet.
-    spec : CohortSpec
-        Of the cohort.
-
     Raises
     ------
     StudyError
-        If the folder exists or a value is not allowed.
+        If the folder exists or a value of the spec is not allowed.
     """
     folder = Path(folder)
     if folder.exists():

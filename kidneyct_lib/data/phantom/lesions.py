@@ -35,18 +35,8 @@ class Site:
 def draw_lesions(rng: np.random.Generator, label: str, site: Site, other: Site) -> list[Solid]:
     """Draw the lesions of one patient so that every slice of the series shows one.
 
-    Parameters
-    ----------
-    rng : np.random.Generator
-    label : str
-        One of CLASSES.
-    site, other : Site
-        The kidney that has the lesion, and the one that may have more cysts or stones.
-
-    Returns
-    -------
-    list of Solid
-        Empty for Normal.
+    The kidney of `site` has the lesion, that of `other` may have more cysts or stones; of the
+    CLASSES, Normal has none.
     """
     if label == "Normal":
         return []

@@ -114,16 +114,7 @@ class Texture:
 
 
 class Painter:
-    """Paints slices through one person.
-
-    Parameters
-    ----------
-    trunk : Trunk
-    solids : list of Solid
-        In the order of painting: a later one covers an earlier one.
-    view : View
-    texture : Texture
-    """
+    """Paints slices through one person, whose solids cover those before them in the list."""
 
     def __init__(self, trunk: Trunk, solids: list[Solid], view: View, texture: Texture):
         self._trunk, self._solids, self._view, self._texture = trunk, solids, view, texture
