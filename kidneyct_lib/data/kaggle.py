@@ -16,8 +16,6 @@ from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data.image_io import SUFFIXES
 
 DATASET = "nazmul0087/ct-kidney-dataset-normal-cyst-tumor-and-stone"
-EXPECTED_COUNTS = {"Cyst": 3709, "Normal": 5077, "Stone": 1377, "Tumor": 2283}
-"""Images per class of the published set, 12,446 in all."""
 
 _WAYS_OUT = f"""
   To log in, create a token at https://www.kaggle.com/settings/api and set KAGGLE_API_TOKEN to it

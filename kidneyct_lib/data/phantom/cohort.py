@@ -122,15 +122,14 @@ def write_cohort(folder: Path, spec: CohortSpec) -> None:
     unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     table = []
     try:
-        for label in spec.classes:
-            (unfinished / label).mkdir(parents=True)
-            (unfinished / "masks" / label).mkdir(parents=True)
         total = sum(count for *_, count in _patients(spec))
         for one in tqdm(slices, total=total, desc="phantom", unit="slice"):
             path = f"{one.label}/{one.label}- ({one.number}).png"
             table.append([path, one.label, one.number, one.patient])
-            (unfinished / path).write_bytes(_png(one.image))
-            (unfinished / "masks" / path).write_bytes(_png(one.mask * np.uint8(255)))
+            for place, pixels in (("", one.image), ("masks", one.mask * np.uint8(255))):
+                file = unfinished / place / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
         patients = pd.DataFrame(table, columns=["path", "label", "number", "patient"])
         patients.to_csv(unfinished / "patients.csv", index=False, lineterminator="\n")
         unfinished.replace(folder)
@@ -160,10 +159,6 @@ def read_masks(folder: Path, paths: Sequence[str], size: int) -> np.ndarray:
     return (shares >= np.minimum(0.5, highest)) & (shares > 0)
 
 
-def _png(image: np.ndarray) -> bytes:
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
 def _draw_patient(rng, label, spec, count):
     """Yield image and mask of each slice of one patient."""
     person = build_person(rng)
@@ -189,16 +184,12 @@ def _check(spec: CohortSpec) -> None:
     known = isinstance(classes, list | tuple) and all(name in CLASSES for name in classes)
     paired = isinstance(slices, list | tuple) and len(slices) == 2
     few, many = slices if paired else (0, 0)
+    listed = known and len(classes) == len(set(classes)) > 0
+    series = _whole(few, 1) and _whole(many, few)
     allowed = {
-        "classes": (
-            known and len(classes) == len(set(classes)) > 0,
-            f"a list of classes out of {', '.join(CLASSES)}, each class once",
-        ),
+        "classes": (listed, f"a list of classes out of {', '.join(CLASSES)}, each class once"),
         "patients_per_class": (_whole(spec.patients_per_class, 1), "1 or more"),
-        "slices_per_patient": (
-            _whole(few, 1) and _whole(many, few),
-            "two whole numbers, 1 <= few <= many",
-        ),
+        "slices_per_patient": (series, "two whole numbers, 1 <= few <= many"),
         "seed": (_whole(spec.seed, 0), "a whole number, 0 or more"),
         "plane": (spec.plane in AXES, ", ".join(AXES)),
         "scanner": (spec.scanner in SCANNERS, ", ".join(SCANNERS)),
