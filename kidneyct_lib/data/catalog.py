@@ -18,9 +18,9 @@ from tqdm.contrib.concurrent import thread_map
 
 from kidneyct_lib.core.array_cache import RowStore
 from kidneyct_lib.data import image_io
+from kidneyct_lib.data.body import measure_plane
 from kidneyct_lib.data.image_folder import PATIENTS_FILE, CatalogError, Layout, find_layout
 from kidneyct_lib.data.image_io import ImageError
-from kidneyct_lib.data.plane import measure_plane
 
 _DECODE_BATCH = 256
 
