@@ -81,11 +81,6 @@ def index_folder(
     class_folders : mapping, optional
         {sub-folder: class} of sub-folders that are not called as their class.
 
-    Returns
-    -------
-    Catalog
-        The table, the rejected images and the count of ignored entries.
-
     Raises
     ------
     CatalogError

@@ -138,20 +138,10 @@ def write_cohort(folder: Path, spec: CohortSpec) -> None:
 
 
 def read_masks(folder: Path, paths: Sequence[str], size: int) -> np.ndarray:
-    """Lesions of a written cohort's slices, at another size.
+    """Lesions of N slices of a written cohort, at another size: bool (N, size, size).
 
-    Parameters
-    ----------
-    folder
-        As given to `write_cohort`.
-    paths
-        Of N slices, relative to it.
-    size
-        Side in pixels.
-
-    Returns
-    -------
-    bool (N, size, size): pixels of which at least half is lesion; one at least where there is any.
+    True are the pixels of which at least half is lesion; one at least where there is any. The
+    `paths` of the slices are relative to the `folder` that `write_cohort` made.
     """
     masks = [resize(read_gray(folder / "masks" / path), size) for path in paths]
     shares = np.reshape(masks, (-1, size, size)) / 255

@@ -51,17 +51,17 @@ def draw_series(
 ) -> Series:
     """Draw position, field of view, couch, kernel, noise and window of one series."""
     ranges = {name: pair[SCANNERS.index(scanner)] for name, pair in RANGES.items()}
-    col, row, normal = (np.array(axis) for axis in AXES[plane])
+    col, row, normal = np.array(AXES[plane])
     turn = np.radians(rng.normal(0, 1.5))
     col, row = np.cos(turn) * col + np.sin(turn) * row, np.cos(turn) * row - np.sin(turn) * col
     side, front, back = trunk.skin
     zoom = rng.uniform(*ranges["zoom"])
     if plane == "axial":
         field = max(2 * side, 1.25 * (front + back)) * zoom
-        center = np.array([0.0, 0.5 * (back - front), 0.0]) + rng.normal(0, [4, 5, 0])
+        center = rng.normal([0, 0.5 * (back - front), 0], [4, 5, 0])
     else:
         field = rng.uniform(400, 440) * zoom**0.3
-        center = np.array([0.0, 0.0, -45.0]) + rng.normal(0, [10, 0, 14])
+        center = rng.normal([0, 0, -45], [10, 0, 14])
     pixel = field / size
     view = View(pixel * row, pixel * col, normal, center, size)
     kernel = {key: rng.uniform(*ranges[key]) for key in ("blur", "sharpen", "clump")}
@@ -104,11 +104,9 @@ def _couch(rng, scanner, size, pixel, gap) -> np.ndarray:
     cover = np.zeros((size, size), dtype=np.uint8)
     top = size / 2 + (gap + rng.uniform(4, 32)) / pixel
     middle = size / 2 + rng.normal(0, 6) / pixel
-    half = rng.uniform(195, 235) / pixel
-    across = np.linspace(-1, 1, 65)
-    dip = rng.uniform(20, 48) / pixel
-    thick = rng.uniform(28, 60) / pixel
+    half, dip, thick = rng.uniform([195, 20, 28], [235, 48, 60]) / pixel
     if scanner == "A":  # curved, on struts
+        across = np.linspace(-1, 1, 65)
         shell = np.column_stack([middle + half * across, top - dip * across**2])
         low = rng.uniform(0.55, 0.75) * half
         tray = np.column_stack([middle + low * across, top + thick - 0.25 * dip * across**2])
