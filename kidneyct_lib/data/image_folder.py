@@ -125,10 +125,9 @@ def _find_roots(
 def _parts(roots: Sequence[Path]) -> dict[str, Path]:
     """Folder of each part, if these are the parts that one folder comes divided into."""
     named = {root.name.casefold(): root for root in roots}
-    one_folder = len(roots) == len(named) and len({root.parent for root in roots}) == 1
-    return (
-        {p: named[p] for p in GIVEN_PARTS} if one_folder and named.keys() == {*GIVEN_PARTS} else {}
-    )
+    one_of_each = len(roots) == len(GIVEN_PARTS) and named.keys() == set(GIVEN_PARTS)
+    together = len({root.parent for root in roots}) == 1
+    return {part: named[part] for part in GIVEN_PARTS} if one_of_each and together else {}
 
 
 def _missing_classes(

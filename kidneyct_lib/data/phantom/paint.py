@@ -130,6 +130,7 @@ class Painter:
         half = reach[:, :2] / view.pixel + 1.5
         tiles = np.stack([np.floor(middle - half), np.ceil(middle + half) + 1], axis=2)
         self._tiles = tiles.clip(0, view.size).astype(int)
+        self._in_view = (self._tiles[:, :, 0] < self._tiles[:, :, 1]).all(axis=1)
 
     def paint(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
         """Paint the slice at a depth in mm.
@@ -146,10 +147,8 @@ class Painter:
         fine, coarse = self._texture.at(depth)
         lesion = np.zeros_like(hu)
         near = np.abs(self._depth - depth) < self._depth_reach + self._view.pixel
-        for index in np.flatnonzero(near).tolist():
+        for index in np.flatnonzero(near & self._in_view).tolist():
             tile = tuple(slice(*ends) for ends in self._tiles[index])
-            if hu[tile].size == 0:
-                continue
             one = self._solids[index]
             radius = self._radius(one, tile, depth) + np.float32(one.rough) * coarse[tile]
             alpha = np.clip(0.5 + (1 - radius) * np.float32(one.edge / self._view.pixel), 0, 1)
