@@ -92,7 +92,8 @@ def view(
 ) -> np.ndarray:
     """Make one random view of a gray image, uint8 (H, W), whatever views are made beside it.
 
-    Images of one content key get the same change. Views are numbered from 1; ValueError below.
+    Images of one content key get the same change; `seed` is of all draws. The view is a new array.
+    Views are numbered from 1: ValueError if `number` is below.
     """
     if number < 1:
         raise ValueError(f"views are numbered from 1, not {number}")
