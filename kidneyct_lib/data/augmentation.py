@@ -20,74 +20,30 @@ AIR = 10
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly views differ from their image: 0 leaves a kind out, 1 is its most.
+    """How strongly views differ from their image: 0 leaves a kind out, 1 is its most."""
 
-    Attributes
-    ----------
-    geometry : float
-        Turn, shift, scale and left-right flip, which half of the views have at strength 1.
-    intensity : float
-        Window level and width, gamma.
-    noise : float
-        Blur and Gaussian noise, each in half of the views.
-    """
-
-    geometry: float
-    intensity: float
-    noise: float
+    geometry: float  # turn, shift, scale and left-right flip, which half of the views have at 1
+    intensity: float  # window level and width, gamma
+    noise: float  # blur and Gaussian noise, each in half of the views
 
     def __post_init__(self) -> None:
-        strengths = (self.geometry, self.intensity, self.noise)
-        if not all(0 <= strength <= 1 for strength in strengths):
+        if not all(0 <= strength <= 1 for strength in astuple(self)):
             raise ValueError(f"{self}: each strength is from 0 to 1")
 
 
 class Change(NamedTuple):
-    """What makes one view; the defaults change nothing.
+    """What makes one view; the defaults change nothing."""
 
-    Attributes
-    ----------
-    turn : float
-        Degrees, counter-clockwise, about the middle.
-    right, down : float
-        Shift as a share of the width and of the height.
-    scale : float
-        Factor of size about the middle.
-    flip : bool
-        Whether left and right change places.
-    level, contrast, gamma : float
-        Gray values added, factor about the middle gray, exponent.
-    blur, noise : float
-        Standard deviations as shares of the height and of 255.
-    """
-
-    turn: float = 0.0
-    right: float = 0.0
-    down: float = 0.0
-    scale: float = 1.0
-    flip: bool = False
-    level: float = 0.0
-    contrast: float = 1.0
-    gamma: float = 1.0
-    blur: float = 0.0
-    noise: float = 0.0
-
-
-MOST = Change(
-    turn=15.0,
-    right=0.1,
-    down=0.1,
-    scale=1.15,
-    level=40.0,
-    contrast=1.4,
-    gamma=1.4,
-    blur=0.005,  # 1.1 of 224 pixels
-    noise=0.08,
-)
-"""The most of each change, at strength 1; a flip has none.
-
-Turn, shifts and level go as far to the other side, scale, contrast and gamma to their inverses.
-"""
+    turn: float = 0.0  # degrees, counter-clockwise, about the middle
+    right: float = 0.0  # shift as a share of the width
+    down: float = 0.0  # shift as a share of the height
+    scale: float = 1.0  # factor of size about the middle
+    flip: bool = False  # whether left and right change places
+    level: float = 0.0  # gray values added
+    contrast: float = 1.0  # factor about the middle gray
+    gamma: float = 1.0  # exponent
+    blur: float = 0.0  # standard deviation as a share of the height
+    noise: float = 0.0  # standard deviation as a share of 255
 
 
 def draw(rng: np.random.Generator, augmentation: Augmentation) -> Change:
@@ -101,17 +57,19 @@ def draw(rng: np.random.Generator, augmentation: Augmentation) -> Change:
     level, contrast, gamma = intensity * rng.uniform(-1, 1, 3)
     # Sharp and clean in half of the views each: a stone of a few pixels must stay to be seen.
     blur, grain = noise * rng.uniform(-1, 1, 2).clip(0)
+    # The most at strength 1; turn, shifts and level go as far to the other side, the factors and
+    # the exponent to their inverses.
     return Change(
-        turn=MOST.turn * turn,
-        right=MOST.right * right,
-        down=MOST.down * down,
-        scale=MOST.scale**scale,
+        turn=15.0 * turn,
+        right=0.1 * right,
+        down=0.1 * down,
+        scale=1.15**scale,
         flip=bool(flip),
-        level=MOST.level * level,
-        contrast=MOST.contrast**contrast,
-        gamma=MOST.gamma**gamma,
-        blur=MOST.blur * blur,
-        noise=MOST.noise * grain,
+        level=40.0 * level,
+        contrast=1.4**contrast,
+        gamma=1.4**gamma,
+        blur=0.005 * blur,  # 1.1 of 224 pixels
+        noise=0.08 * grain,
     )
 
 
@@ -132,30 +90,10 @@ def apply(image: np.ndarray, change: Change, rng: np.random.Generator) -> np.nda
 def view(
     image: np.ndarray, key: str, number: int, augmentation: Augmentation, *, seed: int
 ) -> np.ndarray:
-    """Make one random view of an image, whatever views are made beside it.
+    """Make one random view of a gray image, uint8 (H, W), whatever views are made beside it.
 
-    Parameters
-    ----------
-    image : uint8 array (H, W)
-        Gray values in 0..255.
-    key : str
-        The image's content key; images of one key get the same change.
-    number : int
-        Which view, from 1.
-    augmentation : Augmentation
-        How strongly it differs.
-    seed : int
-        Of all draws.
-
-    Returns
-    -------
-    uint8 array (H, W)
-        A new array.
-
-    Raises
-    ------
-    ValueError
-        If `number` is below 1.
+    Images of one content key get the same change; `seed` is of all draws. The view is a new array.
+    Views are numbered from 1: ValueError if `number` is below.
     """
     if number < 1:
         raise ValueError(f"views are numbered from 1, not {number}")
@@ -175,10 +113,8 @@ class AugmentedImages:
         Gray values in 0..255, at least one image.
     views : int
         Views of each image; 0: the images alone.
-    augmentation : Augmentation
-        How strongly views differ.
-    seed : int
-        Of all views.
+    augmentation, seed
+        How strongly views differ; seed of all of them.
 
     Attributes
     ----------
@@ -212,20 +148,16 @@ class AugmentedImages:
 
 
 def _moved(image: np.ndarray, change: Change) -> np.ndarray:
-    """Flip, turn, scale and shift by one affine map, bilinear."""
+    """Flip, turn, scale and shift by one affine map, bilinear; what comes in is air."""
     height, width = image.shape
     middle = ((width - 1) / 2, (height - 1) / 2)
     matrix = cv2.getRotationMatrix2D(middle, change.turn, change.scale)
     if change.flip:
         matrix = matrix @ np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]])
     matrix[:, 2] += change.right * width, change.down * height
-    return cv2.warpAffine(image, matrix, (width, height), borderValue=_background(image))
-
-
-def _background(image: np.ndarray) -> float:
-    """Gray value of air: the median of the darkest edge, since a body may run off at others."""
-    edges = (image[0], image[-1], image[:, 0], image[:, -1])
-    return min(float(np.median(edge)) for edge in edges)
+    # Air is as gray as the median of the darkest edge: a body may run off at the others.
+    air = min(float(np.median(edge)) for edge in (image[0], image[-1], image[:, 0], image[:, -1]))
+    return cv2.warpAffine(image, matrix, (width, height), borderValue=air)
 
 
 def _tone(change: Change) -> np.ndarray:

@@ -14,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from kidneyct_lib.core.array_cache import RowStore
 from kidneyct_lib.data import image_io
+from kidneyct_lib.data.body import measure_plane
 from kidneyct_lib.data.image_folder import PATIENTS_FILE, CatalogError, Layout, find_layout
 from kidneyct_lib.data.image_io import ImageError
-from kidneyct_lib.data.plane import measure_plane
 
 _DECODE_BATCH = 256
 
@@ -80,11 +81,6 @@ def index_folder(
     class_folders : mapping, optional
         {sub-folder: class} of sub-folders that are not called as their class.
 
-    Returns
-    -------
-    Catalog
-        The table, the rejected images and the count of ignored entries.
-
     Raises
     ------
     CatalogError
@@ -93,11 +89,12 @@ def index_folder(
     """
     folder = Path(folder)
     layout = find_layout(folder, classes, class_folders or {})
-    with image_io.quiet_decoders(), ThreadPoolExecutor() as pool:
-        facts = pool.map(_inspect, [path for _, path in layout.files])
-        results = list(tqdm(facts, total=len(layout.files), desc="indexing images", unit="image"))
+    files = [(place, path) for place in layout.folders for path in place.files]
+    paths = [path for _, path in files]
+    with image_io.quiet_decoders():
+        results = thread_map(_inspect, paths, tqdm_class=tqdm, desc="indexing images", unit="image")
     rows, rejected, ignored = [], [], layout.ignored
-    for (place, path), result in zip(layout.files, results, strict=True):
+    for (place, path), result in zip(files, results, strict=True):
         name = path.relative_to(folder).as_posix()
         if result is None:
             ignored += 1
@@ -248,7 +245,7 @@ def _decode(path: Path, sha256: str, size: int) -> np.ndarray:
 
 def _require_images(layout: Layout, rows: Sequence[dict], rejected: Sequence[dict]) -> None:
     held = {(row["label"], row["part"]) for row in rows}
-    for label, part, path in layout.folders:
+    for label, part, path, _ in layout.folders:
         if (label, part) not in held:
             first = " The first of {} rejected files is {path}: {reason}"
             detail = first.format(len(rejected), **rejected[0]) if rejected else ""

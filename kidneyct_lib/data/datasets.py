@@ -1,7 +1,5 @@
 """Where a study's images come from: a generated cohort, the public set, or a folder."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -95,6 +93,5 @@ def _generated(cohort: CohortSpec, cache: Path) -> Path:
 
 def _digest_of(folder: Path) -> str:
     """sha256 (hex) of the names and contents of all files below a folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = [(path.relative_to(folder).as_posix(), file_digest(path)) for path in files]
-    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return digest({path.relative_to(folder).as_posix(): file_digest(path) for path in files})

@@ -20,33 +20,17 @@ _VALLEY = 0.75  # highest share of the peak of fat that the valley beside it may
 
 
 class Levels(NamedTuple):
-    """Gray levels of two tissues, which stand for the display window of a slice.
+    """Gray levels of two tissues, which stand for the display window of a slice."""
 
-    Attributes
-    ----------
-    fat : float
-        Of subcutaneous fat; 0 where the window shows it as black as air.
-    soft : float
-        Of soft tissue (muscle, liver, spleen), above `fat`.
-    """
-
-    fat: float
-    soft: float
+    fat: float  # of subcutaneous fat; 0 where the window shows it as black as air
+    soft: float  # of soft tissue (muscle, liver, spleen), above `fat`
 
 
 def levels(gray: np.ndarray, body: np.ndarray) -> Levels:
-    """Estimate the levels from the peaks of a slice's histogram.
+    """Estimate the levels from the peaks of the histogram of a slice, uint8 (H, W).
 
-    Parameters
-    ----------
-    gray
-        uint8 (H, W).
-    body
-        bool (H, W): where the patient is.
-
-    Returns
-    -------
-    Levels. A slice without tissue gets those of a black image, (0, 1).
+    `body`, bool (H, W), says where the patient is. A slice without tissue gets the levels of a
+    black image, (0, 1).
     """
     counts = np.bincount(gray[body], minlength=256).astype(np.float32)
     counts[[0, 255]] = 0  # clipped, whatever they would have been
@@ -72,19 +56,9 @@ def levels(gray: np.ndarray, body: np.ndarray) -> Levels:
 def shown(gray: np.ndarray, body: np.ndarray, own: Levels, other: Levels) -> np.ndarray:
     """Show a slice in another window: its own levels become the other's, linearly in between.
 
-    What lies outside the body stays as it is, and what the own window has clipped stays clipped: no
-    tissue is invented.
-
-    Parameters
-    ----------
-    gray, body
-        uint8 (H, W) and bool (H, W).
-    own, other
-        Levels of the slice (or its series), and those to show it in.
-
-    Returns
-    -------
-    uint8 (H, W), a new array.
+    A slice uint8 (H, W) gives a new one. What lies outside the body, bool (H, W), stays as it is,
+    and what the own window (of the slice or its series) has clipped stays clipped: no tissue is
+    invented.
     """
     scale = (other.soft - other.fat) / (own.soft - own.fat)
     table = (np.arange(256) - own.fat) * scale + other.fat

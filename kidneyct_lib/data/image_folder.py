@@ -1,6 +1,7 @@
 """Which files below a folder belong to which class, and to which part where it gives parts."""
 
 import difflib
+import itertools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -22,43 +23,20 @@ class CatalogError(StudyError):
 
 
 class ClassFolder(NamedTuple):
-    """A folder of one class's images.
+    """A folder of one class's images."""
 
-    Attributes
-    ----------
-    label
-        The class.
-    part
-        One of GIVEN_PARTS, or "" where the folder is not divided.
-    path
-        Where it is.
-    """
-
-    label: str
-    part: str
+    label: str  # the class
+    part: str  # one of GIVEN_PARTS, or "" where the folder is not divided
     path: Path
+    files: list[Path]  # those in it, in the natural order of their names
 
 
 class Layout(NamedTuple):
-    """How a folder is laid out.
+    """How a folder is laid out."""
 
-    Attributes
-    ----------
-    folders
-        The class folders, class after class in the order asked for; of each, training first.
-    files
-        The files in them: (class folder, path), in the folders' order and then the natural one.
-    ignored
-        Number of entries beside the class folders and of folders in them. Hidden ones, those of
-        the system, masks/ and patients.csv are not counted.
-    places
-        Where a patients.csv may lie.
-    """
-
-    folders: list[ClassFolder]
-    files: list[tuple[ClassFolder, Path]]
-    ignored: int
-    places: list[Path]
+    folders: list[ClassFolder]  # class after class in the order asked for; of each, training first
+    ignored: int  # entries beside the class folders and folders in them, as `_entries` counts
+    places: list[Path]  # where a patients.csv may lie
 
 
 def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, str]) -> Layout:
@@ -81,22 +59,16 @@ def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, st
     """
     label_of = {name: name for name in classes} | dict(spellings)
     roots = _find_roots(folder, classes, label_of)
-    folders = [
-        ClassFolder(label, part, root / name)
-        for label in classes
-        for part, root in roots.items()
-        for name in _subfolders(root)
-        if label_of.get(name) == label
-    ]
     ignored = sum(e.name not in label_of for root in roots.values() for e in _entries(root))
-    files = []
-    for one in folders:
-        entries = sorted(_entries(one.path), key=lambda entry: natural_key(entry.name))
-        inside = [(one, one.path / entry.name) for entry in entries if not entry.is_dir()]
-        ignored += len(entries) - len(inside)
-        files += inside
+    folders = []
+    for label, (part, root) in itertools.product(classes, roots.items()):
+        for path in (root / name for name in _subfolders(root) if label_of.get(name) == label):
+            entries = sorted(_entries(path), key=lambda entry: natural_key(entry.name))
+            files = [path / entry.name for entry in entries if not entry.is_dir()]
+            ignored += len(entries) - len(files)
+            folders.append(ClassFolder(label, part, path, files))
     above = [roots["train"].parent] if "train" in roots else []
-    return Layout(folders, files, ignored, [*above, *roots.values()])
+    return Layout(folders, ignored, [*above, *roots.values()])
 
 
 def natural_key(name: str) -> tuple:
@@ -133,28 +105,29 @@ def _find_roots(
         below = {parent: _subfolders(parent) for parent in level}
         labels = {at: {label_of[name] for name in below[at] if name in label_of} for at in level}
         holders = [parent for parent in level if labels[parent] >= set(classes)]
-        if _are_parts(holders):
-            named = {root.name.casefold(): root for root in holders}
-            return {part: named[part] for part in GIVEN_PARTS}
+        if parts := _parts(holders):
+            return parts
         if len(holders) > 1:
+            names = ", ".join(str(holder.relative_to(folder)) for holder in holders[:4])
             raise CatalogError(
-                f"{folder} holds the classes {len(holders)} times ("
-                + ", ".join(str(holder.relative_to(folder)) for holder in holders[:4])
-                + "); give one of these folders."
+                f"{folder} holds the classes {len(holders)} times ({names}); give one of these "
+                "folders."
             )
         if holders:
             for other in level:
-                if labels[other] and _are_parts([*holders, other]):
+                if labels[other] and _parts([*holders, other]):
                     raise _missing_classes(other, classes, label_of)
             return {"": holders[0]}
         level = [parent / name for parent, names in below.items() for name in names]
     raise _missing_classes(folder, classes, label_of)
 
 
-def _are_parts(roots: Sequence[Path]) -> bool:
-    """Whether these folders are the parts that one folder comes divided into."""
-    named = sorted(root.name.casefold() for root in roots)
-    return named == sorted(GIVEN_PARTS) and len({root.parent for root in roots}) == 1
+def _parts(roots: Sequence[Path]) -> dict[str, Path]:
+    """Folder of each part, if these are the parts that one folder comes divided into."""
+    named = {root.name.casefold(): root for root in roots}
+    one_of_each = len(roots) == len(GIVEN_PARTS) and named.keys() == set(GIVEN_PARTS)
+    together = len({root.parent for root in roots}) == 1
+    return {part: named[part] for part in GIVEN_PARTS} if one_of_each and together else {}
 
 
 def _missing_classes(

@@ -38,17 +38,14 @@ SUFFIXES = frozenset({".bmp", ".dcm", ".gif", ".jpeg", ".jpg", ".png", ".tif", "
 HEAD_BYTES = 132
 """Bytes from the start of a file that `format_of` needs."""
 
-_MAGIC = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
-}
 # Opened by class: Image.open's own guard against huge images only warns below twice its limit.
-_READERS: dict[str, Callable[[BytesIO], Image.Image]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "TIFF": TiffImageFile,
+_READERS: dict[str, tuple[Callable[[BytesIO], Image.Image], tuple[bytes, ...]]] = {
+    "JPEG": (JpegImageFile, (b"\xff\xd8\xff",)),
+    "PNG": (PngImageFile, (b"\x89PNG\r\n\x1a\n",)),
+    "TIFF": (TiffImageFile, (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
 }
+"""{format: (its reader, what its files may begin with)}."""
+
 _PNG_END = b"IEND\xaeB`\x82"
 _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 262, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
@@ -93,19 +90,9 @@ def read_gray(source: Source, *, window: Window | None = None) -> np.ndarray:
 
 
 def read_color(source: Source) -> np.ndarray:
-    """Decode an image file to RGB as it is stored, without the gray step.
+    """Decode an image file to RGB uint8 (H, W, 3) as it is stored, without the gray step.
 
-    Gray files get three equal channels. Everything else is as in `read_gray`.
-
-    Returns
-    -------
-    uint8 array (H, W, 3)
-        Red, green, blue, 0 to 255.
-
-    Raises
-    ------
-    ImageError
-        As in `read_gray`.
+    Gray files get three equal channels. Everything else is as in `read_gray`, errors too.
     """
     pixels = _read(source, None)
     return gray_to_rgb(pixels) if pixels.ndim == 2 else pixels
@@ -148,17 +135,8 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 def apply_window(hounsfield: np.ndarray, center: float, width: float) -> np.ndarray:
     """Window Hounsfield units to gray: DICOM PS3.3 C.11.2.1.2.1, the LINEAR function.
 
-    Parameters
-    ----------
-    hounsfield : array
-        Values in Hounsfield units, any shape.
-    center, width : float
-        The window; `width` must be above 1.
-
-    Returns
-    -------
-    uint8 array of the same shape
-        0 at and below the window's lower end, 255 at and above its upper end.
+    An array of any shape gives a uint8 array of the same: 0 at and below the window's lower end,
+    255 at and above its upper end. ValueError if `width` is not above 1.
     """
     if not width > 1:
         raise ValueError(f"window width {width} is not above 1")
@@ -170,7 +148,7 @@ def format_of(data: bytes) -> str | None:
     """Name of the format that the content of a file shows; None if it is not read here."""
     if data[128:132] == b"DICM":
         return "DICOM"
-    return next((name for magic, name in _MAGIC.items() if data.startswith(magic)), None)
+    return next((kind for kind, (_, magic) in _READERS.items() if data.startswith(magic)), None)
 
 
 def quiet_decoders() -> AbstractContextManager[None]:
@@ -184,13 +162,12 @@ def quiet_decoders() -> AbstractContextManager[None]:
 
 def _read(source: Source, window: Window | None) -> np.ndarray:
     """Gray uint8 (H, W) or RGB uint8 (H, W, 3); a path's errors begin with the path."""
-    try:
-        data = source if isinstance(source, bytes) else _read_file(Path(source))
+    if isinstance(source, bytes):
         with quiet_decoders():
-            return _decode(data, window)
+            return _decode(source, window)
+    try:
+        return _read(_read_file(Path(source)), window)
     except ImageError as error:
-        if isinstance(source, bytes):
-            raise
         raise ImageError(f"{source}: {error}") from error
 
 
@@ -243,7 +220,8 @@ def _check_size(width: int, height: int) -> None:
 def _decode_raster(data: bytes, kind: str, window: Window | None) -> np.ndarray:
     if kind == "PNG" and _PNG_END not in data:  # Pillow needs only the pixels to be complete
         raise ImageError("the PNG image is cut short; copy or export it again.")
-    image: Image.Image = _READERS[kind](BytesIO(data))
+    reader, _ = _READERS[kind]
+    image = reader(BytesIO(data))
     _check_size(*image.size)
     tags = getattr(image, "tag_v2", {})
     image = ImageOps.exif_transpose(image)

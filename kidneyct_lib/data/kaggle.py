@@ -16,8 +16,6 @@ from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data.image_io import SUFFIXES
 
 DATASET = "nazmul0087/ct-kidney-dataset-normal-cyst-tumor-and-stone"
-EXPECTED_COUNTS = {"Cyst": 3709, "Normal": 5077, "Stone": 1377, "Tumor": 2283}
-"""Images per class of the published set, 12,446 in all."""
 
 _WAYS_OUT = f"""
   To log in, create a token at https://www.kaggle.com/settings/api and set KAGGLE_API_TOKEN to it
@@ -114,15 +112,15 @@ def _unpack(archive: Path, images: Path, classes: Sequence[str]) -> None:
 
 def _members(bundle: zipfile.ZipFile, classes: Sequence[str]) -> list[tuple[zipfile.ZipInfo, str]]:
     """Images of the classes in the archive, each with its place, `<Class>/<name>`."""
-    members = []
+    members, missing = [], dict.fromkeys(classes)
     for member in bundle.infolist():
         path = PurePosixPath(member.filename)
         hidden = path.name.startswith(".") or "__MACOSX" in path.parts
         if path.parent.name in classes and path.suffix.lower() in SUFFIXES and not hidden:
             # Only the last two parts of the path are used, so no member can leave the folder.
             members.append((member, f"{path.parent.name}/{path.name}"))
-    held = {place.split("/")[0] for _, place in members}
-    if missing := [name for name in classes if name not in held]:
+            missing.pop(path.parent.name, None)
+    if missing:
         raise DownloadError(
             f"the archive of {DATASET} holds no images of the class {', '.join(missing)}; "
             "correct `classes`, or look at the data set's page for what has changed."
@@ -141,9 +139,8 @@ def _explain(error: BaseException, folder: Path) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"writing to the data folder failed ({error}); empty it or choose another one."
     if status in (401, 403) or isinstance(error, SystemExit):
-        problem = f"Kaggle refused the download of {DATASET}" + (
-            f" (HTTP {status})" if status else ""
-        )
+        code = f" (HTTP {status})" if status else ""
+        problem = f"Kaggle refused the download of {DATASET}{code}"
     elif status is not None:
         problem = f"Kaggle answered HTTP {status} to the download of {DATASET}"
     elif isinstance(error, OSError):  # so are all connection errors, those of requests too

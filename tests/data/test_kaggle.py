@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from kidneyct_lib.data import kaggle
-from kidneyct_lib.data.kaggle import DATASET, EXPECTED_COUNTS, DownloadError, fetch_kaggle
+from kidneyct_lib.data.kaggle import DATASET, DownloadError, fetch_kaggle
+from kidneyct_lib.study import parameters
 
 CLASSES = ("Cyst", "Normal")
 WRAPPER = "CT-KIDNEY/CT-KIDNEY"
@@ -221,4 +222,5 @@ def test_archive_without_a_class_is_refused(fake, tmp_path):
 
 
 def test_expected_counts_are_the_published_ones():
-    assert sum(EXPECTED_COUNTS.values()) == 12_446
+    expected = parameters.load(Path(__file__).parents[2] / "params/kaggle.yaml").expected_counts
+    assert sum(expected.values()) == 12_446

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from kidneyct_lib.data.body import measure_plane
 from kidneyct_lib.data.image_io import read_gray
-from kidneyct_lib.data.plane import measure_plane
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

@@ -6,7 +6,6 @@ series are drawn the same way for all classes, so the lesion alone tells them ap
 `CohortSpec.window_shift` makes the display window follow the class.
 """
 
-import csv
 import shutil
 import uuid
 from collections import Counter
@@ -17,6 +16,7 @@ from typing import Any, Self
 
 import cv2
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
@@ -36,31 +36,18 @@ SHIFT = 100  # HU, most between the windows of two classes
 class CohortSpec:
     """What a generated cohort is made from; equal ones give equal bytes.
 
-    Attributes
-    ----------
-    classes : sequence of str
-        Out of Cyst, Normal, Stone, Tumor.
-    patients_per_class : int
-    slices_per_patient : (int, int)
-        Fewest and most slices of a patient, both included.
-    size : int
-        Rows and columns of an image.
-    seed : int
-    plane : {"axial", "coronal"}
-    scanner : {"A", "B"}
-        B differs in noise, kernel, window, couch and zoom.
-    window_shift : float
-        HU by which the display window of each class lies above that of the class before, around
-        the scanner's own: a shortcut to the class that has nothing to do with the lesion. 0: none.
+    `window_shift` is a shortcut to the class that has nothing to do with the lesion: the HU by
+    which the display window of each class lies above that of the class before, around the
+    scanner's own; 0: none.
     """
 
-    classes: Sequence[str]
+    classes: Sequence[str]  # out of Cyst, Normal, Stone, Tumor
     patients_per_class: int
-    slices_per_patient: tuple[int, int]
-    size: int
+    slices_per_patient: tuple[int, int]  # fewest and most slices of a patient, both included
+    size: int  # rows and columns of an image
     seed: int
-    plane: str
-    scanner: str = "A"
+    plane: str  # axial or coronal
+    scanner: str = "A"  # A or B, which differs in noise, kernel, window, couch and zoom
     window_shift: float = 0.0
 
     @classmethod
@@ -79,25 +66,13 @@ class CohortSpec:
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice of the cohort.
-
-    Attributes
-    ----------
-    label : str
-    patient : str
-        Unique over planes, scanners and classes.
-    number : int
-        Position within the class, from 1: patient after patient, slice after slice.
-    image : uint8 (S, S)
-    mask : bool (S, S)
-        The lesion; all False for Normal.
-    """
+    """One slice of the cohort."""
 
     label: str
-    patient: str
-    number: int
-    image: np.ndarray
-    mask: np.ndarray
+    patient: str  # unique over planes, scanners and classes
+    number: int  # position within the class, from 1: patient after patient, slice after slice
+    image: np.ndarray  # uint8 (S, S)
+    mask: np.ndarray  # bool (S, S): the lesion; all False for Normal
 
 
 def generate(spec: CohortSpec) -> Iterator[Slice]:
@@ -135,65 +110,43 @@ def write_cohort(folder: Path, spec: CohortSpec) -> None:
     255), `patients.csv` holds path, label, number and patient. The folder appears when it is
     complete and not before.
 
-    Parameters
-    ----------
-    folder : Path
-        Must not exist yet.
-    spec : CohortSpec
-        Of the cohort.
-
     Raises
     ------
     StudyError
-        If the folder exists or a value is not allowed.
+        If the folder exists or a value of the spec is not allowed.
     """
     folder = Path(folder)
     if folder.exists():
         raise StudyError(f"the cohort's folder {folder} exists already: remove it or name another")
     slices = generate(spec)
     unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    table = []
     try:
-        for label in spec.classes:
-            (unfinished / label).mkdir(parents=True)
-            (unfinished / "masks" / label).mkdir(parents=True)
-        with (unfinished / "patients.csv").open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["path", "label", "number", "patient"])
-            total = sum(count for *_, count in _patients(spec))
-            for one in tqdm(slices, total=total, desc="phantom", unit="slice"):
-                path = f"{one.label}/{one.label}- ({one.number}).png"
-                rows.writerow([path, one.label, one.number, one.patient])
-                (unfinished / path).write_bytes(_png(one.image))
-                (unfinished / "masks" / path).write_bytes(_png(one.mask * np.uint8(255)))
+        total = sum(count for *_, count in _patients(spec))
+        for one in tqdm(slices, total=total, desc="phantom", unit="slice"):
+            path = f"{one.label}/{one.label}- ({one.number}).png"
+            table.append([path, one.label, one.number, one.patient])
+            for place, pixels in (("", one.image), ("masks", one.mask * np.uint8(255))):
+                file = unfinished / place / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+        patients = pd.DataFrame(table, columns=["path", "label", "number", "patient"])
+        patients.to_csv(unfinished / "patients.csv", index=False, lineterminator="\n")
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def read_masks(folder: Path, paths: Sequence[str], size: int) -> np.ndarray:
-    """Lesions of a written cohort's slices, at another size.
+    """Lesions of N slices of a written cohort, at another size: bool (N, size, size).
 
-    Parameters
-    ----------
-    folder
-        As given to `write_cohort`.
-    paths
-        Of N slices, relative to it.
-    size
-        Side in pixels.
-
-    Returns
-    -------
-    bool (N, size, size): pixels of which at least half is lesion; one at least where there is any.
+    True are the pixels of which at least half is lesion; one at least where there is any. The
+    `paths` of the slices are relative to the `folder` that `write_cohort` made.
     """
     masks = [resize(read_gray(folder / "masks" / path), size) for path in paths]
     shares = np.reshape(masks, (-1, size, size)) / 255
     highest = shares.max(axis=(1, 2), keepdims=True, initial=0)
     return (shares >= np.minimum(0.5, highest)) & (shares > 0)
-
-
-def _png(image: np.ndarray) -> bytes:
-    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def _draw_patient(rng, label, spec, count):
@@ -217,32 +170,25 @@ def _draw_patient(rng, label, spec, count):
 
 def _check(spec: CohortSpec) -> None:
     """Refuse the first value that is not allowed, by name."""
-    classes, patients, slices = spec.classes, spec.patients_per_class, spec.slices_per_patient
-    names, sizes = ", ".join(CLASSES), "a whole number from {} to {}".format(*SIZES)
-    listed = isinstance(classes, list | tuple) and len(classes) > 0
+    classes, slices = spec.classes, spec.slices_per_patient
+    known = isinstance(classes, list | tuple) and all(name in CLASSES for name in classes)
     paired = isinstance(slices, list | tuple) and len(slices) == 2
     few, many = slices if paired else (0, 0)
+    listed = known and len(classes) == len(set(classes)) > 0
     series = _whole(few, 1) and _whole(many, few)
-    rules = [
-        ("classes", classes, listed, f"a list of classes out of {names}"),
-        *(("classes: an entry", one, one in CLASSES, names) for one in (classes if listed else ())),
-        ("classes", classes, listed and len(set(classes)) == len(classes), "each class once"),
-        ("patients_per_class", patients, _whole(patients, 1), "1 or more"),
-        ("slices_per_patient", slices, series, "two whole numbers, 1 <= few <= many"),
-        ("seed", spec.seed, _whole(spec.seed, 0), "a whole number, 0 or more"),
-        ("plane", spec.plane, spec.plane in AXES, ", ".join(AXES)),
-        ("scanner", spec.scanner, spec.scanner in SCANNERS, ", ".join(SCANNERS)),
-        (
-            "window_shift",
-            spec.window_shift,
-            abs(spec.window_shift) <= SHIFT,
-            f"-{SHIFT} to {SHIFT}",
-        ),
-        ("size", spec.size, _whole(spec.size, *SIZES), sizes),
-    ]
-    for name, value, good, allowed in rules:
+    allowed = {
+        "classes": (listed, f"a list of classes out of {', '.join(CLASSES)}, each class once"),
+        "patients_per_class": (_whole(spec.patients_per_class, 1), "1 or more"),
+        "slices_per_patient": (series, "two whole numbers, 1 <= few <= many"),
+        "seed": (_whole(spec.seed, 0), "a whole number, 0 or more"),
+        "plane": (spec.plane in AXES, ", ".join(AXES)),
+        "scanner": (spec.scanner in SCANNERS, ", ".join(SCANNERS)),
+        "window_shift": (abs(spec.window_shift) <= SHIFT, f"-{SHIFT} to {SHIFT}"),
+        "size": (_whole(spec.size, *SIZES), "a whole number from {} to {}".format(*SIZES)),
+    }
+    for name, (good, text) in allowed.items():
         if not good:
-            raise StudyError(f"{name} is {value!r}; allowed: {allowed}")
+            raise StudyError(f"{name} is {getattr(spec, name)!r}; allowed: {text}")
 
 
 def _whole(value, low: int, high: float = np.inf) -> bool:

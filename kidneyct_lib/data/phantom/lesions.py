@@ -24,38 +24,19 @@ CLASSES = ("Cyst", "Normal", "Stone", "Tumor")
 
 @dataclass(frozen=True)
 class Site:
-    """Where a lesion may grow: a kidney, and the part of it that the series shows.
-
-    Attributes
-    ----------
-    kidney : Solid
-    normal : float (3,)
-        Unit vector along which the slices follow each other.
-    depth, span : float
-        Middle and length of the series along the normal, mm.
-    """
+    """Where a lesion may grow: a kidney, and the part of it that the series shows."""
 
     kidney: Solid
-    normal: np.ndarray
-    depth: float
-    span: float
+    normal: np.ndarray  # float (3,): unit vector along which the slices follow each other
+    depth: float  # middle of the series along the normal, mm
+    span: float  # length of the series along the normal, mm
 
 
 def draw_lesions(rng: np.random.Generator, label: str, site: Site, other: Site) -> list[Solid]:
     """Draw the lesions of one patient so that every slice of the series shows one.
 
-    Parameters
-    ----------
-    rng : np.random.Generator
-    label : str
-        One of CLASSES.
-    site, other : Site
-        The kidney that has the lesion, and the one that may have more cysts or stones.
-
-    Returns
-    -------
-    list of Solid
-        Empty for Normal.
+    The kidney of `site` has the lesion, that of `other` may have more cysts or stones; of the
+    CLASSES, Normal has none.
     """
     if label == "Normal":
         return []
@@ -99,12 +80,12 @@ def _tumor(rng, site):
     center = _in_section(rng, site, site.depth, 130, (0.5, 1.0))
     look = {"grain": rng.uniform(20, 30), "limits": TUMOR_RANGE, "rough": rng.uniform(0.08, 0.16)}
     hu = rng.uniform(40, 75)
-    places, shares = [center], [1.0]
+    lobes = [(center, 1.0)]
     for _ in range(rng.integers(1, 4)):
         way = rng.normal(size=3)
-        places.append(center + 0.75 * radius * way / np.linalg.norm(way))
-        shares.append(rng.uniform(0.35, 0.6))
-    for place, share in zip(places, shares, strict=True):
+        place = center + 0.75 * radius * way / np.linalg.norm(way)
+        lobes.append((place, rng.uniform(0.35, 0.6)))
+    for place, share in lobes:
         radii = share * radius * rng.uniform(0.85, 1.0, size=3)
         turn = rotation(*rng.uniform(0, 180, size=3))
         yield solid(place, radii, hu, turn, inside=True, lesion=True, **look)

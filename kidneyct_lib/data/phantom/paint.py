@@ -14,42 +14,19 @@ AIR, SKIN, MUSCLE = -1000.0, 20.0, 55.0  # HU
 
 @dataclass(frozen=True)
 class Solid:
-    """An ellipsoid, or a drum: an ellipse with flat ends along its third axis.
+    """An ellipsoid, or a drum: an ellipse with flat ends along its third axis."""
 
-    Attributes
-    ----------
-    center : float (3,), mm.
-    unit : float (3, 3)
-        Takes an offset from the centre in mm to the unit ball.
-    edge : float
-        Smallest radius in mm; turns a distance in the unit ball into mm.
-    hu : float
-    drum : bool
-    inside : bool
-        Cut off at the wall of the abdominal cavity.
-    lesion : bool
-        Belongs to the lesion's mask.
-    mottle : float
-        HU taken away where the fine texture is high: gas in stool.
-    grain : float
-        HU of one standard deviation of texture added.
-    limits : (float, float)
-        HU which the grain may not leave.
-    rough : float
-        How far the coarse texture moves the edge, as a share of the radius.
-    """
-
-    center: np.ndarray
-    unit: np.ndarray
-    edge: float
+    center: np.ndarray  # float (3,), mm
+    unit: np.ndarray  # float (3, 3): takes an offset from the centre in mm to the unit ball
+    edge: float  # smallest radius, mm; turns a distance in the unit ball into mm
     hu: float
     drum: bool = False
-    inside: bool = False
-    lesion: bool = False
-    mottle: float = 0.0
-    grain: float = 0.0
-    limits: tuple[float, float] = (AIR, 3000.0)
-    rough: float = 0.0
+    inside: bool = False  # cut off at the wall of the abdominal cavity
+    lesion: bool = False  # belongs to the lesion's mask
+    mottle: float = 0.0  # HU taken away where the fine texture is high: gas in stool
+    grain: float = 0.0  # HU of one standard deviation of texture added
+    limits: tuple[float, float] = (AIR, 3000.0)  # HU which the grain may not leave
+    rough: float = 0.0  # how far the coarse texture moves the edge, as a share of the radius
 
 
 def solid(center, radii, hu: float, turn: np.ndarray | None = None, **look) -> Solid:
@@ -86,25 +63,13 @@ CAVITY_SHARE = (0.45, 0.55, 0.72, 0.94, 1.0, 1.03, 1.02, 0.94)
 
 @dataclass(frozen=True)
 class View:
-    """Where the image lies in the person.
+    """Where the image lies in the person; vectors are float (3,)."""
 
-    Attributes
-    ----------
-    row, col : float (3,)
-        Step from one row, or one column, of pixels to the next, mm.
-    normal : float (3,)
-        Unit vector along which the slices follow each other.
-    center : float (3,)
-        Point in the middle of the image of the slice at depth 0, mm.
-    size : int
-        Rows and columns.
-    """
-
-    row: np.ndarray
-    col: np.ndarray
-    normal: np.ndarray
-    center: np.ndarray
-    size: int
+    row: np.ndarray  # step from one row of pixels to the next, mm
+    col: np.ndarray  # step from one column of pixels to the next, mm
+    normal: np.ndarray  # unit vector along which the slices follow each other
+    center: np.ndarray  # middle of the image of the slice at depth 0, mm
+    size: int  # rows and columns
 
     @property
     def pixel(self) -> float:
@@ -128,39 +93,28 @@ class Texture:
     PLANES = 17
 
     def __init__(self, rng: np.random.Generator, view: View):
-        self._size = view.size
-        edges = [int(view.size * view.pixel / blob) + 2 for blob in (self.FINE, self.COARSE)]
-        self._fine, self._coarse = (
-            rng.standard_normal((self.PLANES, edge, edge), dtype=np.float32) for edge in edges
-        )
+        self._size = (view.size, view.size)
+        self._nodes = {}
+        for blob in (self.FINE, self.COARSE):
+            edge = int(view.size * view.pixel / blob) + 2
+            self._nodes[blob] = rng.standard_normal((self.PLANES, edge, edge), dtype=np.float32)
 
-    def at(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, depth: float) -> list[np.ndarray]:
         """Fine and coarse texture at a depth in mm, float32 (size, size) each."""
-        return (
-            self._plane(self._fine, depth / (2 * self.FINE)),
-            self._plane(self._coarse, depth / (2 * self.COARSE)),
-        )
-
-    def _plane(self, nodes, position):
-        below = int(np.floor(position))
-        # cosine and sine keep the variance between two planes of nodes
-        turn = 0.5 * np.pi * (position - below)
-        lower, upper = nodes[below % self.PLANES], nodes[(below + 1) % self.PLANES]
-        mixed = np.float32(np.cos(turn)) * lower + np.float32(np.sin(turn)) * upper
-        return cv2.resize(mixed, (self._size, self._size), interpolation=cv2.INTER_CUBIC)
+        fields = []
+        for blob, nodes in self._nodes.items():
+            position = depth / (2 * blob)
+            below = int(np.floor(position))
+            # cosine and sine keep the variance between two planes of nodes
+            turn = 0.5 * np.pi * (position - below)
+            lower, upper = nodes[below % self.PLANES], nodes[(below + 1) % self.PLANES]
+            mixed = np.float32(np.cos(turn)) * lower + np.float32(np.sin(turn)) * upper
+            fields.append(cv2.resize(mixed, self._size, interpolation=cv2.INTER_CUBIC))
+        return fields
 
 
 class Painter:
-    """Paints slices through one person.
-
-    Parameters
-    ----------
-    trunk : Trunk
-    solids : list of Solid
-        In the order of painting: a later one covers an earlier one.
-    view : View
-    texture : Texture
-    """
+    """Paints slices through one person, whose solids cover those before them in the list."""
 
     def __init__(self, trunk: Trunk, solids: list[Solid], view: View, texture: Texture):
         self._trunk, self._solids, self._view, self._texture = trunk, solids, view, texture
@@ -168,8 +122,15 @@ class Painter:
         shapes = np.linalg.inv(np.stack([s.unit for s in solids]))
         swell = np.array([1 + 3 * s.rough for s in solids])[:, None]
         # Half extents and places of all solids along rows, columns and normal, mm.
-        self._reach = swell * np.linalg.norm(np.einsum("ij,njk->nik", axes, shapes), axis=2)
-        self._place = (np.stack([s.center for s in solids]) - view.center) @ axes.T
+        reach = swell * np.linalg.norm(np.einsum("ij,njk->nik", axes, shapes), axis=2)
+        place = (np.stack([s.center for s in solids]) - view.center) @ axes.T
+        self._depth, self._depth_reach = place[:, 2], reach[:, 2]
+        # First and last row, then column, of the tile that each solid may touch.
+        middle = place[:, :2] / view.pixel + (view.size - 1) / 2
+        half = reach[:, :2] / view.pixel + 1.5
+        tiles = np.stack([np.floor(middle - half), np.ceil(middle + half) + 1], axis=2)
+        self._tiles = tiles.clip(0, view.size).astype(int)
+        self._in_view = (self._tiles[:, :, 0] < self._tiles[:, :, 1]).all(axis=1)
 
     def paint(self, depth: float) -> tuple[np.ndarray, np.ndarray]:
         """Paint the slice at a depth in mm.
@@ -185,11 +146,9 @@ class Painter:
         hu, cavity = _paint_trunk(self._trunk, self._view, depth)
         fine, coarse = self._texture.at(depth)
         lesion = np.zeros_like(hu)
-        near = np.abs(self._place[:, 2] - depth) < self._reach[:, 2] + self._view.pixel
-        for index in np.flatnonzero(near).tolist():
-            tile = self._tile(index)
-            if hu[tile].size == 0:
-                continue
+        near = np.abs(self._depth - depth) < self._depth_reach + self._view.pixel
+        for index in np.flatnonzero(near & self._in_view).tolist():
+            tile = tuple(slice(*ends) for ends in self._tiles[index])
             one = self._solids[index]
             radius = self._radius(one, tile, depth) + np.float32(one.rough) * coarse[tile]
             alpha = np.clip(0.5 + (1 - radius) * np.float32(one.edge / self._view.pixel), 0, 1)
@@ -199,24 +158,15 @@ class Painter:
             lesion[tile] += alpha * (one.lesion - lesion[tile])
         return hu, lesion > min(0.5, 0.99 * lesion.max())
 
-    def _tile(self, index: int) -> tuple[slice, slice]:
-        size, pixel = self._view.size, self._view.pixel
-        place = self._place[index, :2] / pixel + (size - 1) / 2
-        reach = self._reach[index, :2] / pixel + 1.5
-        low = np.clip(np.floor(place - reach), 0, size).astype(int)
-        high = np.clip(np.ceil(place + reach) + 1, 0, size).astype(int)
-        return slice(low[0], high[0]), slice(low[1], high[1])
-
     def _radius(self, one: Solid, tile, depth: float) -> np.ndarray:
         """Distance from the solid's centre as a share of its radius, float32."""
         rows, cols = (np.arange(side.start, side.stop) for side in tile)
         start = one.unit @ (self._view.origin(depth) - one.center)
         point = _grid(start, one.unit @ self._view.row, one.unit @ self._view.col, rows, cols)
-        point *= point
-        if not one.drum:
-            return np.sqrt(point[0] + point[1] + point[2])
-        flat = point[0] + point[1]
-        return np.sqrt(np.sqrt(flat * flat + point[2] * point[2]))
+        across, along = point[0] * point[0] + point[1] * point[1], point[2] * point[2]
+        if one.drum:
+            return np.sqrt(np.sqrt(across * across + along * along))
+        return np.sqrt(across + along)
 
 
 def _grid(start, row, col, rows, cols) -> np.ndarray:

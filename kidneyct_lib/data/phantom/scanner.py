@@ -15,7 +15,6 @@ AXES = {
     "coronal": ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
 }
 
-
 SCANNERS = ("A", "B")
 
 # Ranges from which a series of scanner A, and of scanner B, is drawn: the values of `Series`, and
@@ -34,36 +33,17 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Series:
-    """One series: its view and what the scanner adds to each slice.
-
-    Attributes
-    ----------
-    view : View
-    couch : float32 (S, S)
-        Cover of the couch, 0 to 1.
-    blur : float
-        Standard deviation of the reconstruction kernel, pixels.
-    sharpen : float
-        Overshoot of the kernel at edges, 0 for none.
-    clump : float
-        Size of the noise's grains, pixels.
-    noise : float
-        Standard deviation, HU; drawn for a person of medium size.
-    streak : float
-        How much longer the noise's grains are from side to side.
-    center, width : float
-        Window, HU.
-    """
+    """One series: its view and what the scanner adds to each slice."""
 
     view: View
-    couch: np.ndarray
-    blur: float
-    sharpen: float
-    clump: float
-    noise: float
-    streak: float
-    center: float
-    width: float
+    couch: np.ndarray  # float32 (S, S): cover of the couch, 0 to 1
+    blur: float  # standard deviation of the reconstruction kernel, pixels
+    sharpen: float  # overshoot of the kernel at edges, 0 for none
+    clump: float  # size of the noise's grains, pixels
+    noise: float  # standard deviation, HU; drawn for a person of medium size
+    streak: float  # how much longer the noise's grains are from side to side
+    center: float  # of the window, HU
+    width: float  # of the window, HU
 
 
 def draw_series(
@@ -71,24 +51,23 @@ def draw_series(
 ) -> Series:
     """Draw position, field of view, couch, kernel, noise and window of one series."""
     ranges = {name: pair[SCANNERS.index(scanner)] for name, pair in RANGES.items()}
-    col, row, normal = (np.array(axis) for axis in AXES[plane])
+    col, row, normal = np.array(AXES[plane])
     turn = np.radians(rng.normal(0, 1.5))
     col, row = np.cos(turn) * col + np.sin(turn) * row, np.cos(turn) * row - np.sin(turn) * col
     side, front, back = trunk.skin
     zoom = rng.uniform(*ranges["zoom"])
     if plane == "axial":
         field = max(2 * side, 1.25 * (front + back)) * zoom
-        center = np.array([0.0, 0.5 * (back - front), 0.0]) + rng.normal(0, [4, 5, 0])
+        center = rng.normal([0, 0.5 * (back - front), 0], [4, 5, 0])
     else:
         field = rng.uniform(400, 440) * zoom**0.3
-        center = np.array([0.0, 0.0, -45.0]) + rng.normal(0, [10, 0, 14])
+        center = rng.normal([0, 0, -45], [10, 0, 14])
     pixel = field / size
     view = View(pixel * row, pixel * col, normal, center, size)
     kernel = {key: rng.uniform(*ranges[key]) for key in ("blur", "sharpen", "clump")}
     gap = back - center[1]  # mm from the middle of the image to the person's back
-    couch = np.zeros(1, np.float32)
-    if plane == "axial":
-        couch = _couch(rng, scanner, size, pixel, gap)
+    axial = plane == "axial"
+    couch = _couch(rng, scanner, size, pixel, gap) if axial else np.zeros(1, np.float32)
     return Series(
         view,
         couch,
@@ -125,23 +104,17 @@ def _couch(rng, scanner, size, pixel, gap) -> np.ndarray:
     cover = np.zeros((size, size), dtype=np.uint8)
     top = size / 2 + (gap + rng.uniform(4, 32)) / pixel
     middle = size / 2 + rng.normal(0, 6) / pixel
-    half = rng.uniform(195, 235) / pixel
-    across = np.linspace(-1, 1, 65)
-    dip = rng.uniform(20, 48) / pixel
-    thick = rng.uniform(28, 60) / pixel
+    half, dip, thick = rng.uniform([195, 20, 28], [235, 48, 60]) / pixel
     if scanner == "A":  # curved, on struts
+        across = np.linspace(-1, 1, 65)
         shell = np.column_stack([middle + half * across, top - dip * across**2])
-        low = rng.uniform(0.55, 0.75)
-        tray = top + thick - 0.25 * dip * across**2
-        lines = [shell, np.column_stack([middle + low * half * across, tray])]
-        for sign in (-1, 1):
-            ends = [[middle + sign * half, top - dip], [middle + sign * low * half, tray[0]]]
-            lines.append(np.array(ends))
+        low = rng.uniform(0.55, 0.75) * half
+        tray = np.column_stack([middle + low * across, top + thick - 0.25 * dip * across**2])
+        lines = [shell, tray, *(np.array([shell[end], tray[end]]) for end in (0, -1))]
     else:  # a flat box
         box = np.array([[-1, 0], [1, 0], [0.86, 0.5], [-0.86, 0.5], [-1, 0]])
         lines = [box * [half, thick] + [middle, top]]
     width = max(1, round(2.2 / pixel))
-    for line in lines:
-        points = np.rint(line * 16).astype(np.int32)
-        cv2.polylines(cover, [points], False, 255, width, cv2.LINE_AA, shift=4)
+    points = [np.rint(line * 16).astype(np.int32) for line in lines]
+    cv2.polylines(cover, points, False, 255, width, cv2.LINE_AA, shift=4)
     return cover.astype(np.float32) / 255
