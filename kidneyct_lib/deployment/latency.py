@@ -35,10 +35,8 @@ def clock(
         A .keras file for the first two, an exported file for the others.
     threads
         How many it may use.
-    size
-        Side of the images in pixels.
-    batches
-        Images at a time.
+    size, batches
+        Side of the images in pixels; images at a time.
 
     Returns
     -------
@@ -96,10 +94,8 @@ def one_image(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batc
     ----------
     run
         Answers for uint8 (batch, height, width, channels).
-    shape
-        Height, width and channels of the images.
-    batch
-        Images at a time.
+    shape, batch
+        Height, width and channels of the images; images at a time.
 
     Returns
     -------

@@ -22,14 +22,10 @@ def choose(split: pd.DataFrame, scheme: str, *, most: int, seed: int) -> pd.Data
 
     Parameters
     ----------
-    split
-        tables/splits.csv.
-    scheme
-        Whose split.
-    most
-        How many to pick.
-    seed
-        Of the picks.
+    split, scheme
+        tables/splits.csv, and whose split of it.
+    most, seed
+        How many to pick; seed of the picks.
 
     Returns
     -------

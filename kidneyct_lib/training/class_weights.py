@@ -16,10 +16,8 @@ def by_slice(labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
 
     Parameters
     ----------
-    labels
-        Class of each training slice.
-    classes
-        The study's classes.
+    labels, classes
+        Class of each training slice; the study's classes.
 
     Returns
     -------
@@ -50,10 +48,8 @@ def weightings(
 
     Parameters
     ----------
-    labels, groups
-        Class and group of each training slice.
-    classes
-        The study's classes.
+    labels, groups, classes
+        Class and group of each training slice; the study's classes.
 
     Returns
     -------
@@ -83,10 +79,8 @@ def of_images(
         Catalog of the N images: ``label`` and ``group``.
     part
         str (N,): "train" where an image belongs to the training part.
-    classes
-        The study's classes.
-    weighting
-        Of `weightings`.
+    classes, weighting
+        The study's classes; a name of `weightings`.
 
     Returns
     -------

@@ -110,10 +110,8 @@ class TwoStageTraining:
 
         Parameters
         ----------
-        targets : int array (N,)
-            Index of the true class.
-        weights : float array (N,)
-            Weight of each image in the training loss.
+        targets, weights
+            As in `stage.train_stage`.
         split : str array (N,)
             "train", "validation" or "test"; the test part is only predicted.
         checkpoints : Path
@@ -145,7 +143,7 @@ class TwoStageTraining:
         body : mapping of int to Activations
             `frozen_body` of the other images by an equal network.
         rows : int array
-            Which of them.
+            Which of the images.
         """
         return predict(self._models[stage], body[stage], rows)
 
