@@ -15,7 +15,7 @@ from kidneyct_lib.models import builder, freezing, multiply_adds
 from kidneyct_lib.models.builder import NetworkSettings
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.training import recipes
-from kidneyct_lib.training.feature_cache import Storage
+from kidneyct_lib.training.feature_cache import Activations, Storage
 from kidneyct_lib.training.stage import StageSettings
 
 
@@ -58,7 +58,7 @@ def work(net: keras.Model, job: dict, rows: pd.DataFrame, cut: str) -> dict[str,
 
 def compute_body(
     net: keras.Model, job: dict, rows: pd.DataFrame, clock: Clock
-) -> recipes.FrozenBody:
+) -> dict[int, Activations]:
     """Decode the images and store what the frozen layers say of them, a phase each."""
     cache = Path(job["scratch"]) / "cache"
     storage, unfrozen = Storage(cache, job["batch_size"]), job["unfreeze_layers"]
@@ -70,7 +70,7 @@ def compute_body(
         return recipes.frozen_body(net, images, storage, unfreeze_layers=unfrozen)
 
 
-def training(net: keras.Model, job: dict, body: recipes.FrozenBody) -> recipes.TwoStageTraining:
+def training(net: keras.Model, job: dict, body: dict[int, Activations]) -> recipes.TwoStageTraining:
     """Both stages of the job."""
     settings = {stage: stage_settings(job, stage) for stage in (1, 2)}
     layers = job["unfreeze_layers"]
@@ -91,18 +91,18 @@ def main() -> None:
     clock.seconds["start-up"] = time.time() - job["started"]
     save_initial(net, job["initial"])
     body = compute_body(net, job, rows, clock)
-    both, histories = training(net, job, body), {}
+    outcomes = training(net, job, body).train(*columns(rows), Path(job["scratch"], "checkpoint"))
+    histories = {}
     for stage in (1, 2):
-        checkpoint = Path(job["scratch"]) / f"stage{stage}.npz"
         with clock.phase(f"stage {stage}"):
-            outcome = both.run_stage(stage, *columns(rows), checkpoint)
+            _, outcome = next(outcomes)
         histories[f"stage {stage}"] = outcome.history.drop(columns="best").to_dict("list")
     stores = (Path(job["scratch"]) / "cache").rglob("rows.bin")
     write_result(
         job,
         seconds=clock.seconds,
-        cut=body.prefix.layer,
-        multiply_adds=work(net, job, rows, body.prefix.layer),
+        cut=body[2].layer,
+        multiply_adds=work(net, job, rows, body[2].layer),
         stored_bytes=sum(path.stat().st_size for path in stores),
         history=histories,
         test_probabilities=outcome.probabilities[rows["split"] == "test"].tolist(),

@@ -13,7 +13,6 @@ MAY_IMPORT_KERAS = {
     "deployment.preprocessing",
     "interpretability.grad_cam",
     "interpretability.weight_randomization",
-    "models.architectures",
     "models.multiply_adds",
     "models.small_cnn",
     "models.keras_setup",

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -23,12 +23,12 @@ from kidneyct_lib.training.feature_cache import Storage
 from kidneyct_lib.uncertainty import calibration, ood_detection, operating_points
 
 FILES = {
-    ("onnx", "float32"): "model-float32.onnx",
-    ("onnx", "int8"): "model-int8.onnx",
-    ("litert", "float32"): "model-float32.tflite",
-    ("litert", "int8"): "model-int8.tflite",
+    "model-float32.onnx": ("onnx", "float32"),
+    "model-int8.onnx": ("onnx", "int8"),
+    "model-float32.tflite": ("litert", "float32"),
+    "model-int8.tflite": ("litert", "int8"),
 }
-"""Name of each (format, precision)."""
+"""Format and precision of each file by its name."""
 
 INTENDED_USE = (
     "Research use only: a prediction is not a diagnosis. For single CT slices of the kidneys like "
@@ -64,34 +64,37 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     given = run.provenance()["parameters"]
     table, split = run.read_table("catalog"), run.read_table("splits")
     part = split.loc[split["fold"] == 0, scheme].to_numpy()
-    points = chosen_thresholds(run, scheme)
+    temperature = run.read_metrics("calibration")[scheme]["stage2"]["temperature"][0]
+    points = _operating_points(run, scheme, temperature)
     cache = project_root() / given["cache_folder"]
     images = catalog.decode_all(run.data_folder, table, given["image_size"], cache)
     net = builder.load(run.model_path(scheme))
-    layer, distance, limit = _gate(net, images, part, given, cache)
-    graph = inference_graph.build(
-        net, layer=layer, temperature=points["temperature"], distance=distance
+    storage = Storage(cache, given["batch_size"], given["feature_cache_gb"])
+    body = recipes.frozen_prefix(net, images, storage, unfreeze_layers=given["unfreeze_layers"])
+    means = feature_cache.channel_means(body, batch=given["batch_size"])
+    gate = ood_detection.fit_gate(
+        means, part.tolist(), ood_detection.principal_distance, kept=given["ood_accepted"]
     )
+    distance = cast(ood_detection.PrincipalDistance, gate.score)
+    graph = inference_graph.build(net, layer=body.layer, temperature=temperature, distance=distance)
     training = np.random.default_rng(given["seed"]).permutation(np.flatnonzero(part == "train"))
-    chosen = {kind: name for kind, name in FILES.items() if kind[0] in formats}
+    chosen = [name for name, (kind, _) in FILES.items() if kind in formats]
     _write_files(run, scheme, chosen, graph, gray_to_rgb(images[np.sort(training[:_MEASURED])]))
-    bundle = _bundle(run, scheme, list(chosen.values()), points, limit)
+    points = {"distance": gate.threshold} | points
+    bundle = _bundle(run, scheme, chosen, temperature, points)
     run.write_json(f"export/{scheme}/{BUNDLE}", bundle)
     return bundle
 
 
-def chosen_thresholds(run: Run, scheme: str) -> dict[str, Any]:
-    """Temperature of the saved model, and thresholds on its calibrated validation predictions.
+def _operating_points(run: Run, scheme: str, temperature: float) -> dict[str, Any]:
+    """Thresholds on the saved model's calibrated validation predictions.
 
-    Returns
-    -------
-    dict of plain numbers: ``temperature``; ``confidence``, which the surest four in five
-    validation slices reach; ``recall`` {class: {``target_recall``, ``threshold``}}, the probability
-    from which on a class that must not be missed is to be thought of.
+    ``confidence`` is what the surest four in five slices reach; ``recall`` {class:
+    {``target_recall``, ``threshold``}} the probability from which on a class that must not be
+    missed is to be thought of.
     """
     given = run.provenance()["parameters"]
     validation = study_folds(run.read_table("predictions"), given["classes"])[scheme, 2][0][0]
-    temperature = run.read_metrics("calibration")[scheme]["stage2"]["temperature"][0]
     probabilities = calibration.at_temperature(validation.probabilities, temperature)
     target, recall = given["must_not_miss_recall"], {}
     for name in given["must_not_miss"]:
@@ -101,31 +104,16 @@ def chosen_thresholds(run: Run, scheme: str) -> dict[str, Any]:
         )
         recall[name] = {"target_recall": target, "threshold": threshold}
     confidence = float(np.quantile(probabilities.max(axis=1), _LOW))
-    return {"temperature": temperature, "confidence": confidence, "recall": recall}
-
-
-def _gate(net, images, part, given, cache) -> tuple[str, ood_detection.PrincipalDistance, float]:
-    """Layer, score and threshold of OOD detection, as notebook 08 chose them, but compact."""
-    storage = Storage(cache, given["batch_size"], given["feature_cache_gb"])
-    body = recipes.frozen_prefix(net, images, storage, unfreeze_layers=given["unfreeze_layers"])
-    means = feature_cache.channel_means(body, batch=given["batch_size"])
-    fitted = ood_detection.fit_gate(
-        means, part, ood_detection.principal_distance, kept=given["ood_accepted"]
-    )
-    return body.layer, cast(ood_detection.PrincipalDistance, fitted.score), fitted.threshold
+    return {"confidence": confidence, "recall": recall}
 
 
 def _write_files(
-    run: Run,
-    scheme: str,
-    chosen: Mapping[tuple[str, str], str],
-    graph,
-    calibration_images: np.ndarray,
+    run: Run, scheme: str, names: Sequence[str], graph, calibration_images: np.ndarray
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, quantization.saved_graph(graph) as saved:
         litert, onnx = Path(folder, "whole.tflite"), Path(folder, "whole.onnx")
         quantization.to_litert(saved, litert)
-        if any(kind == "onnx" for kind, _ in chosen):
+        if any(FILES[name][0] == "onnx" for name in names):
             quantization.to_onnx(litert, onnx)
         writers = {
             ("onnx", "float32"): partial(shutil.copyfile, onnx),
@@ -133,15 +121,21 @@ def _write_files(
             ("litert", "float32"): partial(shutil.copyfile, litert),
             ("litert", "int8"): partial(quantization.to_litert, saved, eight_bits=True),
         }
-        for kind, name in tqdm(chosen.items(), desc="export", unit="file", leave=False):
-            run.write_export(scheme, name, writers[kind])
+        for name in tqdm(names, desc="export", unit="file", leave=False):
+            run.write_export(scheme, name, writers[FILES[name]])
 
 
 def _bundle(
-    run: Run, scheme: str, names: Sequence[str], points: dict[str, Any], distance: float
+    run: Run, scheme: str, names: Sequence[str], temperature: float, points: dict[str, Any]
 ) -> dict[str, Any]:
     known = run.provenance()
     given, folder = known["parameters"], run.export_folder(scheme)
+    scores = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
+    metrics = {
+        part: {key: tested[key] for key in scores}
+        | {"recall": {name: row["recall"] for name, row in tested["per_class"].items()}}
+        for part, tested in run.read_metrics("test").items()
+    }
     files = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": file_digest(folder / name)}
         for name in names
@@ -152,20 +146,10 @@ def _bundle(
         "study": run.folder.name,
         "scheme": scheme,
         **{key: given[key] for key in ("recipe", "backbone", "weights", "classes", "image_size")},
-        "temperature": points["temperature"],
-        "operating_points": {
-            "distance": distance,
-            "confidence": points["confidence"],
-            "recall": points["recall"],
-        },
-        "metrics": {name: _headline(one) for name, one in run.read_metrics("test").items()},
+        "temperature": temperature,
+        "operating_points": points,
+        "metrics": metrics,
         "files": files,
         "intended_use": INTENDED_USE,
         "provenance": traced | {"model_sha256": file_digest(run.model_path(scheme))},
     }
-
-
-def _headline(metrics: dict[str, Any]) -> dict[str, Any]:
-    keys = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
-    recall = {name: row["recall"] for name, row in metrics["per_class"].items()}
-    return {key: metrics[key] for key in keys} | {"recall": recall}

@@ -31,13 +31,7 @@ class Temperature(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kidneyct")
 class Distance(keras.layers.Layer):
-    """The `ood_detection.PrincipalDistance` (N,) of features (N, D).
-
-    Parameters
-    ----------
-    axes
-        How many it keeps.
-    """
+    """The `ood_detection.PrincipalDistance` (N,) of features (N, D), which keeps `axes` axes."""
 
     def __init__(self, axes: int, **kwargs) -> None:
         super().__init__(**{"trainable": False} | kwargs)

@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+import timeit
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,32 +20,29 @@ from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.deployment import runtimes
 from kidneyct_lib.study.provenance import peak_memory_mb
 
-KINDS = ("model.predict", "compiled call", "onnx", "litert")
-"""Keras as most people run it, Keras compiled once, and the two formats' own runtimes."""
-
 
 def clock(
     kinds: Sequence[str], path: Path, *, threads: int, size: int, batches: Sequence[int]
-) -> dict[str, dict]:
+) -> list[dict]:
     """Time a model in a fresh process, one batch size after the other.
 
     Parameters
     ----------
     kinds
-        Of `KINDS`: ways to run the same file.
+        Ways to run the same file: "model.predict" (Keras as most people run it) and "compiled call"
+        (Keras compiled once), or one format's own runtime, "onnx" or "litert".
     path
         A .keras file for the first two, an exported file for the others.
     threads
         How many it may use.
-    size
-        Side of the images in pixels.
-    batches
-        Images at a time.
+    size, batches
+        Side of the images in pixels; images at a time.
 
     Returns
     -------
-    dict of kinds, each a dict with ``load_seconds`` (libraries and model), ``memory_mb`` (peak of
-    the process until then) and ``milliseconds`` {batch: median for one image}.
+    list of dicts, one per kind and batch: ``way`` (the kind), ``batch``, ``milliseconds`` (median
+    for one image), ``memory_mb`` (peak of the process until the kind is done) and ``load_seconds``
+    (libraries and model).
 
     Raises
     ------
@@ -69,7 +67,7 @@ def clock(
 
 def measure(
     kinds: Sequence[str], path: Path, threads: int, size: int, batches: Sequence[int]
-) -> dict[str, dict]:
+) -> list[dict]:
     """Do in this process what `clock` does in another."""
     began = perf_counter()
     if kinds[0] in runtimes.RUNNERS:
@@ -80,12 +78,13 @@ def measure(
         net = builder.load(path)
         predict = partial(net.predict, verbose=0)
         runs = {"model.predict": predict, "compiled call": net.predict_on_batch}
-    loaded, result = round(perf_counter() - began, 2), {}
+    loaded, rows = round(perf_counter() - began, 2), []
     for kind in kinds:
-        times = {batch: one_image(runs[kind], (size, size, 3), batch=batch) for batch in batches}
-        costs = {"load_seconds": loaded, "memory_mb": _own_peak_mb()}
-        result[kind] = costs | {"milliseconds": times}
-    return result
+        times = [one_image(runs[kind], (size, size, 3), batch=batch) for batch in batches]
+        costs = {"memory_mb": _own_peak_mb(), "load_seconds": loaded}
+        for batch, milliseconds in zip(batches, times, strict=True):
+            rows.append({"way": kind, "batch": batch, "milliseconds": milliseconds} | costs)
+    return rows
 
 
 def one_image(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batch: int) -> float:
@@ -95,10 +94,8 @@ def one_image(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batc
     ----------
     run
         Answers for uint8 (batch, height, width, channels).
-    shape
-        Height, width and channels of the images.
-    batch
-        Images at a time.
+    shape, batch
+        Height, width and channels of the images; images at a time.
 
     Returns
     -------
@@ -106,11 +103,7 @@ def one_image(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batc
     """
     images = np.random.default_rng(0).integers(0, 256, (batch, *shape), np.uint8)
     run(images)
-    times = []
-    for _ in range(9 if batch == 1 else 3):
-        began = perf_counter()
-        run(images)
-        times.append(perf_counter() - began)
+    times = timeit.repeat(partial(run, images), number=1, repeat=9 if batch == 1 else 3)
     return round(1000 * statistics.median(times) / batch, 3)
 
 

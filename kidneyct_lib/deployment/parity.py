@@ -22,14 +22,10 @@ def choose(split: pd.DataFrame, scheme: str, *, most: int, seed: int) -> pd.Data
 
     Parameters
     ----------
-    split
-        tables/splits.csv.
-    scheme
-        Whose split.
-    most
-        How many to pick.
-    seed
-        Of the picks.
+    split, scheme
+        tables/splits.csv, and whose split of it.
+    most, seed
+        How many to pick; seed of the picks.
 
     Returns
     -------
@@ -62,9 +58,9 @@ def file_predictions(
 ) -> dict[str, dict[str, np.ndarray]]:
     """What each file of a bundle predicts, one image at a time: {file: arrays}."""
     predictions = {}
-    for (kind, _), name in _files(bundle):
+    for name in bundle["files"]:
         # One thread: sums are then always made in one order.
-        runner = runtimes.RUNNERS[kind](run.export_folder(bundle["scheme"]) / name, 1)
+        runner = runtimes.RUNNERS[FILES[name][0]](run.export_folder(bundle["scheme"]) / name, 1)
         progress = tqdm(images, desc=f"predictions of {name}", unit="image", leave=False)
         parts = [runner(image[None]) for image in progress]
         predictions[name] = {key: np.concatenate([one[key] for one in parts]) for key in parts[0]}
@@ -130,22 +126,14 @@ def latencies(
     # Keras once for both of its ways: the start and the loading are most of the time.
     files: list[tuple[Sequence[str], str, Path]]
     files = [(("model.predict", "compiled call"), "float32", run.model_path(scheme))]
-    files += [((kind,), precision, folder / name) for (kind, precision), name in _files(bundle)]
+    files += [((FILES[name][0],), FILES[name][1], folder / name) for name in bundle["files"]]
     rows, combinations = [], list(product(threads, files))
     bar = tqdm(combinations, desc="timing", unit="model", leave=False)
     for count, (kinds, precision, path) in bar:
         timing = {"threads": count, "size": bundle["image_size"], "batches": batches}
-        for way, result in latency.clock(kinds, path, **timing).items():
-            costs = {key: result[key] for key in ("memory_mb", "load_seconds")}
-            for batch, milliseconds in result["milliseconds"].items():
-                row = {"way": way, "precision": precision, "threads": count, "batch": int(batch)}
-                rows.append(row | {"milliseconds": milliseconds} | costs)
+        for row in latency.clock(kinds, path, **timing):
+            rows.append({"way": row["way"], "precision": precision, "threads": count} | row)
     table = pd.DataFrame(rows)
     slow = table["milliseconds"].where(table["way"] == "model.predict")
     slow = slow.groupby([table["threads"], table["batch"]]).transform("first")
     return table.assign(times_faster=slow / table["milliseconds"])
-
-
-def _files(bundle: Mapping) -> list[tuple[tuple[str, str], str]]:
-    """(format, precision) and name of each file of a bundle."""
-    return [(kind, name) for kind, name in FILES.items() if name in bundle["files"]]

@@ -11,13 +11,7 @@ ops = keras.ops
 
 @keras.saving.register_keras_serializable("kidneyct")
 class Prepare(keras.layers.Layer):
-    """8-bit RGB of any size to the gray square, as three equal channels, that a network takes.
-
-    Parameters
-    ----------
-    size
-        Side of the square in pixels.
-    """
+    """8-bit RGB to the gray square, `size` pixels a side in three equal channels, of a network."""
 
     def __init__(self, size: int, **kwargs) -> None:
         super().__init__(**kwargs)

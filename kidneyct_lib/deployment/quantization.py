@@ -89,10 +89,8 @@ def to_int8_onnx(source: Path, path: Path, images: np.ndarray) -> None:
 
     Parameters
     ----------
-    source
-        From `to_onnx`.
-    path
-        Where to write.
+    source, path
+        A file from `to_onnx`; where to write.
     images
         RGB uint8 (N, H, W, 3), of the training part, on which mean inputs are measured.
     """
@@ -178,10 +176,8 @@ def round_kernel(kernel: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]
 
     Parameters
     ----------
-    kernel
-        float32, any shape.
-    axis
-        Of the channels, C of them.
+    kernel, axis
+        float32, any shape; the axis of the channels, C of them.
 
     Returns
     -------

@@ -6,7 +6,7 @@ ReLUs are open and of where the maxima lie. No automatic differentiation is need
 and export has it.
 """
 
-from itertools import count
+from itertools import chain, count
 
 import numpy as np
 
@@ -23,15 +23,8 @@ _GRID = 28  # cells across the map of a network that is given crops
 class PlacedHead(keras.layers.Layer):
     """The dense ReLU layer on channel means, computed place by place, and the maps that it gives.
 
-    A mean of products is the product of means: the units are those of the head, and one kernel
-    serves both.
-
-    Parameters
-    ----------
-    hidden
-        Units of the ReLU layer.
-    classes
-        Logits, K.
+    A mean of products is the product of means: the `hidden` units are those of the head, and one
+    kernel serves both. There is one map for each of the `classes` (K) logits.
     """
 
     def __init__(self, hidden: int, classes: int, **kwargs) -> None:
@@ -139,8 +132,7 @@ def copy_head(net: keras.Model, net_with_maps: keras.Model) -> None:
         net_with_maps.get_layer("maps").set_weights([*dense, kernel])
         return
     start = 0
-    regions = [crops for kept in net.get_layer(builder.POOL).kept for crops in kept]
-    for number, crops in enumerate(regions):
+    for number, crops in enumerate(chain(*net.get_layer(builder.POOL).kept)):
         share = net_with_maps.get_layer(f"maps_of_region{number}")
         width = share.kernel.shape[0]
         share.set_weights([kernel[start : start + width] / len(crops)])

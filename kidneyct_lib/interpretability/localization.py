@@ -80,10 +80,8 @@ def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: Bootstrap)
     ----------
     located
         From `locate`.
-    group
-        (N,): each slice's group.
-    bootstrap
-        Resamples of the groups.
+    group, bootstrap
+        (N,): each slice's group; resamples of the groups.
 
     Returns
     -------

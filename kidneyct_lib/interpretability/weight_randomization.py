@@ -61,17 +61,14 @@ def cascade(
     net
         As built by `builder.build` for either recipe, trained; its weights are as before
         afterwards, also after an error.
-    images
-        Gray slices, uint8 (N, S, S).
-    codes
-        int (N,): the class whose map is drawn of each slice, the same one at each step.
+    images, codes
+        Gray slices, uint8 (N, S, S); the class whose map is drawn of each, int (N,), the same one
+        at each step.
     draws
         How often the cascade is gone through, each time with other shuffles. One shuffle of the
         head can happen to leave a map alike, or turn it over.
-    batch
-        Slices at a time.
-    seed
-        Of the shuffles.
+    batch, seed
+        Slices at a time; seed of the shuffles.
 
     Returns
     -------
@@ -124,10 +121,8 @@ def summarise(
     ----------
     maps
         From `cascade`.
-    group
-        (N,): each slice's group.
-    bootstrap
-        Resamples of the groups.
+    group, bootstrap
+        (N,): each slice's group; resamples of the groups.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data.image_io import gray_to_rgb
-from kidneyct_lib.models.backbones import BackboneSettings, build_body
+from kidneyct_lib.models.backbones import BACKBONES, BackboneSettings, build_body
 from kidneyct_lib.models.harmonization import HarmonizeWindow
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import CROPS, REGIONS, JoinRegions, RoiCrops
@@ -121,6 +121,38 @@ def region_features(
     return keras.Model(body.input, JoinRegions(numbers, len(crops), name=POOL)(pooled))
 
 
+def last_means(
+    name: str, *, region: str, image_size: int, crop_size: int, seed: int
+) -> keras.Model:
+    """Build an architecture's channel means of its last feature map, over one region of a slice.
+
+    Parameters
+    ----------
+    name
+        Backbone and weights, as "densenet121-none": seeded random where they are none.
+    region
+        Of `roi_crops.REGIONS`.
+    image_size, crop_size
+        Sides of a slice and of a crop of it in pixels.
+    seed
+        Of random weights.
+
+    Returns
+    -------
+    keras.Model
+        (N, image_size, image_size, 3) in 0..255 to (N, D).
+
+    Raises
+    ------
+    WeightsError
+        If ImageNet weights are asked for and can't be had.
+    """
+    backbone, weights = name.split("-")
+    settings = BackboneSettings(backbone, weights, image_size, crop_size, seed)
+    kept = {(BACKBONES[backbone].last, "mean"): [region]}
+    return region_features(kept, settings, harmonize=False)
+
+
 def feature_columns(
     features: keras.Model, kept: Mapping[tuple[str, str], Sequence[str]]
 ) -> dict[tuple[str, str, str], slice]:
@@ -157,6 +189,14 @@ def predict_gray(model: keras.Model, images: np.ndarray, *, batch: int, label: s
     bar = tqdm(starts, desc=label, unit="batch", leave=False, disable=len(starts) == 1)
     parts = [model.predict_on_batch(gray_to_rgb(images[i : i + batch])) for i in bar]
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def crop_gray(images: np.ndarray, *, crop: str, size: int, batch: int) -> np.ndarray:
+    """Crop gray slices (N, H, W) in 0..255, as `roi_crops.CROPS` says: uint8 (N, size, size)."""
+    pixels = keras.Input((*images.shape[1:], 3))
+    shown = keras.Model(pixels, RoiCrops([crop], size)(pixels))
+    cropped = predict_gray(shown, images, batch=batch, label="crops")
+    return cropped[..., 0].round().astype(np.uint8)
 
 
 def digest(model: keras.Model) -> str:

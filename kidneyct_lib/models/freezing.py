@@ -24,10 +24,8 @@ def unfreeze_last(network: keras.Model, count: int) -> None:
     layers = body_layers(network)
     if count > len(layers):
         raise StudyError(f"unfreeze_layers = {count}, but the backbone has {len(layers)} layers.")
-    for layer in network.layers:
-        layer.trainable = True
-    for layer in layers[: len(layers) - count]:
-        layer.trainable = False
+    for position, layer in enumerate(network.layers):
+        layer.trainable = position >= len(layers) - count
 
 
 def frozen_cut(network: keras.Model) -> str:

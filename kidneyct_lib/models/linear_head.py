@@ -48,12 +48,8 @@ def fit(
 
     Parameters
     ----------
-    features
-        float (N, D).
-    targets
-        int (N,): index of the true class.
-    weights
-        float (N,): of each row in the loss.
+    features, targets, weights
+        float (N, D); index of the true class, int (N,); weight of each row in the loss, float (N,).
     classes
         The study's classes, K.
     c

@@ -16,10 +16,8 @@ def by_slice(labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
 
     Parameters
     ----------
-    labels
-        Class of each training slice.
-    classes
-        The study's classes.
+    labels, classes
+        Class of each training slice; the study's classes.
 
     Returns
     -------
@@ -42,30 +40,20 @@ def by_slice(labels: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
 def weightings(
     labels: Sequence[str], groups: Sequence, classes: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Collect the class weights of a training part by name: "none", "slice" and "group"."""
-    return {
-        "none": dict.fromkeys(classes, 1.0),
-        "slice": by_slice(labels, classes),
-        "group": by_group(labels, groups, classes),
-    }
+    """Collect the class weights of a training part by name: "none", "slice" and "group".
 
-
-def by_group(labels: Sequence[str], groups: Sequence, classes: Sequence[str]) -> dict[str, float]:
-    """Weigh classes inversely to their number of groups: G / (K * G_class).
-
-    Slices per patient are so unequal that weights counted on slices follow a few patients.
-    A group that mixes classes counts once for each. The mean weight over slices is not 1.
+    Those by group are inverse to the number of groups: G / (K * G_class), as slices per patient are
+    so unequal that weights counted on slices follow a few patients. A group that mixes classes
+    counts once for each; the mean weight over slices is not 1.
 
     Parameters
     ----------
-    labels, groups
-        Class and group of each training slice.
-    classes
-        The study's classes.
+    labels, groups, classes
+        Class and group of each training slice; the study's classes.
 
     Returns
     -------
-    dict from class to weight, in the order of `classes`.
+    dict of dicts from class to weight, in the order of `classes`.
 
     Raises
     ------
@@ -73,7 +61,11 @@ def by_group(labels: Sequence[str], groups: Sequence, classes: Sequence[str]) ->
         As in `by_slice`.
     """
     pairs = pd.DataFrame({"group": np.asarray(groups), "label": np.asarray(labels)})
-    return by_slice(pairs.drop_duplicates()["label"].tolist(), classes)
+    return {
+        "none": dict.fromkeys(classes, 1.0),
+        "slice": by_slice(labels, classes),
+        "group": by_slice(pairs.drop_duplicates()["label"].tolist(), classes),
+    }
 
 
 def of_images(
@@ -87,10 +79,8 @@ def of_images(
         Catalog of the N images: ``label`` and ``group``.
     part
         str (N,): "train" where an image belongs to the training part.
-    classes
-        The study's classes.
-    weighting
-        Of `weightings`.
+    classes, weighting
+        The study's classes; a name of `weightings`.
 
     Returns
     -------

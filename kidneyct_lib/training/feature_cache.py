@@ -87,10 +87,10 @@ class Storage:
     most_gb: float | None = None
 
 
-def of_images(
+def of_layer(
     network: "keras.Model",
     layer: str,
-    images: np.ndarray | AugmentedImages,
+    source: np.ndarray | AugmentedImages | Activations,
     storage: Storage,
     *,
     dtype: str = "float32",
@@ -103,34 +103,34 @@ def of_images(
         Everything up to `layer` must be frozen.
     layer : str
         Where the frozen prefix ends.
-    images : uint8 array (N, H, W) or AugmentedImages
-        Gray pixels in 0..255; views are made only where their rows are not stored.
+    source : uint8 array (N, H, W), AugmentedImages or Activations
+        Gray pixels in 0..255, views of which are made only where their rows are not stored; or the
+        images' activations of an earlier layer.
     storage : Storage
         Where rows are kept.
     dtype : {"float16", "float32"}
         Type of the stored values.
     """
-    prefix = part(network, None, layer)
-    keys = images.keys if isinstance(images, AugmentedImages) else content_keys(images)
+    start = None
+    if isinstance(source, Activations):
+        start = source.layer
+        # What these rows are computed from is part of their content: its precision included.
+        keys = [f"{key}-{source.store.folder.name}" for key in source.keys]
+    else:
+        keys = source.keys if isinstance(source, AugmentedImages) else content_keys(source)
+    model = part(network, start, layer)
 
     def compute(rows: np.ndarray) -> np.ndarray:
-        return prefix.predict_on_batch(gray_to_rgb(images[rows]))
+        given = source[rows]
+        return model.predict_on_batch(gray_to_rgb(given) if start is None else given)
 
-    return _stored(prefix, layer, keys, compute, storage, dtype)
-
-
-def of_activations(
-    network: "keras.Model", layer: str, earlier: Activations, storage: Storage
-) -> Activations:
-    """Output of a later frozen layer (float32), computed from the stored one of an earlier."""
-    between = part(network, earlier.layer, layer)
-    # What these rows are computed from is part of their content: its precision included.
-    keys = [f"{key}-{earlier.store.folder.name}" for key in earlier.keys]
-
-    def compute(rows: np.ndarray) -> np.ndarray:
-        return between.predict_on_batch(earlier[rows])
-
-    return _stored(between, layer, keys, compute, storage, "float32")
+    folder = storage.cache / f"activations-{layer}-{dtype}-{digest(model)[:16]}"
+    store = RowStore(folder, model.output.shape[1:], dtype)
+    most_bytes = math.inf if storage.most_gb is None else storage.most_gb * 1e9
+    if most_bytes:
+        label = f"activations of {layer}"
+        store.fill(keys, compute, batch=storage.batch, label=label, most_bytes=most_bytes)
+    return Activations(layer, store, keys, compute, storage.batch)
 
 
 def channel_means(stored: Activations, *, batch: int) -> np.ndarray:
@@ -144,20 +144,3 @@ def channel_means(stored: Activations, *, batch: int) -> np.ndarray:
     starts = tqdm(range(0, len(stored), batch), desc="channel means", unit="batch", leave=False)
     rows = (np.arange(start, min(start + batch, len(stored))) for start in starts)
     return np.concatenate([stored[part].mean(axis=(1, 2)) for part in rows])
-
-
-def _stored(
-    model: "keras.Model",
-    layer: str,
-    keys: Sequence[str],
-    compute: Callable[[np.ndarray], np.ndarray],
-    storage: Storage,
-    dtype: str,
-) -> Activations:
-    folder = storage.cache / f"activations-{layer}-{dtype}-{digest(model)[:16]}"
-    store = RowStore(folder, model.output.shape[1:], dtype)
-    most_bytes = math.inf if storage.most_gb is None else storage.most_gb * 1e9
-    if most_bytes:
-        label = f"activations of {layer}"
-        store.fill(keys, compute, batch=storage.batch, label=label, most_bytes=most_bytes)
-    return Activations(layer, store, keys, compute, storage.batch)

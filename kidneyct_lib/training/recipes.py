@@ -1,7 +1,6 @@
 """Both recipes in two stages, on activations that are computed once for all their uses."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,23 +13,6 @@ from kidneyct_lib.models import builder, freezing, linear_head
 from kidneyct_lib.training import feature_cache
 from kidneyct_lib.training.feature_cache import Activations, Storage
 from kidneyct_lib.training.stage import StageSettings, predict, train_stage
-
-
-@dataclass(frozen=True)
-class FrozenBody:
-    """What the frozen layers say of every image, and of its views where it has any.
-
-    Attributes
-    ----------
-    prefix : Activations
-        Output of the longest prefix that stays frozen in stage 2 (float16); where all of it
-        does, the same as `pooled`.
-    pooled : Activations
-        Pooled output of the whole frozen backbone, the features of stage 1 (float32).
-    """
-
-    prefix: Activations
-    pooled: Activations
 
 
 class Stage(NamedTuple):
@@ -57,12 +39,13 @@ def frozen_prefix(
 ) -> Activations:
     """Activations of the longest prefix that stays frozen in stage 2, of gray images uint8.
 
-    The arguments are those of `frozen_body`.
+    float16, or float32 where all of the backbone stays frozen, which is pooled then. The arguments
+    are those of `frozen_body`.
     """
     freezing.unfreeze_last(net, unfreeze_layers)
     cut = freezing.frozen_cut(net)
     dtype = "float32" if cut == builder.POOL else "float16"
-    return feature_cache.of_images(net, cut, images, storage, dtype=dtype)
+    return feature_cache.of_layer(net, cut, images, storage, dtype=dtype)
 
 
 def frozen_body(
@@ -71,16 +54,17 @@ def frozen_body(
     storage: Storage,
     *,
     unfreeze_layers: int,
-) -> FrozenBody:
-    """Activations of both stages for gray images uint8 (N, S, S), computed where not yet stored.
+) -> dict[int, Activations]:
+    """Activations that each stage trains on, of gray images uint8 (N, S, S), stored or computed.
 
-    A stage that trains on `AugmentedImages` sees their views, as `stage.train_stage` tells.
-    `storage` is of each of both stores.
+    Stage 1 has the pooled output of the whole frozen backbone (float32), stage 2 that of
+    `frozen_prefix`, which may be the same. A stage that trains on `AugmentedImages` sees their
+    views, as `stage.train_stage` tells. `storage` is of each of both stores.
     """
     prefix = frozen_prefix(net, images, storage, unfreeze_layers=unfreeze_layers)
     if prefix.layer == builder.POOL:
-        return FrozenBody(prefix, prefix)
-    return FrozenBody(prefix, feature_cache.of_activations(net, builder.POOL, prefix, storage))
+        return {1: prefix, 2: prefix}
+    return {1: feature_cache.of_layer(net, builder.POOL, prefix, storage), 2: prefix}
 
 
 class TwoStageTraining:
@@ -92,8 +76,8 @@ class TwoStageTraining:
     ----------
     net : keras.Model
         As built by `builder.build`; holds the weights of the last trained stage afterwards.
-    body : FrozenBody
-        Activations of an equal network; their views, if any, serve training alone.
+    body : mapping of int to Activations
+        `frozen_body` of an equal network; its views, if any, serve training alone.
     unfreeze_layers : int
         Layers of the backbone, counted from its end, that stage 2 trains; stage 1 trains none.
     settings : mapping of int to StageSettings
@@ -103,14 +87,14 @@ class TwoStageTraining:
     def __init__(
         self,
         net: keras.Model,
-        body: FrozenBody,
+        body: Mapping[int, Activations],
         *,
         unfreeze_layers: int,
         settings: Mapping[int, StageSettings],
     ) -> None:
         self.net = net
         self._initial = net.get_weights()
-        self._inputs = {1: body.pooled, 2: body.prefix}
+        self._inputs = body
         self._layers = {1: 0, 2: unfreeze_layers}
         self._settings = settings
         self._models = {
@@ -126,57 +110,42 @@ class TwoStageTraining:
 
         Parameters
         ----------
-        targets : int array (N,)
-            Index of the true class.
-        weights : float array (N,)
-            Weight of each image in the training loss.
+        targets, weights
+            As in `stage.train_stage`.
         split : str array (N,)
             "train", "validation" or "test"; the test part is only predicted.
         checkpoints : Path
             Beginning of the file names of the stages' states.
         """
         self.net.set_weights(self._initial)
-        for stage in self._settings:
-            checkpoint = Path(f"{checkpoints}-stage{stage}.npz")
-            yield stage, self.run_stage(stage, targets, weights, split, checkpoint)
+        for stage, settings in self._settings.items():
+            freezing.unfreeze_last(self.net, self._layers[stage])
+            model, inputs = self._models[stage], self._inputs[stage]
+            history = train_stage(
+                model,
+                inputs,
+                targets,
+                weights,
+                train=np.flatnonzero(split == "train"),
+                validation=np.flatnonzero(split == "validation"),
+                settings=settings,
+                checkpoint=Path(f"{checkpoints}-stage{stage}.npz"),
+            )
+            yield stage, Stage(history, predict(model, inputs, np.arange(len(targets))))
 
-    def run_stage(
-        self,
-        stage: int,
-        targets: np.ndarray,
-        weights: np.ndarray,
-        split: np.ndarray,
-        checkpoint: Path,
-    ) -> Stage:
-        """Train one stage, going on from the network's present weights; predict every image."""
-        freezing.unfreeze_last(self.net, self._layers[stage])
-        model, inputs = self._models[stage], self._inputs[stage]
-        history = train_stage(
-            model,
-            inputs,
-            targets,
-            weights,
-            train=np.flatnonzero(split == "train"),
-            validation=np.flatnonzero(split == "validation"),
-            settings=self._settings[stage],
-            checkpoint=checkpoint,
-        )
-        return Stage(history, predict(model, inputs, np.arange(len(targets))))
-
-    def predict(self, stage: int, body: FrozenBody, rows: np.ndarray) -> np.ndarray:
+    def predict(self, stage: int, body: Mapping[int, Activations], rows: np.ndarray) -> np.ndarray:
         """Class probabilities (len(rows), K) of other images by the network as it is now.
 
         Parameters
         ----------
         stage : int
             Which one it holds the weights of.
-        body : FrozenBody
-            Activations of the other images by an equal network.
+        body : mapping of int to Activations
+            `frozen_body` of the other images by an equal network.
         rows : int array
-            Which of them.
+            Which of the images.
         """
-        inputs = {1: body.pooled, 2: body.prefix}[stage]
-        return predict(self._models[stage], inputs, rows)
+        return predict(self._models[stage], body[stage], rows)
 
 
 class LinearTraining:
@@ -190,8 +159,8 @@ class LinearTraining:
     ----------
     net : keras.Model
         As built by `builder.build`; holds the weights of the last fitted stage afterwards.
-    body : FrozenBody
-        Features of an equal network; those of views, if any, serve training alone.
+    body : mapping of int to Activations
+        `frozen_body` of an equal network; its views, if any, serve training alone.
     classes : sequence of str
         The study's classes.
     c : float
@@ -199,10 +168,10 @@ class LinearTraining:
     """
 
     def __init__(
-        self, net: keras.Model, body: FrozenBody, *, classes: Sequence[str], c: float
+        self, net: keras.Model, body: Mapping[int, Activations], *, classes: Sequence[str], c: float
     ) -> None:
         self.net = net
-        self._features = body.pooled[np.arange(len(body.pooled))]
+        self._features = body[1][np.arange(len(body[1]))]
         self._classes, self._c = classes, c
 
     def train(
@@ -225,22 +194,18 @@ class LinearTraining:
             if stage == 1:
                 first = predictions[held]
             predictions[held] = first
-            history = _history(predictions, targets, weights, used & ~held, held)
-            yield stage, Stage(history, predictions)
+            yield stage, Stage(_history(predictions, targets, weights, split), predictions)
 
-    def predict(self, stage: int, body: FrozenBody, rows: np.ndarray) -> np.ndarray:
+    def predict(self, stage: int, body: Mapping[int, Activations], rows: np.ndarray) -> np.ndarray:
         """Class probabilities of other images, as `TwoStageTraining.predict` gives them."""
-        return self._head.probabilities(body.pooled[rows])
+        return self._head.probabilities(body[1][rows])
 
 
 def _history(
-    predictions: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-    train: np.ndarray,
-    validation: np.ndarray,
+    predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray, split: np.ndarray
 ) -> pd.DataFrame:
     """One row in the form of `stage.train_stage`'s history."""
+    train, validation = split == "train", split == "validation"
     loss = -np.log(predictions[np.arange(len(targets)), targets].clip(1e-12))
     right = predictions.argmax(axis=1) == targets
     row = {"epoch": 1, "loss": np.average(loss[train], weights=weights[train])}
@@ -251,7 +216,7 @@ def _history(
 def training(
     recipe: str,
     net: keras.Model,
-    body: FrozenBody,
+    body: Mapping[int, Activations],
     *,
     unfreeze_layers: int,
     settings: Mapping[int, StageSettings],

@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from kidneyct_lib.models import architectures, builder, freezing, multiply_adds
+from kidneyct_lib.models import builder, freezing, multiply_adds
 from kidneyct_lib.models.small_cnn import small_cnn
 
 PUBLISHED = {  # billion multiplications of one picture of 224 pixels, from the papers
@@ -21,7 +21,7 @@ PARAMETERS = {  # millions without the top, https://keras.io/api/applications le
 @pytest.mark.parametrize("backbone", list(PUBLISHED))
 def test_costs_are_the_published_ones(backbone):
     result = multiply_adds.costs(
-        architectures.features(
+        builder.last_means(
             f"{backbone}-none", region="kidneys", image_size=224, crop_size=224, seed=3
         )
     )

@@ -25,14 +25,15 @@ def test_class_weights_are_the_balanced_ones_in_the_order_asked_for():
 def test_group_weights_count_groups_not_slices():
     labels = ["Cyst"] * 90 + ["Stone"] * 10
     groups = [0] * 90 + list(range(1, 11))
-    weights = class_weights.by_group(labels, groups, ["Cyst", "Stone"])
+    weights = class_weights.weightings(labels, groups, ["Cyst", "Stone"])["group"]
     assert weights == pytest.approx({"Cyst": 11 / 2, "Stone": 11 / 20})
     by_slice = class_weights.by_slice(labels, ["Cyst", "Stone"])
     assert by_slice["Cyst"] < 1 < weights["Cyst"]
 
 
 def test_a_mixed_group_counts_for_each_of_its_classes():
-    weights = class_weights.by_group(["A", "B", "A", "A"], [0, 0, 1, 2], ["A", "B"])
+    labels, groups = ["A", "B", "A", "A"], [0, 0, 1, 2]
+    weights = class_weights.weightings(labels, groups, ["A", "B"])["group"]
     assert weights == pytest.approx({"A": 4 / (2 * 3), "B": 4 / (2 * 1)})
 
 
@@ -40,7 +41,7 @@ def test_absent_and_unknown_classes_are_refused():
     with pytest.raises(SplitError, match="Class 'Tumor' has no training images"):
         class_weights.by_slice(["Cyst", "Stone"], ["Cyst", "Stone", "Tumor"])
     with pytest.raises(SplitError, match="Label 'Stone' is not one of the classes"):
-        class_weights.by_group(["Cyst", "Stone"], [0, 1], ["Cyst"])
+        class_weights.weightings(["Cyst", "Stone"], [0, 1], ["Cyst"])
 
 
 def test_only_the_training_part_has_a_say_in_the_weights_of_images():

@@ -63,28 +63,27 @@ def relative_error(result, expected):
 
 
 def test_stored_activations_are_the_networks_own(net, images, body):
-    assert body.prefix.layer == CUT
+    assert body[2].layer == CUT
     rows = np.array([7, 0, 23])
     pixels = gray_to_rgb(images[rows])
     assert (
-        relative_error(body.prefix[rows], freezing.part(net, None, CUT).predict_on_batch(pixels))
-        < 1e-3
+        relative_error(body[2][rows], freezing.part(net, None, CUT).predict_on_batch(pixels)) < 1e-3
     )
     assert (
-        relative_error(body.pooled[rows], freezing.part(net, None, "pool").predict_on_batch(pixels))
+        relative_error(body[1][rows], freezing.part(net, None, "pool").predict_on_batch(pixels))
         < 2e-3
     )
 
 
 def test_single_precision_agrees_to_float_tolerance(net, images, tmp_path):
-    stored = feature_cache.of_images(net, "pool", images, Storage(tmp_path, 5))
+    stored = feature_cache.of_layer(net, "pool", images, Storage(tmp_path, 5))
     direct = freezing.part(net, None, "pool").predict_on_batch(gray_to_rgb(images))
     assert relative_error(stored[np.arange(N)], direct) < 1e-5
 
 
 def test_channel_means_are_the_stored_rows_averaged(body):
-    rows = body.prefix[np.arange(len(body.prefix))]
-    means = feature_cache.channel_means(body.prefix, batch=5)
+    rows = body[2][np.arange(len(body[2]))]
+    means = feature_cache.channel_means(body[2], batch=5)
     assert means.shape == (len(rows), rows.shape[-1])
     np.testing.assert_allclose(means, rows.mean(axis=(1, 2)), rtol=1e-6)
 
@@ -93,19 +92,18 @@ def test_nothing_is_computed_twice(build, images, cache, body, monkeypatch):
     monkeypatch.setattr(feature_cache.RowStore, "_append", None)
     shuffled = np.random.default_rng(1).permutation(N)
     again = recipes.frozen_body(build(), images[shuffled], Storage(cache, 5), unfreeze_layers=50)
-    np.testing.assert_array_equal(again.pooled[np.arange(N)], body.pooled[shuffled])
+    np.testing.assert_array_equal(again[1][np.arange(N)], body[1][shuffled])
 
 
 def test_a_body_with_views_begins_with_the_images_own(net, shown, body, viewed):
-    assert len(viewed.prefix) == len(viewed.pooled) == 3 * N
-    for name in ("prefix", "pooled"):
-        own = getattr(body, name)[np.arange(N)]
-        np.testing.assert_array_equal(getattr(viewed, name)[np.arange(N)], own)
+    assert len(viewed[2]) == len(viewed[1]) == 3 * N
+    for stage in (1, 2):
+        np.testing.assert_array_equal(viewed[stage][np.arange(N)], body[stage][np.arange(N)])
     rows = np.array([N + 7, 3 * N - 1, 4])
     direct = freezing.part(net, None, CUT).predict_on_batch(gray_to_rgb(shown[rows]))
-    assert relative_error(viewed.prefix[rows], direct) < 1e-3
+    assert relative_error(viewed[2][rows], direct) < 1e-3
     direct = freezing.part(net, None, "pool").predict_on_batch(gray_to_rgb(shown[rows]))
-    assert relative_error(viewed.pooled[rows], direct) < 2e-3
+    assert relative_error(viewed[1][rows], direct) < 2e-3
 
 
 def test_each_view_is_computed_once(net, images, shown, tmp_path, monkeypatch):
@@ -131,7 +129,7 @@ def test_what_is_not_stored_is_computed_in_batches(net, images, tmp_path, monkey
     convert = feature_cache.gray_to_rgb
     monkeypatch.setattr(feature_cache, "gray_to_rgb", lambda g: shown.append(len(g)) or convert(g))
     order = np.random.default_rng(2).permutation(N)
-    result = feature_cache.of_images(net, "pool", images, Storage(tmp_path, 5, most_gb=0))[order]
+    result = feature_cache.of_layer(net, "pool", images, Storage(tmp_path, 5, most_gb=0))[order]
     direct = freezing.part(net, None, "pool").predict_on_batch(gray_to_rgb(images[order]))
     assert relative_error(result, direct) < 1e-5
     assert max(shown) == 5 and sum(shown) == N
@@ -139,18 +137,18 @@ def test_what_is_not_stored_is_computed_in_batches(net, images, tmp_path, monkey
 
 @pytest.mark.parametrize("share", [0, 0.4])
 def test_a_capped_store_gives_the_same_activations(net, images, body, tmp_path, share):
-    row_bytes = body.prefix.store.row_bytes
+    row_bytes = body[2].store.row_bytes
     most = share * N * row_bytes / 1e9
     capped = recipes.frozen_body(
         net, images, Storage(tmp_path, 5, most_gb=most), unfreeze_layers=50
     )
-    file = capped.prefix.store.folder / "rows.bin"
+    file = capped[2].store.folder / "rows.bin"
     assert file.exists() == bool(share)
     if share:
         assert file.stat().st_size == int(share * N) * row_bytes
     rows = np.array([23, 0, 11, 1])
-    assert relative_error(capped.prefix[rows], body.prefix[rows]) < 2e-3
-    assert relative_error(capped.pooled[rows], body.pooled[rows]) < 2e-3
+    assert relative_error(capped[2][rows], body[2][rows]) < 2e-3
+    assert relative_error(capped[1][rows], body[1][rows]) < 2e-3
 
 
 def test_other_weights_have_another_store(build, images, cache, body):
@@ -158,8 +156,8 @@ def test_other_weights_have_another_store(build, images, cache, body):
     kernel = other.get_layer("conv1_conv").kernel
     kernel.assign(np.array(kernel) * 1.01)
     freezing.unfreeze_last(other, 50)
-    stored = feature_cache.of_images(other, CUT, images[:2], Storage(cache, 2), dtype="float16")
-    assert stored.store.folder != body.prefix.store.folder
+    stored = feature_cache.of_layer(other, CUT, images[:2], Storage(cache, 2), dtype="float16")
+    assert stored.store.folder != body[2].store.folder
 
 
 def test_stage_one_from_the_store_equals_stage_one_through_the_whole_network(
@@ -171,7 +169,7 @@ def test_stage_one_from_the_store_equals_stage_one_through_the_whole_network(
         net = build()
         net.get_layer("head_dropout").rate = 0.0
         freezing.unfreeze_last(net, 0)
-        pooled = feature_cache.of_images(net, "pool", images, Storage(tmp_path, 5))
+        pooled = feature_cache.of_layer(net, "pool", images, Storage(tmp_path, 5))
         model = net if whole else freezing.part(net, "pool", None)
         inputs = gray_to_rgb(images).astype(np.float32) if whole else pooled
         history = train_stage(
@@ -218,8 +216,7 @@ def test_views_are_for_training_alone(build, images, viewed, tmp_path, monkeypat
 
 def test_a_stage_predicts_every_image_and_changes_only_what_it_may(both, tmp_path):
     before = {variable.path: np.array(variable) for variable in both.net.variables}
-    for stage in (1, 2):
-        outcome = both.run_stage(stage, TARGETS, np.ones(N), SPLIT, tmp_path / f"{stage}.npz")
+    for stage, outcome in both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "moved"):
         assert outcome.probabilities.shape == (N, 2)
         moved = {
             variable.path
@@ -273,11 +270,11 @@ def patient_body(patient_net, shown, cache):
 
 
 def test_all_of_the_patient_body_is_frozen_and_stored_once(patient_net, patient_body, shown):
-    assert patient_body.prefix is patient_body.pooled
-    assert patient_body.pooled.layer == builder.POOL
+    assert patient_body[2] is patient_body[1]
+    assert patient_body[1].layer == builder.POOL
     features = freezing.part(patient_net, None, builder.POOL)
     expected = features.predict_on_batch(gray_to_rgb(shown[np.arange(4)]))
-    result = patient_body.pooled[np.arange(4)]
+    result = patient_body[1][np.arange(4)]
     assert relative_error(result, expected) < 1e-4
 
 

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from kidneyct_lib.models import architectures, backbones, freezing, roi_crops
+from kidneyct_lib.models import backbones, builder, freezing, roi_crops
 from kidneyct_lib.models.pretrained_weights import WeightsError
 
 
 def built(name):
-    return architectures.features(name, region="kidneys", image_size=224, crop_size=224, seed=3)
+    return builder.last_means(name, region="kidneys", image_size=224, crop_size=224, seed=3)
 
 
 def test_densenet_is_given_what_keras_own_preprocessing_gives():
@@ -55,7 +55,7 @@ def test_weights_of_keras_are_the_ones_used_and_their_lack_is_told(monkeypatch):
 def test_crops_are_those_of_the_look():
     images = np.zeros((3, 96, 96), np.uint8)
     images[:, 20:70, 10:80] = np.arange(60, 130)[None, None]
-    result = architectures.crops(images, crop="kidneys", size=32, batch=2)
+    result = builder.crop_gray(images, crop="kidneys", size=32, batch=2)
     gray = images.astype(np.float32)
     (box,) = roi_crops.boxes_of(gray, ["kidneys"])
     expected = np.array(roi_crops.crop(gray, box, 32))
