@@ -19,6 +19,9 @@ ops = keras.ops
 SOFT = 110
 """Gray level that soft tissue gets; fat gets 0."""
 
+CEILING = 200
+"""Highest gray level: a bright window shows as white what a dark one tells apart from bone."""
+
 _GRID = 128  # pixels across the coarse image whose histogram is taken
 _BACKGROUND = 8  # gray level: darker is air, or fat in a narrow window
 _SMOOTH = 3  # sigma, in gray levels, of the blur of the histogram
@@ -32,15 +35,15 @@ _VALLEY = 0.75  # highest share of the peak of fat that the valley beside it may
 class HarmonizeWindow(keras.layers.Layer):
     """Show every slice in the one window where fat is black and soft tissue has the level `SOFT`.
 
-    Gray values change linearly, and what leaves 0..255 is clipped. Tissue that the own window has
-    clipped stays clipped.
+    Gray values change linearly and end at `CEILING`: above it, windows differ in what they clip.
+    Tissue that the own window has clipped stays clipped.
     """
 
     def call(self, images):
-        """RGB pixels in 0..255 (N, H, W, 3) to gray pixels in 0..255 as RGB, of the same shape."""
+        """RGB pixels in 0..255 (N, H, W, 3) to gray pixels as RGB, of the same shape."""
         gray = luminance(ops.cast(images, self.compute_dtype))
         fat, soft = (level[:, None, None] for level in levels(gray))
-        harmonized = ops.clip((gray - fat) * (SOFT / (soft - fat)), 0, 255)
+        harmonized = ops.clip((gray - fat) * (SOFT / (soft - fat)), 0, CEILING)
         return ops.repeat(ops.expand_dims(harmonized, -1), 3, axis=-1)
 
 
