@@ -1,7 +1,7 @@
 """Predictions to metrics: one table of probabilities in, numbers and tables out.
 
 A predictions table has one row per image with ``label``, ``group`` and one probability column
-a class (see `kidneyct_lib.prediction_table`). Metrics are of one scheme, stage and part at a time.
+a class (see `evaluation.predictions`). Metrics are of one scheme, stage and part at a time.
 Slices of one patient are not independent, so every interval is clustered by group.
 """
 
@@ -61,9 +61,7 @@ def summarise(predictions: pd.DataFrame, classes: Sequence[str], *, bootstrap: B
         The study's classes; the class of highest probability (the first of equals) is the
         prediction.
     bootstrap
-        Number of resamples.
-    seed
-        Of the resamples.
+        Resamples of the groups.
 
     Returns
     -------

@@ -411,7 +411,7 @@ def test_no_class_or_number_of_a_study_is_typed_into_the_texts():
         ({"weights": "none"}, "The backbone was not pretrained"),
         ({"class_weight": "group"}, "balanced on groups"),
         ({"augment_views": 4}, "as one of its 4 random views"),
-        ({"recipe": "patient"}, "two crops of a slice"),
+        ({"recipe": "patient"}, "shows every slice in one display window"),
     ],
 )
 def test_source_and_weights_are_told(run, parameters, message):
