@@ -15,8 +15,6 @@ import pandas as pd
 from kidneyct_lib.splitting import holdout
 from kidneyct_lib.splitting.holdout import SplitError
 
-_TRAIN, _VALIDATION = range(2)
-
 
 class Shared(TypedDict):
     """What the given parts hold: slices of the test part, groups in all, and groups in both."""
@@ -59,9 +57,8 @@ def slice_split(table: pd.DataFrame, *, validation_fraction: float, seed: int) -
         )
     rng = np.random.default_rng(seed)
     unit = holdout.linked_rows(training, ["sha256"])
-    counts = pd.crosstab(unit, training["label"].to_numpy())
-    majority, sizes = counts.idxmax(axis=1).to_numpy(), counts.sum(axis=1).to_numpy()
-    part = np.full(len(sizes), _TRAIN)
+    majority, sizes = holdout.majority_and_size(training, unit)
+    part = np.empty(len(sizes), object)
     for label in sorted(tested):
         members = np.flatnonzero(majority == label)
         if len(members) < 2:
@@ -70,8 +67,8 @@ def slice_split(table: pd.DataFrame, *, validation_fraction: float, seed: int) -
                 f"{label!r}, and two are needed, one for training and one for validation."
             )
         quota = round(validation_fraction * sizes[members].sum())
-        part[members] = holdout.fill_quotas(sizes[members], {_VALIDATION: quota}, _TRAIN, rng)
-    split[training.index] = np.array(["train", "validation"])[part[unit]]
+        part[members] = holdout.fill_quotas(sizes[members], {"validation": quota}, rng)
+    split[training.index] = part[unit]
     return split
 
 
