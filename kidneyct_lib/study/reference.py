@@ -59,9 +59,11 @@ def check(run: Run, reference: Path) -> Verdict:
     if not about.exists():
         raise StudyError(f"{reference} holds no reference; `kidneyct verify --keep` makes one.")
     kept, now = read_json(about, "restore it."), _about(run)
-    if kept["parameters"] != now["parameters"]:
+    old, new = kept["parameters"], now["parameters"]
+    differing = [k for k in sorted(old | new) if (k in old, old.get(k)) != (k in new, new.get(k))]
+    if differing:
         raise StudyError(
-            f"{reference} was kept for other parameters: {_differing(kept, now)}. "
+            f"{reference} was kept for other parameters: {', '.join(differing)}. "
             "Restore params/, or keep a new reference by `kidneyct verify --keep`."
         )
     same = all(kept[key] == now[key] for key in ("machine", "environment_sha256"))
@@ -97,10 +99,3 @@ def _about(run: Run) -> dict[str, Any]:
         "machine": {key: known["machine"][key] for key in provenance.DECISIVE},
         "environment_sha256": known["environment_sha256"],
     }
-
-
-def _differing(kept: dict[str, Any], now: dict[str, Any]) -> str:
-    a, b = kept["parameters"], now["parameters"]
-    return ", ".join(
-        sorted(key for key in a | b if key not in a or key not in b or a[key] != b[key])
-    )
