@@ -35,6 +35,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    which_model = argparse.ArgumentParser(add_help=False)
+    which_model.add_argument("--study", default="phantom", help="run folder below outputs/")
+    which_model.add_argument(
+        "--scheme",
+        choices=["slice", "patient"],
+        default="patient",
+        help="the model trained on which split (default: patient)",
+    )
 
     command = commands.add_parser(
         "reproduce", help="execute a study's notebooks; skip what is done"
@@ -68,24 +76,24 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser(
         "predict",
+        parents=[which_model],
         help="classify images, one JSON line per image",
         description=f"One JSON line per image, DICOM included. {NOT_A_DIAGNOSIS}",
         epilog=NOT_A_DIAGNOSIS,
     )
     command.set_defaults(handler=_predict)
     command.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, TIFF or DICOM file")
-    _ask_which_model(command)
     command.add_argument("--model", type=Path, help="a .keras file instead of a study's")
 
     command = commands.add_parser(
         "export",
+        parents=[which_model],
         help="write a study's model as ONNX and LiteRT, whole and in 8 bits",
         description="Writes outputs/STUDY/export/SCHEME: ONNX and LiteRT files that take raw "
         "pixels and return calibrated probabilities, class maps and an out-of-distribution "
         "distance, and bundle.json, which tells what they are. " + NOT_A_DIAGNOSIS,
     )
     command.set_defaults(handler=_export)
-    _ask_which_model(command)
 
     command = commands.add_parser(
         "compare",
@@ -109,16 +117,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--keep", action="store_true", help="make this run the reference")
     return parser
-
-
-def _ask_which_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--study", default="phantom", help="run folder below outputs/")
-    command.add_argument(
-        "--scheme",
-        choices=["slice", "patient"],
-        default="patient",
-        help="the model trained on which split (default: patient)",
-    )
 
 
 def _reproduce(options: argparse.Namespace) -> int:

@@ -11,12 +11,7 @@ _TRIES = 50
 
 
 def study_splits(
-    table: pd.DataFrame,
-    *,
-    folds: int,
-    test_fraction: float,
-    validation_fraction: float,
-    seed: int,
+    table: pd.DataFrame, *, folds: int, test_fraction: float, validation_fraction: float, seed: int
 ) -> pd.DataFrame:
     """Split a study's images by slice and by patient.
 

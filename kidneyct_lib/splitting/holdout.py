@@ -35,12 +35,7 @@ class SplitError(StudyError):
 
 
 def split(
-    table: pd.DataFrame,
-    scheme: str,
-    *,
-    test_fraction: float,
-    validation_fraction: float,
-    seed: int,
+    table: pd.DataFrame, scheme: str, *, test_fraction: float, validation_fraction: float, seed: int
 ) -> pd.Series:
     """Split by slice or by patient, stratified by class, every class in every part.
 
@@ -85,9 +80,8 @@ def split(
     majority, sizes = majority_and_size(table, unit)
     slices = pd.Series(sizes).groupby(majority).sum()
     slices = slices.reindex(sorted(set(table["label"])), fill_value=0)
-    test_quotas, validation_quotas = (
-        _apportion(slices, fraction) for fraction in (test_fraction, validation_fraction)
-    )
+    fractions = {"test": test_fraction, "validation": validation_fraction}
+    quotas = pd.DataFrame({name: _apportion(slices, share) for name, share in fractions.items()})
     fill = fill_quotas if scheme == "slice" else _cut_nearest
     part = np.empty(len(sizes), object)
     for label in slices.index:
@@ -99,8 +93,7 @@ def split(
                 f"{len(PARTS)}, one for each of {', '.join(PARTS)}. Add images of this class from "
                 "other patients, leave the class out, or, where it has two, set `folds: 2`."
             )
-        quotas = {"test": test_quotas[label], "validation": validation_quotas[label]}
-        part[members] = fill(sizes[members], quotas, rng)
+        part[members] = fill(sizes[members], quotas.loc[label].to_dict(), rng)
     return pd.Series(part[unit], index=table.index, name="split")
 
 

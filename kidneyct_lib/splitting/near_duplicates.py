@@ -23,16 +23,9 @@ splits, of two recipes or image sizes are then the same."""
 
 
 class Edges(NamedTuple):
-    """Pairs of slices (i < j) whose thumbnails correlate above ``threshold``.
+    """Pairs of slices (i < j) whose thumbnails correlate above `threshold`; nothing else is known.
 
-    Attributes
-    ----------
-    i, j
-        int32 (E,): row numbers of the two slices.
-    correlation
-        float32 (E,): Pearson correlation of their thumbnails, -1 to 1.
-    threshold
-        The correlation that every edge exceeds: nothing is known below it.
+    `i` and `j` are row numbers, int32 (E,); `correlation` is Pearson's, float32 (E,), -1 to 1.
     """
 
     i: np.ndarray

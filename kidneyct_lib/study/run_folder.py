@@ -18,13 +18,7 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.core.files import (
-    export_folder,
-    file_digest,
-    project_root,
-    read_json,
-    replacement,
-)
+from kidneyct_lib.core.files import export_folder, file_digest, project_root, read_json, replacement
 from kidneyct_lib.study import provenance
 from kidneyct_lib.study.parameters import digest
 
@@ -149,18 +143,16 @@ class Run:
 
     def write_json(self, relative: str, content: Mapping[str, Any]) -> Path:
         """Write a JSON file at a path relative to the run's folder."""
-        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-        return self.write_text(relative, text)
+        return self.write_text(relative, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
     def record_images(self, role: str, folder: Path, table: pd.DataFrame) -> None:
         """Record in `run.json` where images are, and one hash of their names and contents.
 
         The role is "data" for the study's own images; `table` is their catalog.
         """
-        root = project_root()
-        inside = folder.resolve().is_relative_to(root.resolve())
+        root, place = project_root().resolve(), folder.resolve()
         known = {
-            "folder": str(folder.resolve().relative_to(root.resolve()) if inside else folder),
+            "folder": str(place.relative_to(root) if place.is_relative_to(root) else folder),
             "images": len(table),
             "sha256": provenance.images_digest(table),
         }

@@ -20,7 +20,6 @@ _PATIENT_RECIPE = 0.7  # of the published recipe's minutes: 86 of about 120 on t
 _MEMORY = 3e9  # bytes that a notebook may take, if none of this run has taken more
 _MOST = 4  # notebooks side by side: no more of them are ready at any time
 
-
 _MARKS = {
     "recipe": "-{}",
     "weights": "-untrained",
@@ -64,24 +63,12 @@ def scaled_minutes(params: Params, **changes: Any) -> float:
 
 
 class Step(NamedTuple):
-    """A notebook of the plan.
-
-    Attributes
-    ----------
-    source : Path
-        The notebook.
-    parameters : dict
-        The study's values of the keys in its own `parameters` cell.
-    depends_on : dict
-        What its outcome depends on, from `staleness.inputs`, with "needed" notebooks.
-    why : list of str
-        Why it must run; empty if it need not.
-    """
+    """A notebook of the plan."""
 
     source: Path
-    parameters: dict[str, Any]
-    depends_on: dict[str, Any]
-    why: list[str]
+    parameters: dict[str, Any]  # the study's values of the keys in its own `parameters` cell
+    depends_on: dict[str, Any]  # from `staleness.inputs`, with "needed" {notebook: results stamp}
+    why: list[str]  # it must run; empty if it need not
 
     @property
     def name(self) -> str:
