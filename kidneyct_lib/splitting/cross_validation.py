@@ -1,5 +1,8 @@
 """The splits of a study under both schemes: one split, or folds that test every image once."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
@@ -35,8 +38,7 @@ def study_splits(
     Returns
     -------
     DataFrame with the table's rows once per fold: ``path``, ``label``, ``group``, ``fold``
-    (from 0),
-    and ``slice`` and ``patient``, the part of the image under each scheme.
+    (from 0), and ``slice`` and ``patient``, the part of the image under each scheme.
 
     Raises
     ------
@@ -44,22 +46,20 @@ def study_splits(
         If a class has too few groups (or images) for the parts or folds.
     """
     named = table[["path", "label", "group"]].reset_index(drop=True)
+    options: dict[str, Any] = {"validation_fraction": validation_fraction, "seed": seed}
     if folds == 1 or "part" in table:
-        fractions = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
         if "part" in table:
-            by_slice = predefined_split.slice_split(
-                table, validation_fraction=validation_fraction, seed=seed
-            )
+            by_slice = predefined_split.slice_split(table, **options)
         else:
-            by_slice = holdout.split(table, "slice", **fractions, seed=seed)
-        by_patient = holdout.split(table, "patient", **fractions, seed=seed)
+            by_slice = holdout.split(table, "slice", test_fraction=test_fraction, **options)
+        by_patient = holdout.split(table, "patient", test_fraction=test_fraction, **options)
         return named.assign(fold=0, slice=by_slice.to_numpy(), patient=by_patient.to_numpy())
     tested = {scheme: assign_folds(table, scheme, folds=folds, seed=seed) for scheme in UNITS}
     splits = []
     for fold in range(folds):
         split = named.assign(fold=fold)
         for scheme in UNITS:
-            split[scheme] = _parts(table, tested[scheme], fold, validation_fraction, seed)
+            split[scheme] = _parts(table, tested[scheme], fold, options)
         splits.append(split)
     return pd.concat(splits, ignore_index=True)
 
@@ -111,7 +111,7 @@ def assert_disjoint(table: pd.DataFrame, split: pd.DataFrame) -> None:
 
 
 def _parts(
-    table: pd.DataFrame, tested: np.ndarray, fold: int, validation_fraction: float, seed: int
+    table: pd.DataFrame, tested: np.ndarray, fold: int, options: Mapping[str, Any]
 ) -> np.ndarray:
     """Part of each image in one fold: the next fold's images validate, the others train.
 
@@ -120,9 +120,6 @@ def _parts(
     folds = tested.max() + 1
     if folds == 2:
         halves = table.assign(part=np.where(tested == fold, "test", "train"))
-        halved = predefined_split.slice_split(
-            halves, validation_fraction=validation_fraction, seed=seed
-        )
-        return halved.to_numpy()
+        return predefined_split.slice_split(halves, **options).to_numpy()
     validating = tested == (fold + 1) % folds
     return np.select([tested == fold, validating], ["test", "validation"], "train")

@@ -1,8 +1,4 @@
-"""One run's folder: the only writer of tables, metrics, figures, models and `run.json`.
-
-Everything is written to a temporary name and then renamed, so that a reader never meets half a
-file and an interrupted run keeps what it had.
-"""
+"""One run's folder: the only writer of tables, metrics, figures, models and `run.json`."""
 
 import contextlib
 import json
