@@ -50,7 +50,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "validation_fraction": settings.validation_fraction,
         "seed": settings.seed,
     }
-    rows = as_rows(table, holdout.slice_split(table, **fractions).to_numpy(), settings)
+    rows = as_rows(table, holdout.split(table, "slice", **fractions).to_numpy(), settings)
     rows.to_csv(scratch / "rows.csv", index=False)
     apart = scratch / "folds"
     apart.mkdir()

@@ -28,73 +28,71 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kidneyct", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="kidneyct")
     parser.description = (
         "Kidney CT classification, evaluated with slice-level and patient-level splits. "
         + NOT_A_DIAGNOSIS
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    which_model = argparse.ArgumentParser(add_help=False)
+    which_model.add_argument("--study", default="phantom", help="run folder below outputs/")
+    which_model.add_argument(
+        "--scheme",
+        choices=["slice", "patient"],
+        default="patient",
+        help="the model trained on which split (default: patient)",
+    )
 
     command = commands.add_parser(
         "reproduce", help="execute a study's notebooks; skip what is done"
     )
-    command.add_argument("--study", default="phantom", help="a file of params/ (default: phantom)")
-    command.add_argument("--data", help="folder of class sub-folders")
-    command.add_argument("--external", help="folder of external images for notebook 06")
-    command.add_argument(
-        "--recipe",
-        choices=["published", "patient"],
-        help="the recipe, if another than the study's; its results get their own folder",
-    )
-    command.add_argument("--seed", type=int, help="another seed; its results get their own folder")
-    command.add_argument(
-        "--augment",
-        type=int,
-        metavar="VIEWS",
-        help="train on this many random views of each image too; results get their own folder",
-    )
-    command.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="another side of the images; its results get their own folder",
-    )
-    command.add_argument(
-        "--folds",
-        type=int,
-        help="another number of folds (1: one split); its results get their own folder",
-    )
-    command.add_argument(
+    command.set_defaults(handler=_reproduce)
+    option = command.add_argument
+    option("--study", default="phantom", help="a file of params/ (default: phantom)")
+    option("--data", help="folder of class sub-folders")
+    option("--external", help="folder of external images for notebook 06")
+    option(
         "--jobs",
         type=int,
         metavar="N",
         help="most notebooks side by side (default: as processors and memory allow, at most four)",
     )
-    command.add_argument(
-        "--dry-run", action="store_true", help="only say which notebooks would run, and why"
+    option("--dry-run", action="store_true", help="only say which notebooks would run, and why")
+    change = command.add_argument_group(
+        "changes to the study", "The results get their own folder."
+    ).add_argument
+    change("--recipe", choices=["published", "patient"], help="another recipe")
+    change("--seed", type=int, help="another seed")
+    change(
+        "--augment",
+        dest="augment_views",
+        type=int,
+        metavar="VIEWS",
+        help="train on this many random views of each image too",
     )
-    command.set_defaults(handler=_reproduce)
+    change("--image-size", type=int, metavar="PIXELS", help="another side of the images")
+    change("--folds", type=int, help="another number of folds (1: one split)")
 
     command = commands.add_parser(
         "predict",
+        parents=[which_model],
         help="classify images, one JSON line per image",
         description=f"One JSON line per image, DICOM included. {NOT_A_DIAGNOSIS}",
         epilog=NOT_A_DIAGNOSIS,
     )
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, TIFF or DICOM file")
-    _ask_which_model(command)
-    command.add_argument("--model", type=Path, help="a .keras file instead of a study's")
     command.set_defaults(handler=_predict)
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, TIFF or DICOM file")
+    command.add_argument("--model", type=Path, help="a .keras file instead of a study's")
 
     command = commands.add_parser(
         "export",
+        parents=[which_model],
         help="write a study's model as ONNX and LiteRT, whole and in 8 bits",
         description="Writes outputs/STUDY/export/SCHEME: ONNX and LiteRT files that take raw "
         "pixels and return calibrated probabilities, class maps and an out-of-distribution "
         "distance, and bundle.json, which tells what they are. " + NOT_A_DIAGNOSIS,
     )
-    _ask_which_model(command)
     command.set_defaults(handler=_export)
 
     command = commands.add_parser(
@@ -102,9 +100,9 @@ def _parser() -> argparse.ArgumentParser:
         help="what moved between two run folders",
         description="Metrics and table columns that differ; exit status 1 if any does.",
     )
+    command.set_defaults(handler=_compare)
     command.add_argument("a", type=Path, metavar="OUTPUTS_A")
     command.add_argument("b", type=Path, metavar="OUTPUTS_B")
-    command.set_defaults(handler=_compare)
 
     command = commands.add_parser(
         "verify",
@@ -113,22 +111,12 @@ def _parser() -> argparse.ArgumentParser:
         "metric and table cell with outputs/phantom/reference: exactly on the kind of machine that "
         "the reference comes from, else within a tolerance. Exit status 1 if anything moved.",
     )
+    command.set_defaults(handler=_verify)
     command.add_argument(
         "--run", type=Path, metavar="OUTPUTS", help="a finished run, not a new one"
     )
     command.add_argument("--keep", action="store_true", help="make this run the reference")
-    command.set_defaults(handler=_verify)
     return parser
-
-
-def _ask_which_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--study", default="phantom", help="run folder below outputs/")
-    command.add_argument(
-        "--scheme",
-        choices=["slice", "patient"],
-        default="patient",
-        help="the model trained on which split (default: patient)",
-    )
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -139,27 +127,19 @@ def _reproduce(options: argparse.Namespace) -> int:
     file = run_folder.project_root() / "params" / f"{options.study}.yaml"
     own = parameters.load(file)
     folders = {
-        key: str(Path(given).expanduser().resolve()) if given else None
+        key: str(Path(given).expanduser().resolve())
         for key, given in (("data", options.data), ("external", options.external))
+        if given
     }
-    changes = {
-        "recipe": options.recipe,
-        "seed": options.seed,
-        "image_size": options.image_size,
-        "augment_views": options.augment,
-        "folds": options.folds,
-    }
+    changes = {key: getattr(options, key) for key in runner.CHANGES}
     folder = runner.run_folder(own, **changes)
     values = parameters.load(file, **folders, **changes, run_folder=folder)
-    scale = {key: changes[key] for key in ("recipe", "image_size", "folds")}
-    minutes = runner.scaled_minutes(own, **scale)
-    run = run_folder.Run(folder)
-    changed = {k: v for k, v in changes.items() if v not in (None, getattr(own, k))}
+    minutes = runner.scaled_minutes(own, **changes)
     values = values.model_copy(update={"expected_minutes": minutes})
+    changed = runner.changed(own, changes)
     runner.reproduce(values, changed, jobs=options.jobs, dry_run=options.dry_run)
-    if options.dry_run:
-        return 0
-    print(f"Report: {report.write(run)}", flush=True)
+    if not options.dry_run:
+        print(f"Report: {report.write(run_folder.Run(folder))}", flush=True)
     return 0
 
 
@@ -228,9 +208,9 @@ def _verify(options: argparse.Namespace) -> int:
     how = f"within {verdict.tolerance:g}" if verdict.tolerance else "exactly"
     if verdict.moved.empty:
         print(f"All {verdict.files} files of {run.folder} equal the reference {how}.")
-        return 0
-    print(f"Moved against {reference} (a), compared {how}:\n{_as_text(verdict.moved)}")
-    return 1
+    else:
+        print(f"Moved against {reference} (a), compared {how}:\n{_as_text(verdict.moved)}")
+    return int(not verdict.moved.empty)
 
 
 def _as_text(table) -> str:

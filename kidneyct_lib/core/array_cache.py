@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.core.files import read_json, temporary_name
+from kidneyct_lib.core.files import read_json, replacement
 
 
 class RowStore:
@@ -55,7 +55,7 @@ class RowStore:
             If a key is not in the store.
         """
         try:
-            positions = [self._position[key] for key in keys]
+            positions = [self._rows[key][0] for key in keys]
         except KeyError as missing:
             raise StudyError(
                 f"{self.folder} holds no row {missing}; run the notebook that fills it first."
@@ -102,7 +102,16 @@ class RowStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock"):
-                return self._fill(keys, compute, batch, label, most_bytes)
+                self._read_index(repair=True)
+                missing = self._missing(keys, most_bytes)
+                self._require_space(len(missing))
+                title = f"{label} ({len(missing) * self.row_bytes / 1e6:.0f} MB)"
+                with tqdm(total=len(missing), desc=title, unit="row", disable=not missing) as bar:
+                    for start in range(0, len(missing), batch):
+                        positions = np.asarray(missing[start : start + batch])
+                        self._append([keys[i] for i in positions], compute(positions), label)
+                        bar.update(len(positions))
+                return len(missing)
         except OSError as error:
             raise StudyError(
                 f"{self.folder} could not be filled: {error}; what is there is kept. Mend this or "
@@ -113,42 +122,18 @@ class RowStore:
         """Whether each key's row is there and its checksum holds, bool (len(keys),)."""
         return np.fromiter((self._is_sound(key) for key in keys), bool, len(keys))
 
-    def _fill(
-        self,
-        keys: Sequence[str],
-        compute: Callable[[np.ndarray], np.ndarray],
-        batch: int,
-        label: str,
-        most_bytes: float,
-    ) -> int:
-        self._read_index(repair=True)
-        missing = self._missing(keys)
+    def _missing(self, keys: Sequence[str], most_bytes: float) -> list[int]:
+        """Positions of the keys that are not held, each key's first, as many as find room."""
+        first = np.sort(np.unique(list(keys), return_index=True)[1]).tolist()
+        missing = [i for i in first if not self._is_sound(keys[i])]
         room = most_bytes / self.row_bytes - self._length  # infinite where there is no limit
-        missing = missing[: int(min(max(room, 0), len(missing)))]
-        if not missing:
-            return 0
-        self._require_space(len(missing))
-        size = len(missing) * self.row_bytes / 1e6
-        with tqdm(total=len(missing), desc=f"{label} ({size:.0f} MB)", unit="row") as bar:
-            for positions in _batches(missing, batch):
-                rows = np.ascontiguousarray(compute(positions), self.dtype)
-                if rows.shape != (len(positions), *self.shape):
-                    raise ValueError(f"{label}: rows of shape {rows.shape[1:]}, not {self.shape}")
-                self._append([keys[i] for i in positions], rows)
-                bar.update(len(positions))
-        return len(missing)
-
-    def _missing(self, keys: Sequence[str]) -> list[int]:
-        first: dict[str, int] = {}
-        for i, key in enumerate(keys):
-            first.setdefault(key, i)
-        return [i for key, i in first.items() if not self._is_sound(key)]
+        return missing[: int(min(max(room, 0), len(missing)))]
 
     def _is_sound(self, key: str) -> bool:
         """Whether the row is there and its checksum still holds; each row is checked once."""
-        if key not in self._position:
+        if key not in self._rows:
             return False
-        if key not in self._sound and self._crc(self.take([key])[0]) == self._checksum[key]:
+        if key not in self._sound and _checksum(self.take([key])) == self._rows[key][1]:
             self._sound.add(key)
         return key in self._sound
 
@@ -160,7 +145,10 @@ class RowStore:
                 "free some space or point cache_folder to a larger disk."
             )
 
-    def _append(self, keys: Sequence[str], rows: np.ndarray) -> None:
+    def _append(self, keys: Sequence[str], computed: np.ndarray, label: str) -> None:
+        rows = np.ascontiguousarray(computed, self.dtype)
+        if rows.shape != (len(keys), *self.shape):
+            raise ValueError(f"{label}: rows of shape {rows.shape[1:]}, not {self.shape}")
         end = self._length * self.row_bytes
         with self._values.open("r+b" if self._values.exists() else "wb") as values:
             values.truncate(end)  # drop rows that a killed process never indexed
@@ -168,13 +156,12 @@ class RowStore:
             values.write(rows.tobytes())
             values.flush()
             os.fsync(values.fileno())
-        lines = [f"{key},{self._crc(row)}\n" for key, row in zip(keys, rows, strict=True)]
+        checksums = [_checksum(row) for row in rows]
         with self._index.open("a") as index:
-            index.writelines(lines)
+            index.writelines(f"{key},{crc}\n" for key, crc in zip(keys, checksums, strict=True))
             index.flush()
             os.fsync(index.fileno())
-        for position, (key, row) in enumerate(zip(keys, rows, strict=True), self._length):
-            self._position[key], self._checksum[key] = position, self._crc(row)
+        self._rows |= dict(zip(keys, enumerate(checksums, self._length), strict=True))
         self._length += len(keys)
         self._sound.update(keys)
 
@@ -183,8 +170,7 @@ class RowStore:
 
         Only under the lock may they be cut off: another process may be writing that last line.
         """
-        self._position: dict[str, int] = {}
-        self._checksum: dict[str, int] = {}
+        self._rows: dict[str, tuple[int, int]] = {}  # {key: (position, checksum)}
         self._length = 0
         self._check_format(repair)
         if not self._index.exists():
@@ -194,12 +180,13 @@ class RowStore:
         lines = text[: text.rfind("\n") + 1].splitlines(keepends=True)[:held]
         whole = "".join(lines)
         if repair and whole != text:
-            _replace_text(self._index, whole)
+            with replacement(self._index) as temporary:
+                temporary.write_text(whole)
         self._length = len(lines)
         for position, line in enumerate(lines):
             key, _, checksum = line.rstrip("\n").partition(",")
             if checksum.isdecimal():  # else the line is damaged, and its row is computed anew
-                self._position[key], self._checksum[key] = position, int(checksum)
+                self._rows[key] = position, int(checksum)
 
     def _check_format(self, repair: bool) -> None:
         """Refuse a folder that was filled with rows of another shape or dtype."""
@@ -209,11 +196,8 @@ class RowStore:
             if read_json(about, f"delete the folder {self.folder}.") != mine:
                 raise StudyError(f"{self.folder} holds other rows than {mine}; delete the folder.")
         elif repair:
-            _replace_text(about, json.dumps(mine))
-
-    @staticmethod
-    def _crc(row: np.ndarray) -> int:
-        return zlib.crc32(row.tobytes())
+            with replacement(about) as temporary:
+                temporary.write_text(json.dumps(mine))
 
 
 def content_keys(images: np.ndarray) -> list[str]:
@@ -221,12 +205,5 @@ def content_keys(images: np.ndarray) -> list[str]:
     return [sha256(image.tobytes()).hexdigest() for image in images]
 
 
-def _batches(positions: list[int], size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(positions), size):
-        yield np.asarray(positions[start : start + size])
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = temporary_name(path)
-    temporary.write_text(text)
-    temporary.replace(path)
+def _checksum(row: np.ndarray) -> int:
+    return zlib.crc32(row.tobytes())

@@ -1,9 +1,11 @@
-"""Files and killed processes: the project's root, temporary names to rename from, digests, JSON."""
+"""The project's root, files that are whole or not there, their digests, and JSON."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,20 @@ def export_folder(run_folder: Path, scheme: str) -> Path:
     return run_folder / "export" / scheme
 
 
-def temporary_name(path: Path) -> Path:
-    """Where this process writes what will be renamed to `path`; its suffix stays last.
+@contextlib.contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """Name to write a file under; on leaving it is renamed to `path`, after an error deleted.
 
-    Keras and Matplotlib choose the format by the suffix.
+    A reader never meets half a file. The suffix stays last, as Keras and Matplotlib choose the
+    format by it. The folder is made.
     """
-    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def discard_temporaries(folder: Path) -> None:

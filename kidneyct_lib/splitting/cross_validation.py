@@ -1,25 +1,20 @@
 """The splits of a study under both schemes: one split, or folds that test every image once."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from kidneyct_lib.splitting import holdout, predefined_split
-from kidneyct_lib.splitting.holdout import SplitError
-
-UNITS = {"slice": ["sha256"], "patient": ["sha256", "group"]}
-"""What must not stand on two sides, by scheme: identical files, and whole groups."""
+from kidneyct_lib.splitting.holdout import UNITS, SplitError
 
 _TRIES = 50
 
 
 def study_splits(
-    table: pd.DataFrame,
-    *,
-    folds: int,
-    test_fraction: float,
-    validation_fraction: float,
-    seed: int,
+    table: pd.DataFrame, *, folds: int, test_fraction: float, validation_fraction: float, seed: int
 ) -> pd.DataFrame:
     """Split a study's images by slice and by patient.
 
@@ -43,8 +38,7 @@ def study_splits(
     Returns
     -------
     DataFrame with the table's rows once per fold: ``path``, ``label``, ``group``, ``fold``
-    (from 0),
-    and ``slice`` and ``patient``, the part of the image under each scheme.
+    (from 0), and ``slice`` and ``patient``, the part of the image under each scheme.
 
     Raises
     ------
@@ -52,25 +46,22 @@ def study_splits(
         If a class has too few groups (or images) for the parts or folds.
     """
     named = table[["path", "label", "group"]].reset_index(drop=True)
+    options: dict[str, Any] = {"validation_fraction": validation_fraction, "seed": seed}
     if folds == 1 or "part" in table:
-        fractions = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
-        by_slice = _slice_split(table, **fractions, seed=seed).to_numpy()
-        by_patient = holdout.patient_split(table, **fractions, seed=seed).to_numpy()
-        return named.assign(fold=0, slice=by_slice, patient=by_patient)
+        if "part" in table:
+            by_slice = predefined_split.slice_split(table, **options)
+        else:
+            by_slice = holdout.split(table, "slice", test_fraction=test_fraction, **options)
+        by_patient = holdout.split(table, "patient", test_fraction=test_fraction, **options)
+        return named.assign(fold=0, slice=by_slice.to_numpy(), patient=by_patient.to_numpy())
     tested = {scheme: assign_folds(table, scheme, folds=folds, seed=seed) for scheme in UNITS}
-    return pd.concat(
-        [
-            named.assign(
-                fold=fold,
-                **{
-                    scheme: _parts(table, tested[scheme], fold, folds, validation_fraction, seed)
-                    for scheme in UNITS
-                },
-            )
-            for fold in range(folds)
-        ],
-        ignore_index=True,
-    )
+    splits = []
+    for fold in range(folds):
+        split = named.assign(fold=fold)
+        for scheme in UNITS:
+            split[scheme] = _parts(table, tested[scheme], fold, options)
+        splits.append(split)
+    return pd.concat(splits, ignore_index=True)
 
 
 def assign_folds(table: pd.DataFrame, scheme: str, *, folds: int, seed: int) -> np.ndarray:
@@ -119,36 +110,16 @@ def assert_disjoint(table: pd.DataFrame, split: pd.DataFrame) -> None:
             holdout.assert_disjoint(table, sides, by=units)
 
 
-def _slice_split(
-    table: pd.DataFrame, *, test_fraction: float, validation_fraction: float, seed: int
-) -> pd.Series:
-    """One split by slice, by the fractions or with the predefined test set."""
-    if "part" in table:
-        return predefined_split.slice_split(
-            table, validation_fraction=validation_fraction, seed=seed
-        )
-    return holdout.slice_split(
-        table, test_fraction=test_fraction, validation_fraction=validation_fraction, seed=seed
-    )
-
-
 def _parts(
-    table: pd.DataFrame,
-    tested: np.ndarray,
-    fold: int,
-    folds: int,
-    validation_fraction: float,
-    seed: int,
+    table: pd.DataFrame, tested: np.ndarray, fold: int, options: Mapping[str, Any]
 ) -> np.ndarray:
     """Part of each image in one fold: the next fold's images validate, the others train.
 
     Of two folds the next one is all that is left to train on, so a share of it validates.
     """
+    folds = tested.max() + 1
     if folds == 2:
         halves = table.assign(part=np.where(tested == fold, "test", "train"))
-        halved = predefined_split.slice_split(
-            halves, validation_fraction=validation_fraction, seed=seed
-        )
-        return halved.to_numpy()
+        return predefined_split.slice_split(halves, **options).to_numpy()
     validating = tested == (fold + 1) % folds
     return np.select([tested == fold, validating], ["test", "validation"], "train")

@@ -8,8 +8,7 @@ A table has one row per image, with at least ``path``, ``label``, ``sha256`` and
 patient scheme, ``group``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,9 @@ from scipy.sparse.csgraph import connected_components
 from kidneyct_lib.core.errors import StudyError
 
 PARTS = ("train", "validation", "test")
-_TRAIN, _VALIDATION, _TEST = range(3)
+
+UNITS = {"slice": ["sha256"], "patient": ["sha256", "group"]}
+"""What must not stand on two sides, by scheme: identical files, and whole groups."""
 
 # Random group orders tried for each class: enough to come near the quotas, few enough that
 # the seed and not the sizes decides which groups are tested on.
@@ -33,54 +34,29 @@ class SplitError(StudyError):
     """The images cannot be split as requested, or a split leaks."""
 
 
-def slice_split(
-    table: pd.DataFrame, *, test_fraction: float, validation_fraction: float, seed: int
+def split(
+    table: pd.DataFrame, scheme: str, *, test_fraction: float, validation_fraction: float, seed: int
 ) -> pd.Series:
-    """Split slice by slice, stratified by class, identical files on one side.
+    """Split by slice or by patient, stratified by class, every class in every part.
 
-    The test part holds exactly ``round(test_fraction * N)`` slices, shared over the classes
-    by largest remainder, and likewise the validation part; only sets of identical files too
-    large to fit, or a class too small for one slice in each part, move a part off its quota.
+    By slice, identical files are on one side. The test part holds exactly ``round(test_fraction *
+    N)`` slices, shared over the classes by largest remainder, and likewise the validation part;
+    only sets of identical files too large to fit, or a class too small for one slice in each part,
+    move a part off its quota.
+
+    By patient, whole groups are on one side; those that share an identical file are kept together,
+    and one that mixes classes counts as its most frequent one. Each class is cut where one of 200
+    random orders of its groups comes nearest to the quotas in slices and, among the nearest, in
+    groups.
 
     Parameters
     ----------
     table
-        Columns ``label`` and ``sha256``.
+        Columns ``label``, ``sha256`` and, by patient, ``group``.
+    scheme
+        "slice" or "patient".
     test_fraction, validation_fraction
         Shares of the slices, above 0 and together below 1.
-    seed
-        Of the shuffle.
-
-    Returns
-    -------
-    Series of "train", "validation" or "test", named "split", on the table's index.
-
-    Raises
-    ------
-    SplitError
-        If a fraction is out of range, a value is missing, or a class has fewer than three
-        different files.
-    """
-    unit = linked_rows(table, ["sha256"])
-    choose = _Chooser(_fill_exactly, "slice", "different files")
-    return _split_units(table, unit, test_fraction, validation_fraction, seed, choose)
-
-
-def patient_split(
-    table: pd.DataFrame, *, test_fraction: float, validation_fraction: float, seed: int
-) -> pd.Series:
-    """Split by whole groups, stratified by class, every class in every part.
-
-    A group that mixes classes counts as its most frequent one. Groups that share an identical
-    file are kept together. Each class is cut where one of 200 random orders of its
-    groups comes nearest to the quotas in slices and, among the nearest, in groups.
-
-    Parameters
-    ----------
-    table
-        Columns ``label``, ``sha256`` and ``group``.
-    test_fraction, validation_fraction
-        Shares of the slices aimed at, above 0 and together below 1.
     seed
         Of the random orders.
 
@@ -92,11 +68,33 @@ def patient_split(
     ------
     SplitError
         If a fraction is out of range, a value is missing, or a class has fewer than three
-        groups, so that no split by patient exists.
+        different files or groups, so that no such split exists.
     """
-    unit = linked_rows(table, ["group", "sha256"])
-    choose = _Chooser(_cut_nearest, "patient", "groups")
-    return _split_units(table, unit, test_fraction, validation_fraction, seed, choose)
+    unit = linked_rows(table, UNITS[scheme])
+    if min(test_fraction, validation_fraction) <= 0 or test_fraction + validation_fraction >= 1:
+        raise SplitError(
+            f"test_fraction={test_fraction} and validation_fraction={validation_fraction} "
+            "must each be above 0 and together below 1."
+        )
+    rng = np.random.default_rng(seed)
+    majority, sizes = majority_and_size(table, unit)
+    slices = pd.Series(sizes).groupby(majority).sum()
+    slices = slices.reindex(sorted(set(table["label"])), fill_value=0)
+    fractions = {"test": test_fraction, "validation": validation_fraction}
+    quotas = pd.DataFrame({name: _apportion(slices, share) for name, share in fractions.items()})
+    fill = fill_quotas if scheme == "slice" else _cut_nearest
+    part = np.empty(len(sizes), object)
+    for label in slices.index:
+        members = np.flatnonzero(majority == label)
+        if len(members) < len(PARTS):
+            raise SplitError(
+                f"A split by {scheme} is impossible: class {label!r} has {len(members)} "
+                f"{'different files' if scheme == 'slice' else 'groups'} and needs at least "
+                f"{len(PARTS)}, one for each of {', '.join(PARTS)}. Add images of this class from "
+                "other patients, leave the class out, or, where it has two, set `folds: 2`."
+            )
+        part[members] = fill(sizes[members], quotas.loc[label].to_dict(), rng)
+    return pd.Series(part[unit], index=table.index, name="split")
 
 
 def linked_rows(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
@@ -114,15 +112,18 @@ def linked_rows(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     int array (N,), numbered by first appearance.
     """
     _require(table, ["label", *columns])
-    n = nodes = len(table)
-    values = []
-    for column in columns:
-        codes, uniques = pd.factorize(table[column])
-        values.append(codes + nodes)
-        nodes += len(uniques)
-    ends = (np.tile(np.arange(n), len(columns)), np.concatenate(values))
-    links = coo_array((np.ones(n * len(columns), bool), ends), shape=(nodes, nodes))
-    return pd.factorize(connected_components(links, directed=False)[1][:n])[0]
+    rows = np.arange(len(table))
+    first = [
+        pd.Series(rows).groupby(table[column].to_numpy(), sort=False).transform("min")
+        for column in columns
+    ]
+    return components(np.tile(rows, len(columns)), np.concatenate(first), len(table))
+
+
+def components(i: np.ndarray, j: np.ndarray, n: int) -> np.ndarray:
+    """Number the connected components of n nodes linked by pairs (i, j), by first appearance."""
+    links = coo_array((np.ones(len(i), bool), (i, j)), shape=(n, n))
+    return pd.factorize(connected_components(links, directed=False)[1])[0]
 
 
 def assert_disjoint(
@@ -165,48 +166,10 @@ def assert_disjoint(
             )
 
 
-class _Chooser(NamedTuple):
-    """How one scheme divides a class: its function, and the words for its messages."""
-
-    divide: Callable[[np.ndarray, int, int, np.random.Generator], np.ndarray]
-    scheme: str
-    units: str
-
-
-def _split_units(
-    table: pd.DataFrame,
-    unit: np.ndarray,
-    test_fraction: float,
-    validation_fraction: float,
-    seed: int,
-    chooser: _Chooser,
-) -> pd.Series:
-    """Assign whole units to parts, class by class."""
-    if min(test_fraction, validation_fraction) <= 0 or test_fraction + validation_fraction >= 1:
-        raise SplitError(
-            f"test_fraction={test_fraction} and validation_fraction={validation_fraction} "
-            "must each be above 0 and together below 1."
-        )
-    rng = np.random.default_rng(seed)
+def majority_and_size(table: pd.DataFrame, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Most frequent label and number of rows of each unit, by its number in `unit` (N,)."""
     counts = pd.crosstab(unit, table["label"].to_numpy())
-    majority, sizes = counts.idxmax(axis=1), counts.sum(axis=1).to_numpy()
-    slices = pd.Series(sizes).groupby(majority.to_numpy()).sum().reindex(counts.columns)
-    test_quota = _apportion(slices.fillna(0), test_fraction)
-    validation_quota = _apportion(slices.fillna(0), validation_fraction)
-    part = np.empty(len(sizes), int)
-    for label in counts.columns:
-        members = np.flatnonzero(majority == label)
-        if len(members) < len(PARTS):
-            raise SplitError(
-                f"A split by {chooser.scheme} is impossible: class {label!r} has {len(members)} "
-                f"{chooser.units} and needs at least {len(PARTS)}, one for each of "
-                f"{', '.join(PARTS)}. Add images of this class from other patients, leave the "
-                "class out, or, where it has two, set `folds: 2`."
-            )
-        part[members] = chooser.divide(
-            sizes[members], test_quota[label], validation_quota[label], rng
-        )
-    return pd.Series(np.array(PARTS)[part[unit]], index=table.index, name="split")
+    return counts.idxmax(axis=1).to_numpy(), counts.sum(axis=1).to_numpy()
 
 
 def _apportion(slices: pd.Series, fraction: float) -> pd.Series:
@@ -218,17 +181,10 @@ def _apportion(slices: pd.Series, fraction: float) -> pd.Series:
     return quota
 
 
-def _fill_exactly(
-    sizes: np.ndarray, test_quota: int, validation_quota: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Fill test and validation to their quotas with whole units in random order."""
-    return fill_quotas(sizes, {_TEST: test_quota, _VALIDATION: validation_quota}, _TRAIN, rng)
-
-
 def fill_quotas(
-    sizes: np.ndarray, quotas: Mapping[int, int], rest: int, rng: np.random.Generator
+    sizes: np.ndarray, quotas: Mapping[str, int], rng: np.random.Generator
 ) -> np.ndarray:
-    """Fill parts to their quotas with whole units in random order; what fits nowhere is the rest.
+    """Fill parts to their quotas with whole units in random order; what fits nowhere trains.
 
     Parameters
     ----------
@@ -236,34 +192,31 @@ def fill_quotas(
         Slices of each unit, int (U,); at least one unit more than there are quotas.
     quotas
         {part: slices}; no part stays empty, whatever its quota.
-    rest
-        The part of all other units.
     rng
         Of the order.
 
     Returns
     -------
-    int (U,), the part of each unit.
+    str (U,), the part of each unit.
     """
     shuffled = rng.permutation(len(sizes))
     # One unit is set aside for each part, so that none can be left empty; the smallest ones,
     # because they exceed a small quota least. Sets of one file, usually: a random few.
     smallest = shuffled[np.argsort(sizes[shuffled], kind="stable")[: len(quotas) + 1]]
-    part = np.full(len(sizes), rest)
-    left = dict(quotas)
-    for name, unit in zip(left, smallest, strict=False):
-        part[unit] = name
-        left[name] -= sizes[unit]
+    part = np.full(len(sizes), "train", object)
+    part[smallest[: len(quotas)]] = list(quotas)
+    left = {name: quotas[name] - sizes[part == name].sum() for name in quotas}
     for unit in shuffled[~np.isin(shuffled, smallest)]:
-        fits = next((name for name in left if sizes[unit] <= left[name]), rest)
-        part[unit] = fits
-        if fits in left:
-            left[fits] -= sizes[unit]
+        for name in left:
+            if sizes[unit] <= left[name]:
+                part[unit] = name
+                left[name] -= sizes[unit]
+                break
     return part
 
 
 def _cut_nearest(
-    sizes: np.ndarray, test_quota: int, validation_quota: int, rng: np.random.Generator
+    sizes: np.ndarray, quotas: Mapping[str, int], rng: np.random.Generator
 ) -> np.ndarray:
     """Cut random orders of units into test, validation, train; keep the one nearest to quota.
 
@@ -276,20 +229,21 @@ def _cut_nearest(
     total = sizes[orders].cumsum(axis=1)
     each = np.arange(_GROUP_ORDERS)
     # The last unit of test leaves at least two behind it, the last of validation one.
-    test_miss = np.abs(total - test_quota)[:, : n - 2]
+    test_miss = np.abs(total - quotas["test"])[:, : n - 2]
     test_end = test_miss.argmin(axis=1)
-    validation_miss = np.abs(total - total[each, test_end, None] - validation_quota).astype(float)
+    after_test = total - total[each, test_end, None]
+    validation_miss = np.abs(after_test - quotas["validation"]).astype(float)
     validation_miss[(np.arange(n) <= test_end[:, None]) | (np.arange(n) == n - 1)] = np.inf
     validation_end = validation_miss.argmin(axis=1)
     slice_miss = test_miss[each, test_end] + validation_miss[each, validation_end]
     per_slice = n / sizes.sum()
-    unit_miss = np.abs(test_end + 1 - test_quota * per_slice)
-    unit_miss += np.abs(validation_end - test_end - validation_quota * per_slice)
+    unit_miss = np.abs(test_end + 1 - quotas["test"] * per_slice)
+    unit_miss += np.abs(validation_end - test_end - quotas["validation"] * per_slice)
     near = slice_miss <= slice_miss.min() + _SLICE_SLACK * sizes.sum()
     best = np.where(near, unit_miss, np.inf).argmin()
-    part = np.full(n, _TRAIN)
-    part[orders[best, : validation_end[best] + 1]] = _VALIDATION
-    part[orders[best, : test_end[best] + 1]] = _TEST
+    part = np.full(n, "train", object)
+    part[orders[best, : validation_end[best] + 1]] = "validation"
+    part[orders[best, : test_end[best] + 1]] = "test"
     return part
 
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.metrics.cluster import pair_confusion_matrix
 from tqdm import tqdm
+
+from kidneyct_lib.splitting.holdout import components
 
 SOURCE_SIZE = 224
 """Pixels of the slices that thumbnails are made of, whatever a network sees: the groups, and so the
@@ -23,16 +23,9 @@ splits, of two recipes or image sizes are then the same."""
 
 
 class Edges(NamedTuple):
-    """Pairs of slices (i < j) whose thumbnails correlate above ``threshold``.
+    """Pairs of slices (i < j) whose thumbnails correlate above `threshold`; nothing else is known.
 
-    Attributes
-    ----------
-    i, j
-        int32 (E,): row numbers of the two slices.
-    correlation
-        float32 (E,): Pearson correlation of their thumbnails, -1 to 1.
-    threshold
-        The correlation that every edge exceeds: nothing is known below it.
+    `i` and `j` are row numbers, int32 (E,); `correlation` is Pearson's, float32 (E,), -1 to 1.
     """
 
     i: np.ndarray
@@ -84,7 +77,8 @@ def near_duplicates(thumbs: np.ndarray, threshold: float, *, block: int) -> Edge
     -------
     Edges, in order of the squares they were found in.
     """
-    found_i, found_j, found_r = [], [], []
+    none = np.empty(0, np.int32)
+    found = [(none, none, np.empty(0, np.float32))]
     starts = range(0, len(thumbs), block)
     for top in tqdm(starts, desc="near-duplicate slices", unit="block", leave=False):
         rows = thumbs[top : top + block]
@@ -94,15 +88,10 @@ def near_duplicates(thumbs: np.ndarray, threshold: float, *, block: int) -> Edge
             if left == top:
                 above = np.triu(above, k=1)
             i, j = np.nonzero(above)
-            found_i.append((i + top).astype(np.int32))
-            found_j.append((j + left).astype(np.int32))
-            found_r.append(np.clip(square[i, j], -1, 1))
-    if not found_i:
-        none = np.empty(0, np.int32)
-        return Edges(none, none, np.empty(0, np.float32), threshold)
-    return Edges(
-        np.concatenate(found_i), np.concatenate(found_j), np.concatenate(found_r), threshold
-    )
+            pairs = (i + top).astype(np.int32), (j + left).astype(np.int32)
+            found.append((*pairs, np.clip(square[i, j], -1, 1)))
+    i, j, correlation = map(np.concatenate, zip(*found, strict=True))
+    return Edges(i, j, correlation, threshold)
 
 
 def find_groups(n: int, edges: Edges, threshold: float) -> np.ndarray:
@@ -129,9 +118,7 @@ def find_groups(n: int, edges: Edges, threshold: float) -> np.ndarray:
     if threshold < edges.threshold:
         raise ValueError(f"edges are known above {edges.threshold} only, not above {threshold}")
     used = edges.correlation > threshold
-    links = coo_array((np.ones(used.sum(), bool), (edges.i[used], edges.j[used])), shape=(n, n))
-    _, component = connected_components(links, directed=False)
-    return pd.factorize(component)[0]
+    return components(edges.i[used], edges.j[used], n)
 
 
 def threshold_curve(

@@ -7,23 +7,13 @@ set; the recovered groups tell, and the patient scheme does not look at the give
 A table has one row per image, with ``part`` ("train" or "test") beside what `splits` needs.
 """
 
-from typing import TypedDict
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from kidneyct_lib.splitting import holdout
 from kidneyct_lib.splitting.holdout import SplitError
-
-_TRAIN, _VALIDATION = range(2)
-
-
-class Shared(TypedDict):
-    """What the given parts hold: slices of the test part, groups in all, and groups in both."""
-
-    test_slices: int
-    groups: int
-    groups_in_both: int
 
 
 def slice_split(table: pd.DataFrame, *, validation_fraction: float, seed: int) -> pd.Series:
@@ -59,9 +49,8 @@ def slice_split(table: pd.DataFrame, *, validation_fraction: float, seed: int) -
         )
     rng = np.random.default_rng(seed)
     unit = holdout.linked_rows(training, ["sha256"])
-    counts = pd.crosstab(unit, training["label"].to_numpy())
-    majority, sizes = counts.idxmax(axis=1).to_numpy(), counts.sum(axis=1).to_numpy()
-    part = np.full(len(sizes), _TRAIN)
+    majority, sizes = holdout.majority_and_size(training, unit)
+    part = np.empty(len(sizes), object)
     for label in sorted(tested):
         members = np.flatnonzero(majority == label)
         if len(members) < 2:
@@ -70,13 +59,16 @@ def slice_split(table: pd.DataFrame, *, validation_fraction: float, seed: int) -
                 f"{label!r}, and two are needed, one for training and one for validation."
             )
         quota = round(validation_fraction * sizes[members].sum())
-        part[members] = holdout.fill_quotas(sizes[members], {_VALIDATION: quota}, _TRAIN, rng)
-    split[training.index] = np.array(["train", "validation"])[part[unit]]
+        part[members] = holdout.fill_quotas(sizes[members], {"validation": quota}, rng)
+    split[training.index] = part[unit]
     return split
 
 
-def shared(table: pd.DataFrame) -> Shared:
-    """Count what the given parts share; `table` has ``part`` and ``group``."""
+def shared(table: pd.DataFrame) -> dict[str, int]:
+    """Count what the given parts share; `table` has ``part`` and ``group``.
+
+    The keys are ``test_slices``, ``groups`` (in all) and ``groups_in_both`` parts.
+    """
     parts = table.groupby("group")["part"].nunique()
     return {
         "test_slices": int((table["part"] == "test").sum()),
@@ -85,7 +77,7 @@ def shared(table: pd.DataFrame) -> Shared:
     }
 
 
-def describe(counted: Shared, *, folds: int) -> str:
+def describe(counted: Mapping[str, int], *, folds: int) -> str:
     """Tell in words what the predefined test set means for a study that asks for so many folds."""
     message = (
         f"The images come with a test part of {counted['test_slices']:,} slices. The slice scheme "

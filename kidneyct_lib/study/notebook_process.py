@@ -32,14 +32,7 @@ class NotebookProcess:
         Values for its `parameters` cell.
     line : int
         Its progress bars' line below the cursor, so that notebooks side by side do not write over
-        each other's.
-
-    Attributes
-    ----------
-    line : int
-        As given.
-    seconds : float
-        How long it ran, once it has ended.
+        each other's; kept as an attribute, as is `seconds`, how long it ran once it has ended.
     """
 
     def __init__(
@@ -86,19 +79,16 @@ class NotebookProcess:
             self._process.kill()
 
 
-def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> str | None:
-    """Execute a notebook here; its progress bars reach the terminal as they are drawn.
-
-    Returns
-    -------
-    What kept it from its end, or None.
-    """
+def execute(source: str, target: str, parameters: Mapping[str, Any]) -> str | None:
+    """Execute a notebook here, its progress bars as they are drawn; what kept it from its end."""
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
     try:
-        with tempfile.TemporaryDirectory() as sockets:
+        with tempfile.TemporaryDirectory() as folder:
+            sockets = {"transport": "ipc", "ip": f"{folder}/kernel"}
+            at_the_end = {"shutdown_kernel": "immediate"}
             execute_notebook(
                 source,
                 target,
@@ -107,12 +97,7 @@ def execute(source: Path, target: Path, parameters: Mapping[str, Any]) -> str | 
                 progress_bar=False,
                 stderr_file=sys.stderr,
                 cwd=project_root(),
-                config=Config(
-                    {
-                        "KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"},
-                        "NotebookClient": {"shutdown_kernel": "immediate"},
-                    }
-                ),
+                config=Config({"KernelManager": sockets, "NotebookClient": at_the_end}),
             )
     except PapermillExecutionError as error:
         return (
@@ -135,10 +120,8 @@ def main() -> int:
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     options = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_other_side, daemon=True).start()
-    source, target = Path(options["source"]), Path(options["target"])
-    message = execute(source, target, options["parameters"])
-    if message:
-        print(message[:_LONGEST])
+    message = execute(**options)
+    print((message or "")[:_LONGEST])
     return _STOPPED if message else 0
 
 

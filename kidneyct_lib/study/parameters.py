@@ -82,9 +82,7 @@ class Params(_Strict):
     robustness_images: Count = Field(description="most test images per scheme and corruption")
     bootstrap: Annotated[int, Field(ge=100)]
     audit_folds: Annotated[int, Field(ge=2, le=20, description="where the study has one split")]
-    audit_seeds: Count = Field(
-        description="repeats of folds, of random labels and of fewer patients"
-    )
+    audit_seeds: Count = Field(description="repeats of folds, random labels and fewer patients")
     buffer_slices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     audit_c: Annotated[float, Field(gt=0, description="of the logistic regression")]
     cv_repeats: Count = Field(description="repeats of cross-validation")
@@ -190,10 +188,8 @@ def _explain(problem: Mapping[str, Any]) -> str:
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Params.model_fields, n=1)
-        allowed = (
-            f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(Params.model_fields)}"
-        )
-        return f"{key}: unknown key; {allowed}"
+        known = f"allowed: {', '.join(Params.model_fields)}"
+        return f"{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else known)
     if problem["type"] == "missing":
         return f"{key}: missing"
     if not key:

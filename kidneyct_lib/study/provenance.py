@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import distributions
@@ -107,14 +108,10 @@ def _backend() -> str:
 
 def _processor() -> str:
     """Name and revision of the processor where Linux tells them, else its architecture."""
-    facts: dict[str, str] = {}
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            facts.setdefault(key.strip(), value.strip())
+        text = Path("/proc/cpuinfo").read_text()
     except OSError:
-        pass
-    known = [
-        facts[key] for key in ("model name", "cpu family", "model", "stepping") if key in facts
-    ]
-    return " ".join([platform.machine(), *known])
+        text = ""
+    names = ("model name", "cpu family", "model", "stepping")
+    found = [re.search(rf"^{name}\s*:(.*)$", text, re.MULTILINE) for name in names]
+    return " ".join([platform.machine(), *(match[1].strip() for match in found if match)])

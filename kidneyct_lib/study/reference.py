@@ -19,30 +19,19 @@ TOLERANCE = 0.05
 
 
 class Verdict(NamedTuple):
-    """What a comparison with the reference found.
+    """What a comparison with the reference found."""
 
-    Attributes
-    ----------
-    moved : pandas.DataFrame
-        From `run_diff.compare_runs`, the reference first; empty if nothing moved.
-    tolerance : float
-        0 on the kind of machine and environment that the reference comes from.
-    files : int
-        Files compared.
-    """
-
-    moved: pd.DataFrame
-    tolerance: float
-    files: int
+    moved: pd.DataFrame  # from `run_diff.compare_runs`, the reference first; empty if nothing moved
+    tolerance: float  # 0 on the kind of machine and environment that the reference comes from
+    files: int  # compared
 
 
 def rerun() -> Run:
     """The phantom study from nothing, in a scratch folder that is left for looking at."""
     scratch = Path(".cache/verify")
     shutil.rmtree(project_root() / scratch, ignore_errors=True)
-    file = project_root() / "params" / f"{STUDY}.yaml"
     folders = {"run_folder": str(scratch / "run"), "cache_folder": str(scratch / "cache")}
-    values = parameters.load(file, **folders)
+    values = parameters.load(project_root() / f"params/{STUDY}.yaml", **folders)
     runner.reproduce(values)
     return Run(values.run_folder)
 
@@ -59,9 +48,11 @@ def check(run: Run, reference: Path) -> Verdict:
     if not about.exists():
         raise StudyError(f"{reference} holds no reference; `kidneyct verify --keep` makes one.")
     kept, now = read_json(about, "restore it."), _about(run)
-    if kept["parameters"] != now["parameters"]:
+    old, new = kept["parameters"], now["parameters"]
+    differing = [k for k in sorted(old | new) if (k in old, old.get(k)) != (k in new, new.get(k))]
+    if differing:
         raise StudyError(
-            f"{reference} was kept for other parameters: {_differing(kept, now)}. "
+            f"{reference} was kept for other parameters: {', '.join(differing)}. "
             "Restore params/, or keep a new reference by `kidneyct verify --keep`."
         )
     same = all(kept[key] == now[key] for key in ("machine", "environment_sha256"))
@@ -88,8 +79,7 @@ def keep(run: Run, reference: Path) -> None:
 def _about(run: Run) -> dict[str, Any]:
     """What a run's numbers depend on beside the code: parameters, machine, environment."""
     known = run.provenance()
-    unfinished = [n for n, facts in known.get("notebooks", {}).items() if "finished" not in facts]
-    if not known or unfinished:
+    if not known or any("finished" not in facts for facts in run.notebooks().values()):
         raise StudyError(f"{run.folder} is no finished run; `make reproduce` finishes it.")
     folders = ("run_folder", "cache_folder", "data", "external")
     return {
@@ -97,10 +87,3 @@ def _about(run: Run) -> dict[str, Any]:
         "machine": {key: known["machine"][key] for key in provenance.DECISIVE},
         "environment_sha256": known["environment_sha256"],
     }
-
-
-def _differing(kept: dict[str, Any], now: dict[str, Any]) -> str:
-    a, b = kept["parameters"], now["parameters"]
-    return ", ".join(
-        sorted(key for key in a | b if key not in a or key not in b or a[key] != b[key])
-    )

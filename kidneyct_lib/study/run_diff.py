@@ -1,13 +1,15 @@
 """Which metrics and tables moved between two runs, and by how much."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import read_json
+from kidneyct_lib.study.run_folder import read_table
 
 COLUMNS = ["where", "what", "row", "a", "b", "difference", "cells"]
 
@@ -36,19 +38,19 @@ def compare_runs(a: Path, b: Path, *, tolerance: float = 0.0) -> pd.DataFrame:
     StudyError
         If a folder does not exist or holds neither metrics nor tables.
     """
-    files = {folder: result_files(folder) for folder in (a, b)}
-    for folder, names in files.items():
-        if not names:
+    for folder in (a, b):
+        if not result_files(folder):
             raise StudyError(f"{folder} holds no metrics and no tables: it is no run's folder.")
     rows = []
-    for name in sorted({*files[a], *files[b]}):
-        there = name in files[a], name in files[b]
-        if all(there):
-            compare = _compare_metrics if name.suffix == ".json" else _compare_tables
-            moved = compare(a / name, b / name, tolerance)
-            rows += [{"where": str(name)} | row for row in moved]
-        else:
+    for name in sorted({*result_files(a), *result_files(b)}):
+        there = (a / name).exists(), (b / name).exists()
+        if not all(there):
             rows.append({"where": str(name)} | _presence("file", there))
+            continue
+        for moved in _compare(_read(a / name), _read(b / name), tolerance):
+            if name.suffix == ".json":  # one row of single numbers
+                moved |= {"row": "", "cells": ""}
+            rows.append({"where": str(name)} | moved)
     return pd.DataFrame(rows, columns=COLUMNS).astype(object).fillna("")
 
 
@@ -63,29 +65,15 @@ def _presence(what: str, there: tuple[bool, bool]) -> dict[str, Any]:
     return {"what": what, "a": a, "b": b}
 
 
-def _compare_metrics(a: Path, b: Path, tolerance: float) -> list[dict[str, Any]]:
-    left, right = (_flatten(read_json(path, "make that run again.")) for path in (a, b))
-    rows = []
-    for key in dict.fromkeys([*left, *right]):
-        x, y = left.get(key), right.get(key)
-        if key not in left or key not in right:
-            rows.append(_presence(key, (key in left, key in right)))
-        elif _number(x) and _number(y):
-            if _moved(np.array([x]), np.array([y]), tolerance)[0]:
-                rows.append({"what": key, "a": x, "b": y, "difference": y - x})
-        elif x != y:
-            rows.append({"what": key, "a": x, "b": y})
-    return rows
-
-
-def _compare_tables(a: Path, b: Path, tolerance: float) -> list[dict[str, Any]]:
-    left, right = map(_read_table, (a, b))
+def _compare(left: pd.DataFrame, right: pd.DataFrame, tolerance: float) -> Iterator[dict[str, Any]]:
+    """What moved between two tables, column by column."""
     if len(left) != len(right):
-        return [{"what": "rows", "a": len(left), "b": len(right), "cells": "all"}]
-    rows = []
+        yield {"what": "rows", "a": len(left), "b": len(right), "cells": "all"}
+        return
     for column in dict.fromkeys([*left.columns, *right.columns]):
-        if column not in left or column not in right:
-            rows.append(_presence(column, (column in left, column in right)))
+        there = column in left, column in right
+        if not all(there):
+            yield _presence(column, there)
             continue
         x, y = left[column], right[column]
         numeric = all(values.dtype.kind in "iuf" for values in (x, y))
@@ -100,9 +88,7 @@ def _compare_tables(a: Path, b: Path, tolerance: float) -> list[dict[str, Any]]:
             most = int(np.where(moved, np.nan_to_num(apart, nan=np.inf), -1).argmax())
             cell = {"row": f"{most} ({left.iloc[most, 0]!s})", "a": x[most], "b": y[most]}
             difference = {"difference": y[most] - x[most]} if numeric else {}
-            cells = {"cells": f"{moved.sum()} of {len(x)}"}
-            rows.append({"what": column} | cell | difference | cells)
-    return rows
+            yield {"what": column, "cells": f"{moved.sum()} of {len(x)}"} | cell | difference
 
 
 def _moved(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
@@ -111,26 +97,19 @@ def _moved(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
     return ~((np.abs(a - b) <= allowed) | (np.isnan(a) & np.isnan(b)))
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
-    except ValueError as error:  # what pandas raises for any file that is no table
-        raise StudyError(f"{path} is damaged ({error}); make that run again.") from None
+def _read(path: Path) -> pd.DataFrame:
+    """A table, or metrics as a table of one row."""
+    remedy = "make that run again."
+    if path.suffix == ".json":
+        return pd.DataFrame([_flatten(read_json(path, remedy))])
+    return read_table(path, remedy)
 
 
 def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts and lists to one level; keys joined by dots."""
-    if isinstance(content, dict):
-        items = list(content.items())
-    elif isinstance(content, list):
-        items = list(enumerate(content))
-    else:
+    if not isinstance(content, dict | list):
         return {prefix: content}
     flat: dict[str, Any] = {}
-    for key, value in items:
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
         flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def _number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

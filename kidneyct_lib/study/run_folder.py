@@ -1,8 +1,4 @@
-"""One run's folder: the only writer of tables, metrics, figures, models and `run.json`.
-
-Everything is written to a temporary name and then renamed, so that a reader never meets half a
-file and an interrupted run keeps what it had.
-"""
+"""One run's folder: the only writer of tables, metrics, figures, models and `run.json`."""
 
 import contextlib
 import json
@@ -18,13 +14,7 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.core.files import (
-    export_folder,
-    file_digest,
-    project_root,
-    read_json,
-    temporary_name,
-)
+from kidneyct_lib.core.files import export_folder, file_digest, project_root, read_json, replacement
 from kidneyct_lib.study import provenance
 from kidneyct_lib.study.parameters import digest
 
@@ -51,11 +41,7 @@ class Run:
 
     def read_table(self, name: str) -> pd.DataFrame:
         """`tables/<name>.csv`; an empty cell is missing in a number column, "" in a text column."""
-        path = self._existing(f"tables/{name}.csv")
-        try:
-            table = pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
-        except ValueError as error:  # what pandas raises for any file that is no table
-            raise StudyError(f"{path} is damaged ({error}); {_ANEW}") from None
+        table = read_table(self._existing(f"tables/{name}.csv"), _ANEW)
         texts = table.select_dtypes(exclude="number").columns
         return table.fillna(dict.fromkeys(texts, ""))
 
@@ -87,6 +73,10 @@ class Run:
         """`run.json` as it stands; empty before the first notebook."""
         path = self.folder / "run.json"
         return read_json(path, f"delete it: {_ANEW}") if path.exists() else {}
+
+    def notebooks(self) -> dict[str, dict[str, Any]]:
+        """What `run.json` tells of each notebook that has begun."""
+        return self.provenance().get("notebooks", {})
 
     def is_sound(self, relative: str, notebook: str) -> bool:
         """Whether a file still is what this notebook, or a later one, last wrote there."""
@@ -149,18 +139,16 @@ class Run:
 
     def write_json(self, relative: str, content: Mapping[str, Any]) -> Path:
         """Write a JSON file at a path relative to the run's folder."""
-        text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-        return self.write_text(relative, text)
+        return self.write_text(relative, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
     def record_images(self, role: str, folder: Path, table: pd.DataFrame) -> None:
         """Record in `run.json` where images are, and one hash of their names and contents.
 
         The role is "data" for the study's own images; `table` is their catalog.
         """
-        root = project_root()
-        inside = folder.resolve().is_relative_to(root.resolve())
+        root, place = project_root().resolve(), folder.resolve()
         known = {
-            "folder": str(folder.resolve().relative_to(root.resolve()) if inside else folder),
+            "folder": str(place.relative_to(root) if place.is_relative_to(root) else folder),
             "images": len(table),
             "sha256": provenance.images_digest(table),
         }
@@ -196,14 +184,9 @@ class Run:
 
     def _write(self, relative: str, save: Callable[[Path], Any]) -> Path:
         path = self.folder / relative
-        temporary = temporary_name(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with replacement(path) as temporary:
                 save(temporary)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StudyError(f"{path} could not be written: {error}") from error
         if self._notebook and relative != "run.json":
@@ -253,3 +236,17 @@ def open_run(folder: str | Path, notebook: str, parameters: Mapping[str, Any]) -
     run = Run(folder)
     run.begin(notebook, parameters)
     return run
+
+
+def read_table(path: Path, remedy: str) -> pd.DataFrame:
+    """Content of a CSV file, where only an empty cell is missing.
+
+    Raises
+    ------
+    StudyError
+        If it holds no table; the message names the file and ends with the remedy.
+    """
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+    except ValueError as error:  # what pandas raises for any file that is no table
+        raise StudyError(f"{path} is damaged ({error}); {remedy}") from None

@@ -11,6 +11,8 @@ import pandas as pd
 from kidneyct_lib.study.parameters import digest
 from kidneyct_lib.study.run_folder import Run
 
+_HEADLINE = ("n", "groups", "accuracy", "macro_f1")
+
 
 def beside(run: Run, **changes: Any) -> Run | None:
     """Find the run of the same study that differs from this one by these changes alone.
@@ -27,14 +29,8 @@ def beside(run: Run, **changes: Any) -> Run | None:
     -------
     Run in a folder beside this run's, or this run; None where there is none.
     """
-    study, own = _identity(run)
-    wanted = {key: value for key, value in (own | changes).items() if value is not None}
-    if wanted == own:
-        return run
-    for other in _others(run):
-        if _identity(other) == (study, wanted):
-            return other
-    return None
+    wanted = _identity(run, **changes)
+    return next((one for one in _all(run) if _identity(one) == wanted), None)
 
 
 def by_seed(run: Run) -> pd.DataFrame:
@@ -45,15 +41,15 @@ def by_seed(run: Run) -> pd.DataFrame:
     DataFrame with one row per finished run and scheme, in order of the seeds: ``scheme``, ``seed``,
     ``n``, ``groups``, ``accuracy``, ``macro_f1``.
     """
-    others = [one for one in _others(run) if _seedless(one) == _seedless(run)]
     rows = []
-    for one in [run, *others]:
-        if (one.folder / "metrics/test.json").is_file():
+    for one in _all(run):
+        alike = _identity(one, seed=None) == _identity(run, seed=None)
+        if alike and (one.folder / "metrics/test.json").is_file():
             seed = one.provenance()["parameters"]["seed"]
             for scheme, metrics in one.read_metrics("test").items():
-                headline = {key: metrics[key] for key in ("n", "groups", "accuracy", "macro_f1")}
+                headline = {key: metrics[key] for key in _HEADLINE}
                 rows.append({"scheme": scheme, "seed": seed} | headline)
-    table = pd.DataFrame(rows, columns=["scheme", "seed", "n", "groups", "accuracy", "macro_f1"])
+    table = pd.DataFrame(rows, columns=["scheme", "seed", *_HEADLINE])
     return table.sort_values("seed", kind="stable", ignore_index=True)
 
 
@@ -77,34 +73,30 @@ def spread(table: pd.DataFrame) -> pd.DataFrame:
 def results_digests(run: Run) -> dict[str, str]:
     """Digest of the recorded metrics and tables of each run of the same study: {folder: digest}."""
     study, result = run.provenance().get("study"), {}
-    for one in _others(run):
-        files = one.provenance().get("files", {})
-        results = {
-            k: v["sha256"] for k, v in files.items() if k.startswith(("metrics/", "tables/"))
-        }
-        if one.provenance().get("study") == study:
-            result[one.folder.name] = digest(results)
+    for one in _all(run)[1:]:
+        known = one.provenance()
+        if known.get("study") == study:
+            result[one.folder.name] = digest(
+                {
+                    name: facts["sha256"]
+                    for name, facts in known.get("files", {}).items()
+                    if name.startswith(("metrics/", "tables/"))
+                }
+            )
     return result
 
 
-_Identity = tuple[tuple[str | None, str | None], dict[str, Any]]
-
-
-def _identity(run: Run) -> _Identity:
-    """Study and weights of a run, and what was changed of the study."""
+def _identity(run: Run, **changes: Any) -> tuple[str | None, str | None, dict[str, Any]]:
+    """Study and weights of a run, and what was changed of the study, with these changes too."""
     known = run.provenance()
+    both = known.get("changes", {}) | changes
     weights = known.get("parameters", {}).get("weights")
-    return (known.get("study"), weights), known.get("changes", {})
+    return known.get("study"), weights, {k: v for k, v in both.items() if v is not None}
 
 
-def _seedless(run: Run) -> _Identity:
-    study, changes = _identity(run)
-    return study, changes | {"seed": None}
-
-
-def _others(run: Run) -> list[Run]:
-    """Runs of known studies in the folders beside this run's, by name."""
+def _all(run: Run) -> list[Run]:
+    """The run, and those of known studies in the folders beside it, by name."""
     if "study" not in run.provenance():
-        return []
+        return [run]
     folders = sorted(path.parent for path in run.folder.parent.glob("*/run.json"))
-    return [Run(folder) for folder in folders if folder != run.folder]
+    return [run, *(Run(folder) for folder in folders if folder != run.folder)]

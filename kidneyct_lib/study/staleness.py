@@ -7,6 +7,7 @@ layout of code change no outcome and are left out.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import json
@@ -44,6 +45,15 @@ AFTER = {"03_split_and_weight": ["02_explore"]}
 
 ADDS_TO = {"03_split_and_weight": "01_download"}
 """Notebooks that add to a table of an earlier one: they must run when that one writes it anew."""
+
+_REASONS = {
+    "parameters": "{key}: {old} -> {new}",
+    "modules": "{key}",
+    "packages": "{key}: {old} -> {new}",
+    "images": "images of {key}",
+    "runs beside it": "{key}",
+    "needed": "results of {key}",
+}
 
 
 def needed_by(notebook: str, notebooks: list[str]) -> list[str]:
@@ -124,17 +134,10 @@ def reasons(known: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str
     if known is None:
         return ["not finished yet"]
     changes = ["its code"] if known["code"] != now["code"] else []
-    for kind in ("parameters", "modules", "packages", "images", "runs beside it", "needed"):
+    for kind, words in _REASONS.items():
         old, new = known[kind], now[kind]
         changed = sorted(key for key in old | new if old.get(key) != new.get(key))
-        if kind in ("parameters", "packages"):
-            changes += [f"{key}: {old.get(key)} -> {new.get(key)}" for key in changed]
-        elif kind == "images":
-            changes += [f"images of {key}" for key in changed]
-        elif kind == "needed":
-            changes += [f"results of {key}" for key in changed]
-        else:
-            changes += changed
+        changes += [words.format(key=k, old=old.get(k), new=new.get(k)) for k in changed]
     return changes
 
 
@@ -146,17 +149,18 @@ def listing(folder: Path) -> list[tuple[str, int, int]]:
     result, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
-        folders[:] = [] if real in seen else [f for f in folders if not f.startswith(".")]
-        for name in () if real in seen else names:
-            if not name.startswith(".") and name not in ("Thumbs.db", "desktop.ini"):
-                file = Path(parent, name)
-                inside = str(file.relative_to(folder))
-                try:
-                    facts = file.stat()
-                except FileNotFoundError:  # a link that leads nowhere
-                    continue
-                result.append((inside, facts.st_size, facts.st_mtime_ns))
+        if real in seen:
+            folders.clear()
+            continue
         seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.startswith(".") or name in ("Thumbs.db", "desktop.ini"):
+                continue
+            file = Path(parent, name)
+            with contextlib.suppress(FileNotFoundError):  # a link that leads nowhere
+                facts = file.stat()
+                result.append((str(file.relative_to(folder)), facts.st_size, facts.st_mtime_ns))
     return sorted(result)
 
 
@@ -165,18 +169,15 @@ def listing(folder: Path) -> list[tuple[str, int, int]]:
 
 def _meaning(code: str) -> str:
     """Code without comments, layout and strings that stand alone, which are docstrings."""
-    tree = ast.parse(code)
-    for node in ast.walk(tree):
-        for field in ("body", "orelse", "finalbody"):
-            statements = getattr(node, field, None)
-            if isinstance(statements, list):
-                setattr(node, field, [one for one in statements if not _is_text(one)])
-    return ast.dump(tree)
+    return ast.dump(_WithoutTexts().visit(ast.parse(code)))
 
 
-def _is_text(statement: ast.stmt) -> bool:
-    value = getattr(statement, "value", None)
-    return isinstance(statement, ast.Expr) and isinstance(getattr(value, "value", None), str)
+class _WithoutTexts(ast.NodeTransformer):
+    """Leaves out statements that are a string."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else node
 
 
 def _with_imports(modules: set[str]) -> set[str]:
@@ -209,29 +210,22 @@ def _imports(tree: ast.Module) -> set[str]:
                     packages[alias.asname or alias.name] = f"{node.module}.{alias.name}"
         elif isinstance(node, ast.Import):
             result |= {alias.name for alias in node.names if _is_own(alias.name)}
-    picked = {
-        id(node.value): node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    }
+    picked = {id(n.value): [n.attr] for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in packages:
             package = packages[node.id]
-            names = [picked[id(node)]] if id(node) in picked else _passed_on(package)
-            result = result.union(*(_resolve(package, name) for name in names))
+            for name in picked.get(id(node), _passed_on(package)):
+                result |= _resolve(package, name)
     return result
 
 
 def _resolve(parent: str, name: str) -> set[str]:
     """Modules that `from parent import name` needs: a package that passes names on is none."""
-    if _path(f"{parent}.{name}").name == "__init__.py":
-        return set()
-    if _path(f"{parent}.{name}").is_file():
-        return {f"{parent}.{name}"}
-    if _path(parent).name == "__init__.py":
-        passed_on = _passed_on(parent)
-        return {passed_on[name]} if name in passed_on else {parent}
-    return {parent}
+    path = _path(f"{parent}.{name}")
+    if path.is_file():
+        return set() if path.name == "__init__.py" else {f"{parent}.{name}"}
+    passed_on = _passed_on(parent) if _path(parent).name == "__init__.py" else {}
+    return {passed_on.get(name, parent)}
 
 
 @functools.cache

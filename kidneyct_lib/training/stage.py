@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.core.files import temporary_name
+from kidneyct_lib.core.files import replacement
 from kidneyct_lib.models import backbones, builder
 
 
@@ -225,14 +225,9 @@ class _State:
             f"{name}_{i}": value for name, part in parts.items() for i, value in enumerate(part)
         }
         about = json.dumps({"identity": self.identity, "history": self.history})
-        temporary = temporary_name(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with replacement(path) as temporary:
                 np.savez(temporary, allow_pickle=False, about=np.array(about), **arrays)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise StudyError(f"{path} could not be written: {error}") from error
 

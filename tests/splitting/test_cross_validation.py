@@ -29,8 +29,8 @@ def test_one_fold_is_the_published_split():
     table = table_of()
     result = study_splits(table, folds=1, **FRACTIONS, seed=3)
     assert set(result["fold"]) == {0}
-    assert list(result["slice"]) == list(holdout.slice_split(table, **FRACTIONS, seed=3))
-    assert list(result["patient"]) == list(holdout.patient_split(table, **FRACTIONS, seed=3))
+    assert list(result["slice"]) == list(holdout.split(table, "slice", **FRACTIONS, seed=3))
+    assert list(result["patient"]) == list(holdout.split(table, "patient", **FRACTIONS, seed=3))
 
 
 @given(folds=st.integers(3, 6), seed=st.integers(0, 1000))

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,14 +7,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.splitting.holdout import (
-    PARTS,
-    SplitError,
-    assert_disjoint,
-    patient_split,
-    slice_split,
-)
+from kidneyct_lib.splitting import holdout
+from kidneyct_lib.splitting.holdout import PARTS, SplitError, assert_disjoint
 
+slice_split = partial(holdout.split, scheme="slice")
+patient_split = partial(holdout.split, scheme="patient")
 CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
 SHARES = {"test_fraction": 0.15, "validation_fraction": 0.15}
 

@@ -83,7 +83,8 @@ def test_a_study_of_a_given_test_part_has_one_split(folds):
     assert ((result["slice"] == "test") == (table["part"] == "test")).all()
     without = table.drop(columns="part")
     assert (
-        result["patient"].tolist() == holdout.patient_split(without, **FRACTIONS, seed=3).tolist()
+        result["patient"].tolist()
+        == holdout.split(without, "patient", **FRACTIONS, seed=3).tolist()
     )
     assert_disjoint(table, result)
     assert result.groupby("group")["slice"].nunique().max() > 1  # the given parts share a group
