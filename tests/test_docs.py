@@ -69,13 +69,33 @@ def test_numbers_of_the_pages_are_those_of_the_result_files(results):
 
 
 def test_another_number_in_a_page_is_found_and_mended(results):
-    study = next(path.name for path in sorted(results.RESULTS.iterdir()))
+    study = min(path.parents[1].name for path in results.RESULTS.glob("*/metrics/test.json"))
     right = results.written(f'<!--= percent("{study}", "slice") --><!--/-->')
     accuracy = json.loads((results.RESULTS / study / "metrics/test.json").read_text())["slice"]
     assert f"-->{100 * accuracy['accuracy']:.1f} % (" in right
     assert results.written(right) == right
     wrong = right.replace(" % (", "1 % (")
     assert results.written(wrong) == right
+
+
+def test_a_bench_is_kept_of_an_idle_machine_alone(results, monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    state = {"commit": "0" * 40, "dirty": False}
+    monkeypatch.setattr(results.provenance, "git_state", lambda root: state)
+    run = tmp_path / "bench"
+    run.mkdir()
+    for name in results.BENCH_TABLES:
+        (run / f"{name}.csv").write_text("phase,seconds,ratio\nstage 1,12.345,\n")
+    (run / "bench.json").write_text('{"load_at_start": 1.5}')
+    with pytest.raises(SystemExit, match="not idle"):
+        results.keep(run)
+    (run / "bench.json").write_text('{"load_at_start": 0.1}')
+    results.keep(run)
+    expected = "\n| phase | seconds | ratio |\n| --- | ---: | ---: |\n| stage 1 | 12.3 |  |\n"
+    assert results.bench("study") == expected
+    state["dirty"] = True
+    with pytest.raises(SystemExit, match="of no commit"):
+        results.keep(run)
 
 
 def test_results_hold_no_row_of_a_slice_and_no_path_of_a_machine(results):

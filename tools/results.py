@@ -1,6 +1,7 @@
 """Results of studies in results/, and the numbers in README and docs that are made of them.
 
     python tools/results.py keep outputs/coronal_stone    # after make reproduce
+    python tools/results.py keep outputs/bench            # after make bench
     python tools/results.py write                         # make docs
     python tools/results.py check                         # fails where a page says something else
 
@@ -19,6 +20,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment
 
+from kidneyct_lib.study import provenance
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,19 +31,25 @@ TABLES = (  # without those that have a row for each slice or group
     *("operating_points", "paired", "per_class", "robustness", "seeds"),
     *("selective_prediction", "shortcuts", "subgroups"),
 )
+BENCH_TABLES = ("study", "folds", "machine", "files")
+MOST_LOAD = 0.5  # of a machine that counts as idle when a bench starts
 MARKED = re.compile(r"<!--= (.*?) -->(.*?)<!--/-->", re.DOTALL)
 
 
 def keep(run: Path) -> None:
     """Copy what finished notebooks of a run wrote to results/: no row of a slice."""
-    known = json.loads((run / "run.json").read_text())
-    facts = about(known)
-    wanted = ("metrics/", "timings/", *(f"tables/{name}.csv" for name in TABLES))
-    kept = [
-        run / name
-        for name, one in known["files"].items()
-        if one["notebook"] in facts["notebooks"] and name.startswith(wanted)
-    ]
+    if (run / "bench.json").is_file():
+        facts = about_bench(run)
+        kept = [run / f"{name}.csv" for name in BENCH_TABLES]
+    else:
+        known = json.loads((run / "run.json").read_text())
+        facts = about(known)
+        wanted = ("metrics/", "timings/", *(f"tables/{name}.csv" for name in TABLES))
+        kept = [
+            run / name
+            for name, one in known["files"].items()
+            if one["notebook"] in facts["notebooks"] and name.startswith(wanted)
+        ]
     target, temporary = RESULTS / run.name, RESULTS / f".{run.name}"
     shutil.rmtree(temporary, ignore_errors=True)
     for path in kept:
@@ -51,7 +60,7 @@ def keep(run: Path) -> None:
     (temporary / "about.json").write_text(json.dumps(facts, indent=2) + "\n")
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
-    print(f"{target.relative_to(ROOT)}: {sum(path.is_file() for path in target.rglob('*'))} files")
+    print(f"results/{target.name}: {sum(path.is_file() for path in target.rglob('*'))} files")
 
 
 def about(known: dict[str, Any]) -> dict[str, Any]:
@@ -75,6 +84,21 @@ def about(known: dict[str, Any]) -> dict[str, Any]:
             for name, facts in known["notebooks"].items()
             if "finished" in facts
         },
+    }
+
+
+def about_bench(folder: Path) -> dict[str, Any]:
+    """What made the bench's tables; the machine must have been idle."""
+    known, git = json.loads((folder / "bench.json").read_text()), provenance.git_state(ROOT)
+    if git["dirty"]:
+        sys.exit("Tracked files have been changed: the bench is of no commit.")
+    if known["load_at_start"] > MOST_LOAD:
+        sys.exit(f"The machine was not idle: load {known['load_at_start']:.1f} at the start.")
+    machine = provenance.machine()
+    return {
+        "command": "make bench",
+        "commit": git["commit"],
+        "machine": {key: machine[key] for key in ("processor", "cpus", "python")},
     }
 
 
@@ -154,6 +178,15 @@ def gains(study: str) -> str:
     return "\n".join([*lines, ""])
 
 
+def bench(name: str) -> str:
+    """Rows of a table of the bench, to three significant digits."""
+    rows = pd.read_csv(RESULTS / "bench" / f"{name}.csv")
+    lines = [list(rows.columns), ["---", *["---:"] * (rows.shape[1] - 1)]]
+    for row in rows.itertuples(index=False):
+        lines.append([v if isinstance(v, str) else "" if pd.isna(v) else f"{v:,.3g}" for v in row])
+    return "\n".join(["", *(f"| {' | '.join(line)} |" for line in lines), ""])
+
+
 def minutes(study: str) -> str:
     """Minutes of all notebooks added up, as they ran: side by side they slow one another."""
     seconds = sum(one["seconds"] for one in read(study, "about.notebooks").values())
@@ -175,7 +208,7 @@ def made(study: str) -> str:
 FUNCTIONS = {
     function.__name__: function
     for function in (
-        *(percent, metric, recalls, corrupted, shortcuts, gains),
+        *(percent, metric, recalls, corrupted, shortcuts, gains, bench),
         *(minutes, memory, made),
     )
 }
