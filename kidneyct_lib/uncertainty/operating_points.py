@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.metrics import roc_curve
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table
 from kidneyct_lib.evaluation.fold_predictions import Fold, pooled_test
 
 _ROUNDING = 1e-9  # of count * recall, which is often a whole number
@@ -81,13 +81,12 @@ def operating_point(
     positive = true == code
     if positive.all() or not positive.any():
         raise StudyError("An operating point needs test slices of the class and of another one.")
-    point = {"target_recall": recall, "thresholds": thresholds}
-    for name, right, among in (
-        ("recall", alarm & positive, positive),
-        ("specificity", ~alarm & ~positive, ~positive),
-    ):
-        point[name] = float(right.sum() / among.sum())
-        point[f"{name}_ci95"] = bootstrap.ratio_interval(right, among, group, bounds=(0, 1))
+    point = {
+        "target_recall": recall,
+        "thresholds": thresholds,
+        **bootstrap.ratio("recall", alarm & positive, positive, group),
+        **bootstrap.ratio("specificity", ~alarm & ~positive, ~positive, group),
+    }
     of_class, alarmed = set(group[positive]), set(group[positive & alarm])
     fpr, tpr, _ = roc_curve(positive, probabilities[:, code], drop_intermediate=False)
     first = int(np.argmax(tpr >= recall - _ROUNDING))
@@ -133,12 +132,9 @@ def table(results: Mapping[tuple[str, int], Mapping[str, Mapping]]) -> pd.DataFr
     DataFrame with one row per scheme, stage and class (``label``): the numbers of
     `operating_point`, those on the test ROC as ``roc_<name>``.
     """
-    return pd.DataFrame(
-        [
-            {"scheme": scheme, "stage": stage, "label": name}
-            | flat_row(point)
-            | {f"roc_{key}": value for key, value in point["on_test_roc"].items()}
-            for (scheme, stage), points in results.items()
-            for name, point in points.items()
-        ]
-    )
+    rows = {
+        (*key, name): point | {f"roc_{k}": value for k, value in point["on_test_roc"].items()}
+        for key, points in results.items()
+        for name, point in points.items()
+    }
+    return flat_table(rows, ["scheme", "stage", "label"])

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from kidneyct_lib.data.body import body_mask
 from kidneyct_lib.data.image_io import SOFT_TISSUE, rgb_to_gray
 from kidneyct_lib.robustness.corruptions.pixels import WHITE, map_levels, relative_side, to_gray
 
@@ -124,6 +125,16 @@ def _write(gray: np.ndarray, lines: Sequence[str], share: float, *, right: bool,
         x = width - edge - length if right else edge
         place = (round(x), round(first + k * step))
         cv2.putText(gray, line, place, font, scale, WHITE, thick, cv2.LINE_AA)
+
+
+def couch_removed(gray: np.ndarray, margin: float, rng: np.random.Generator) -> np.ndarray:
+    """Blacken what lies farther from the body than `margin`, a share of the image's side.
+
+    The couch and all else around the person go; an image without a body stays as it is.
+    """
+    outside = (~body_mask(gray)).astype(np.uint8)
+    away = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_5)
+    return np.where(away > margin * max(gray.shape), np.uint8(0), gray)
 
 
 def colour_screen(gray: np.ndarray, cast: float, rng: np.random.Generator) -> np.ndarray:
