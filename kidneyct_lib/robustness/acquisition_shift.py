@@ -86,9 +86,7 @@ def evaluate(
         Contents of the files: a variant of `SHIFTS`, or external images.
     rows : pandas.DataFrame
         Their rows of a catalog with groups.
-    classes : sequence of str
-        The study's classes.
-    bootstrap
+    classes, bootstrap
         As in `metrics.summarise`.
 
     Returns

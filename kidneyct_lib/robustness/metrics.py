@@ -22,20 +22,9 @@ _UNIT = ["corruption", "group", "label", "n"]
 
 
 def draw(rows: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
-    """Draw at most so many slices, as evenly from the classes as they allow.
+    """Draw at most so many rows, one a slice, as evenly by ``label`` as they allow.
 
-    Parameters
-    ----------
-    rows
-        One row per slice, with ``label``.
-    most
-        Number of slices at most.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    The drawn rows, in their order.
+    The drawn rows stay in their order.
     """
     shuffled = rows.sample(frac=1, random_state=seed)
     turn = shuffled.groupby("label").cumcount()  # the first of every class, then the second, ...
@@ -43,20 +32,9 @@ def draw(rows: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
 
 
 def examples(image: np.ndarray, key: str, *, seed: int) -> dict[str, list[np.ndarray]]:
-    """One slice in every corruption, for an image of them.
+    """Give one slice, uint8 (S, S), in every corruption: {name: as it is, then at each severity}.
 
-    Parameters
-    ----------
-    image
-        Gray slice, uint8 (S, S).
-    key
-        sha256 of its file.
-    seed
-        Of the corruptions.
-
-    Returns
-    -------
-    By corruption: the slice as it is, then at each severity, uint8 (S, S).
+    `key` is the sha256 of its file, `seed` that of the corruptions.
     """
     return {
         name: [image]
@@ -181,17 +159,10 @@ def compare(
 
 
 def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """One row per scheme, stage, corruption and severity, for a table and its image.
+    """Set the errors of {(scheme, stage): what `summarise` gives} one below the other.
 
-    Parameters
-    ----------
-    summaries
-        {(scheme, stage): what `summarise` gives}.
-
-    Returns
-    -------
-    DataFrame: ``scheme``, ``stage``, ``corruption``, ``severity`` (0: clean), ``balanced_error``,
-    ``low``, ``high`` (its 95 % interval).
+    There is a row per ``scheme``, ``stage``, ``corruption`` and ``severity`` (0: clean), with
+    ``balanced_error`` and ``low`` and ``high``, its 95 % interval.
     """
     rows = []
     for (scheme, stage), summary in summaries.items():
@@ -206,8 +177,7 @@ def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
 
 def counts_table(counts: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
     """All counts, {(scheme, stage): table}, as one table with these two columns before theirs."""
-    parts = pd.concat(counts, names=["scheme", "stage"])
-    return parts.reset_index(["scheme", "stage"]).reset_index(drop=True)
+    return pd.concat(counts, names=["scheme", "stage"]).reset_index([0, 1]).reset_index(drop=True)
 
 
 def without_augmentation(run: Run) -> Run | None:

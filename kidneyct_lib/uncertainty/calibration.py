@@ -130,13 +130,11 @@ def fit_temperature(predictions: FoldPredictions, *, weigh: str) -> float:
     -------
     The temperature T, 0.01 to 100; above 1 softens.
     """
-    weight = (
-        slice_weights(predictions.group) if weigh == "groups" else np.ones(len(predictions.true))
-    )
-    logits = _logits(predictions.probabilities)
-    of_truth = logits[np.arange(len(logits)), predictions.true]
+    true, probabilities, group = predictions
+    weight = slice_weights(group) if weigh == "groups" else np.ones(len(true))
+    logits = _logits(probabilities)
     # Distances from the true class: their soft maximum is the NLL, and nothing overflows.
-    behind = logits - of_truth[:, None]
+    behind = logits - logits[np.arange(len(true)), true][:, None]
 
     def loss(log_temperature: float) -> float:
         values = np.logaddexp.reduce(behind / np.exp(log_temperature), axis=1)
@@ -194,18 +192,10 @@ def assess(folds: Sequence[Fold], *, bins: int, bootstrap: Bootstrap) -> dict:
 
 
 def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """Set all scores side by side.
+    """Set all scores of {(scheme, stage): what `assess` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {(scheme, stage): what `assess` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per scheme, stage and ``probabilities`` ("uncalibrated", "temperature by
-    group", "temperature by slice"): the numbers of `scores`, and ``temperature`` (mean over
-    folds).
+    There is a row per scheme, stage and ``probabilities`` ("uncalibrated", "temperature by group",
+    "temperature by slice"), with ``temperature`` (mean over folds) and the numbers of `scores`.
     """
     kinds = {
         "uncalibrated": ("before", None),

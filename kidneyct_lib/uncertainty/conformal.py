@@ -8,7 +8,7 @@ whether the guarantee holds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -136,17 +136,13 @@ def conformal_sets(
     ----------
     folds
         From `fold_predictions.study_folds`.
-    method
-        A key of `METHODS`.
-    unit
-        One of `UNITS`.
+    method, unit
+        A key of `METHODS` and one of `UNITS`.
     conditional
         Calibrate each class on its own validation slices (Mondrian), so that the guarantee is made
         for each class; a class without any is in every set.
-    coverage
-        Asked probability.
-    seed
-        Of "one_per_group".
+    coverage, seed
+        Asked probability; seed of "one_per_group".
     """
     score = METHODS[method]
     thresholds, members = [], []
@@ -206,33 +202,26 @@ def assess(
     {method: {"marginal" or "class_conditional": {unit: what `summarise_sets` gives}}}
     """
 
-    def summary(method: str, unit: str, conditional: bool) -> dict:
-        options = {"method": method, "unit": unit, "conditional": conditional}
-        sets = conformal_sets(folds, **options, coverage=coverage, seed=bootstrap.seed)
+    def summary(**chosen: Any) -> dict:
+        sets = conformal_sets(folds, **chosen, coverage=coverage, seed=bootstrap.seed)
         return summarise_sets(sets, classes, bootstrap=bootstrap)
 
-    guarantees = {"marginal": False, "class_conditional": True}
     return {
         method: {
-            guarantee: {unit: summary(method, unit, conditional) for unit in UNITS}
-            for guarantee, conditional in guarantees.items()
+            guarantee: {
+                unit: summary(method=method, unit=unit, conditional=conditional) for unit in UNITS
+            }
+            for guarantee, conditional in (("marginal", False), ("class_conditional", True))
         }
         for method in METHODS
     }
 
 
 def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """Set all sets side by side.
+    """Set all sets of {(scheme, stage): what `assess` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {(scheme, stage): what `assess` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per scheme, stage, ``method``, ``guarantee`` and ``unit``: the numbers of
-    `summarise_sets`, and ``coverage_<class>`` for each class.
+    There is a row per scheme, stage, ``method``, ``guarantee`` and ``unit``, with the numbers of
+    `summarise_sets` and ``coverage_<class>`` for each class.
     """
     rows = {
         (*key, method, guarantee, unit): summary

@@ -51,11 +51,7 @@ def mahalanobis(training: np.ndarray) -> Score:
     except LinAlgError:
         raise StudyError(_SAME_FEATURES) from None
     whiten = solve_triangular(factor, np.eye(len(factor)), lower=True).T
-
-    def distance(features: np.ndarray) -> np.ndarray:
-        return np.linalg.norm((features - mean) @ whiten, axis=1)
-
-    return distance
+    return lambda features: np.linalg.norm((features - mean) @ whiten, axis=1)
 
 
 @dataclass(frozen=True)
@@ -96,14 +92,9 @@ def principal_distance(training: np.ndarray, *, axes: int = 64) -> PrincipalDist
     Parameters
     ----------
     training
-        Features, float (M, D), of at least two images that differ.
+        As in `mahalanobis`, which raises the same errors.
     axes
         How many to keep; one fewer than the features, D, where these are no more.
-
-    Raises
-    ------
-    StudyError
-        If the features do not vary or are not finite.
     """
     mean, covariance = _gaussian(training)
     variances, directions = eigh(covariance)
@@ -242,17 +233,10 @@ def assess(
 
 
 def table(results: Mapping[str, Mapping]) -> pd.DataFrame:
-    """Set the kinds of images and the scores side by side.
+    """Set the kinds of images of {name of the score: what `assess` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {name of the score: what `assess` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per ``score`` and ``kind``: ``in_distribution`` (whether it should be
-    accepted), ``n``, ``rejected`` with its interval for the test slices, and ``auroc``.
+    There is a row per ``score`` and ``kind``: ``in_distribution`` (whether it should be accepted),
+    ``n``, ``rejected`` with its interval for the test slices, and ``auroc``.
     """
     rows: dict[tuple[str, str, bool], Mapping] = {}
     for score, result in results.items():

@@ -46,10 +46,8 @@ def operating_point(
     ----------
     folds
         From `fold_predictions.study_folds`; each has its own threshold.
-    code
-        Index of the class.
-    recall
-        Asked share of the class, 0 to 1.
+    code, recall
+        Index of the class, and the asked share of it, 0 to 1.
     bootstrap
         Resamples of the groups.
 
@@ -120,17 +118,10 @@ def assess(
 
 
 def table(results: Mapping[tuple[str, int], Mapping[str, Mapping]]) -> pd.DataFrame:
-    """Set all operating points side by side.
+    """Set all points of {(scheme, stage): what `assess` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {(scheme, stage): what `assess` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per scheme, stage and class (``label``): the numbers of
-    `operating_point`, those on the test ROC as ``roc_<name>``.
+    There is a row per scheme, stage and class (``label``), with the numbers of `operating_point`;
+    those on the test ROC are ``roc_<name>``.
     """
     rows = {
         (*key, name): point | {f"roc_{k}": value for k, value in point["on_test_roc"].items()}

@@ -84,17 +84,9 @@ def summarise(
 
 
 def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """Set risk and coverage side by side.
+    """Set the numbers of {(scheme, stage): what `summarise` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {(scheme, stage): what `summarise` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per scheme and stage: its numbers, and ``accuracy_without_<share>`` for
-    each share withheld.
+    There is a row per scheme and stage, with ``accuracy_without_<share>`` for each share withheld.
     """
     rows = {
         key: result
