@@ -18,13 +18,13 @@ from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run
 
 _RIGHT = ["right_0", *(f"right_{severity}" for severity in SEVERITIES)]
-_UNIT = ["corruption", "group", "label", "n"]
+_UNIT = ["corruption", "group", "label"]
 
 
 def draw(rows: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
-    """Draw at most so many rows, one a slice, as evenly by ``label`` as they allow.
+    """Draw at most `most` of the rows, one a slice, as evenly by ``label`` as they allow.
 
-    The drawn rows stay in their order.
+    The drawn rows stay in their order; `seed` is of the draw.
     """
     shuffled = rows.sample(frac=1, random_state=seed)
     turn = shuffled.groupby("label").cumcount()  # the first of every class, then the second, ...
@@ -83,7 +83,7 @@ def tally(
             raise StudyError(f"{name}: not one prediction for each slice at each severity.")
         right = {c: a.argmax(axis=1) == true for c, a in zip(_RIGHT, series, strict=True)}
         marked = rows[["group", "label"]].assign(corruption=name, n=1, **right)
-        counted = marked.groupby(["corruption", "group", "label"], sort=True).sum()
+        counted = marked.groupby(_UNIT).sum()
         tables.append(counted.astype(int).reset_index())
     return pd.concat(tables, ignore_index=True)
 
@@ -111,18 +111,16 @@ def summarise(counts: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
     ``balanced_error_ci95`` (the same), ``mean``, ``mean_ci95``, ``increase``, ``increase_ci95``}}.
     """
     size, names, errors = _errors(counts, bootstrap)
-    summary = size | _with_intervals(_measures(errors), size["groups"])
-    by_corruption = {}
+    groups, by_corruption = size["groups"], {}
     for i, name in enumerate(names):
         measures = _measures(errors[:, [i]])
         means = {"mean": measures["corrupted"], "increase": measures["increase"]}
         by_corruption[name] = {
             "balanced_error": errors[0, i, 1:].tolist(),
-            "balanced_error_ci95": [
-                group_interval(drawn, size["groups"]) for drawn in errors[1:, i, 1:].T
-            ],
-        } | _with_intervals(means, size["groups"])
-    return summary | {"by_corruption": by_corruption}
+            "balanced_error_ci95": [group_interval(drawn, groups) for drawn in errors[1:, i, 1:].T],
+            **_with_intervals(means, groups),
+        }
+    return size | _with_intervals(_measures(errors), groups) | {"by_corruption": by_corruption}
 
 
 def compare(
@@ -147,8 +145,9 @@ def compare(
     StudyError
         If the two are not of the same slices and corruptions.
     """
-    tables = [table.sort_values(_UNIT).reset_index(drop=True) for table in (baseline, compared)]
-    if not tables[0][_UNIT].equals(tables[1][_UNIT]):
+    tables = [table.sort_values(_UNIT, ignore_index=True) for table in (baseline, compared)]
+    columns = [*_UNIT, "n"]
+    if not tables[0][columns].equals(tables[1][columns]):
         raise StudyError(
             "The two were not tried on the same corrupted slices; they can't be compared."
         )
@@ -199,7 +198,7 @@ def _errors(
     units = pd.MultiIndex.from_product(
         [names, sorted(counts["group"].unique()), sorted(counts["label"].unique())]
     )
-    of_unit = counts.set_index(["corruption", "group", "label"])[["n", *_RIGHT]]
+    of_unit = counts.set_index(_UNIT)[["n", *_RIGHT]]
     values = of_unit.reindex(units, fill_value=0).to_numpy().reshape(*units.levshape, -1)
     n = values[0, ..., 0]
     times = np.vstack([np.ones(len(n), int), bootstrap.times(len(n))])

@@ -103,9 +103,7 @@ def reliability(predictions: FoldPredictions, *, bins: int, equal: str) -> pd.Da
     (means over its slices).
     """
     number = _bin_numbers(predictions.confidence, bins, equal=equal)
-    slices = pd.DataFrame(
-        {"confidence": predictions.confidence, "accuracy": predictions.right.astype(float)}
-    )
+    slices = pd.DataFrame({"confidence": predictions.confidence, "accuracy": predictions.right})
     grouped = slices.groupby(number)
     return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
 

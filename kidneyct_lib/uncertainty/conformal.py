@@ -122,13 +122,7 @@ class Sets(NamedTuple):
 
 
 def conformal_sets(
-    folds: Sequence[Fold],
-    *,
-    method: str,
-    unit: str,
-    conditional: bool,
-    coverage: float,
-    seed: int,
+    folds: Sequence[Fold], *, method: str, unit: str, conditional: bool, coverage: float, seed: int
 ) -> Sets:
     """Calibrate on each fold's validation slices and give its test slices their sets.
 

@@ -65,16 +65,12 @@ def operating_point(
     StudyError
         If no test slice, or every one, is of the class.
     """
-    thresholds = [
-        recall_threshold(validation.true == code, validation.probabilities[:, code], recall)
-        for validation, _ in folds
-    ]
-    alarm = np.concatenate(
-        [
-            fold.test.probabilities[:, code] >= threshold
-            for fold, threshold in zip(folds, thresholds, strict=True)
-        ]
-    )
+    thresholds, alarms = [], []
+    for validation, test in folds:
+        learned = validation.true == code, validation.probabilities[:, code]
+        thresholds.append(recall_threshold(*learned, recall))
+        alarms.append(test.probabilities[:, code] >= thresholds[-1])
+    alarm = np.concatenate(alarms)
     true, probabilities, group = pooled_test(folds)
     positive = true == code
     if positive.all() or not positive.any():

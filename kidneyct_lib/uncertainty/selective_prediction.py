@@ -23,13 +23,8 @@ def risk_coverage(predictions: FoldPredictions) -> pd.DataFrame:
     """
     confidence, wrong, last, _ = _surest_first(predictions)
     ends = np.unique(last)
-    return pd.DataFrame(
-        {
-            "confidence": confidence[ends],
-            "coverage": (ends + 1) / len(wrong),
-            "risk": wrong.cumsum()[ends] / (ends + 1),
-        }
-    )
+    curve = pd.DataFrame({"confidence": confidence[ends], "coverage": (ends + 1) / len(wrong)})
+    return curve.assign(risk=wrong.cumsum()[ends] / (ends + 1))
 
 
 def summarise(
