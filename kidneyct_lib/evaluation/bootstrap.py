@@ -1,10 +1,11 @@
 """How sure a number is: the cluster bootstrap over groups, and Wilson's interval beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import binomtest
 
 from kidneyct_lib.evaluation.predictions import EvaluationError
@@ -71,6 +72,22 @@ class Bootstrap:
         times = self.times(len(below))
         totals = times @ below
         return percentile_interval((times @ above)[totals > 0] / totals[totals > 0])
+
+    def ratio(
+        self,
+        name: str,
+        numerator: np.ndarray,
+        denominator: np.ndarray,
+        group: np.ndarray,
+        *,
+        bounds: tuple[float, float] = (0, 1),
+    ) -> dict[str, Any]:
+        """Give sum(numerator) / sum(denominator) as `name`, its interval as ``<name>_ci95``.
+
+        Parameters are those of `ratio_interval`.
+        """
+        interval = self.ratio_interval(numerator, denominator, group, bounds=bounds)
+        return {name: float(numerator.sum() / denominator.sum()), f"{name}_ci95": interval}
 
     def score_intervals(self, confusions: np.ndarray) -> tuple[list[float], list[float]]:
         """Give the 95 % intervals of accuracy and macro-F1 of group confusions, int (G, K, K).
@@ -140,6 +157,13 @@ def percentile_interval(values: np.ndarray) -> list[float]:
     return np.quantile(values, [0.025, 0.975]).tolist()
 
 
+def group_interval(
+    values: np.ndarray, groups: int, *, bounds: tuple[float, float] = (0, 1)
+) -> list[float]:
+    """Give the `percentile_interval` of values resampled by group, or `bounds` of one group."""
+    return percentile_interval(values) if groups > 1 else [float(bound) for bound in bounds]
+
+
 def flat_row(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Give the numbers of a result as one row of a table.
 
@@ -155,3 +179,12 @@ def flat_row(metrics: Mapping[str, Any]) -> dict[str, Any]:
         elif not isinstance(value, list | dict):
             row[key] = value
     return row
+
+
+def flat_table(
+    results: Mapping[tuple[Hashable, ...], Mapping[str, Any]], columns: Sequence[str]
+) -> pd.DataFrame:
+    """Give one row per result: the parts of its key in these `columns`, then its `flat_row`."""
+    return pd.DataFrame(
+        [dict(zip(columns, key, strict=True)) | flat_row(result) for key, result in results.items()]
+    )

@@ -31,6 +31,16 @@ class FoldPredictions(NamedTuple):
     probabilities: np.ndarray
     group: np.ndarray
 
+    @property
+    def confidence(self) -> np.ndarray:
+        """Probability of each predicted class, float64 (N,)."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each predicted class is the true one, bool (N,)."""
+        return self.probabilities.argmax(axis=1) == self.true
+
 
 class Fold(NamedTuple):
     """The two parts of one fold that training did not fit."""

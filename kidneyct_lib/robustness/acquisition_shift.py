@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data.image_io import gray_to_rgb, read_gray, resize
-from kidneyct_lib.evaluation.bootstrap import Bootstrap
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table
 from kidneyct_lib.evaluation.metrics import summarise
 from kidneyct_lib.evaluation.predictions import predictions_table
 
@@ -71,87 +70,38 @@ def unchanged_by_gray_step(gray: np.ndarray) -> bool:
 
 def evaluate(
     model: Model,
-    images: np.ndarray,
+    files: Sequence[bytes],
     rows: pd.DataFrame,
     classes: Sequence[str],
     *,
     bootstrap: Bootstrap,
-) -> dict[str, dict[str, dict | None]]:
-    """Score a model on every variant of some images, with and without the gray step.
+) -> dict[str, dict | None]:
+    """Score a model on image files, with and without the gray step.
 
     Parameters
     ----------
     model : Model
         A saved model.
-    images : uint8 array (N, S, S)
-        The study's gray images.
+    files : sequence of bytes
+        Contents of the files: a variant of `SHIFTS`, or external images.
     rows : pandas.DataFrame
-        The wanted rows of the catalog; their index points into `images`.
-    classes : sequence of str
-        The study's classes.
-    bootstrap
+        Their rows of a catalog with groups.
+    classes, bootstrap
         As in `metrics.summarise`.
 
     Returns
     -------
     dict
-        Per variant {"with": metrics, "without": metrics, or None where the model can't be fed}.
+        {"with": metrics, "without": metrics, or None where the model can't be fed}.
+
+    Raises
+    ------
+    StudyError
+        If there are no files.
     """
-    results: dict[str, dict[str, dict | None]] = {}
-    for name, encode in SHIFTS.items():
-        files = [encode(images[row]) for row in rows.index]
-        results[name] = _with_and_without(model, files, rows, classes, bootstrap)
-    return results
+    if not files:
+        raise StudyError("There are no images to evaluate.")
 
-
-def evaluate_external(
-    model: Model,
-    folder: Path,
-    rows: pd.DataFrame,
-    classes: Sequence[str],
-    *,
-    bootstrap: Bootstrap,
-) -> dict[str, dict | None]:
-    """Score a model on external image files, with and without the gray step.
-
-    Parameters
-    ----------
-    model : Model
-        A saved model.
-    folder : Path
-        The folder that `rows` (a catalog with groups) was indexed from.
-    rows, classes, bootstrap
-        As in `evaluate`.
-    """
-    files = [(folder / path).read_bytes() for path in rows["path"]]
-    return _with_and_without(model, files, rows, classes, bootstrap)
-
-
-def comparison_table(results: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
-    """One row per scheme, variant and step: n, groups, accuracy with its interval, macro-F1.
-
-    Where no prediction was possible the metrics are missing.
-    """
-    keys = ("n", "groups", "accuracy", "macro_f1")
-    rows = []
-    for scheme, variants in results.items():
-        for variant, by_step in variants.items():
-            for step, metrics in by_step.items():
-                low, high = metrics["accuracy_ci95"] if metrics else (None, None)
-                scores = {key: metrics[key] if metrics else None for key in keys}
-                named = {"scheme": scheme, "condition": variant, "gray_step": step}
-                rows.append(named | scores | {"accuracy_low": low, "accuracy_high": high})
-    table = pd.DataFrame(rows).astype({"n": "Int64", "groups": "Int64"})
-    return table.astype(dict.fromkeys(table.columns[5:], float))
-
-
-def _with_and_without(
-    model: Model,
-    files: list[bytes],
-    rows: pd.DataFrame,
-    classes: Sequence[str],
-    bootstrap: Bootstrap,
-) -> dict[str, dict | None]:
     def score(pixels: list[np.ndarray]) -> dict:
         squares = np.stack([resize(image, model.image_size) for image in pixels])
         scored = predictions_table(
@@ -161,10 +111,25 @@ def _with_and_without(
 
     stepped = [with_gray_step(file) for file in files]
     plain = [without_gray_step(file) for file in files]
-    if not files:
-        raise StudyError("There are no images to evaluate.")
     scores = score(stepped)
     if any(image is None for image in plain):
         return {"with": scores, "without": None}
     same = all(np.array_equal(a, b) for a, b in zip(stepped, plain, strict=True))
     return {"with": scores, "without": scores if same else score(plain)}
+
+
+def comparison_table(results: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
+    """One row per scheme, variant and step: n, groups, accuracy with its interval, macro-F1.
+
+    Where no prediction was possible the metrics are missing.
+    """
+    numbers = {"n": "Int64", "groups": "Int64"}
+    numbers |= dict.fromkeys(("accuracy", "macro_f1", "accuracy_low", "accuracy_high"), float)
+    rows = {
+        (scheme, variant, step): metrics or {}
+        for scheme, variants in results.items()
+        for variant, by_step in variants.items()
+        for step, metrics in by_step.items()
+    }
+    table = flat_table(rows, ["scheme", "condition", "gray_step"])
+    return table.reindex(columns=[*table.columns[:3], *numbers]).astype(numbers)

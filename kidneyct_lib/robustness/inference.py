@@ -1,6 +1,7 @@
 """Predictions of both stages on clean and corrupted slices; what is frozen is computed once."""
 
 import inspect
+import itertools
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -47,16 +48,16 @@ class StagePredictions:
     ) -> None:
         freezing.unfreeze_last(second, unfreeze_layers)
         cut = freezing.frozen_cut(second)
-        suffixes = [freezing.part(net, cut, None) for net in (first, second)]
-        prefixes = [builder.digest(freezing.part(net, None, cut)) for net in (first, second)]
-        self._frozen = prefixes[0] if beside is None else beside._frozen
-        if set(prefixes) != {self._frozen}:
+        nets = first, second
+        prefixes = [freezing.part(net, None, cut) for net in nets]
+        suffixes = [freezing.part(net, cut, None) for net in nets]
+        self._prefix = prefixes[0] if beside is None else beside._prefix
+        if {builder.digest(part) for part in prefixes} != {builder.digest(self._prefix)}:
             raise StudyError(f"The networks differ up to {cut}, which all should have frozen.")
-        self._prefix = freezing.part(first, None, cut) if beside is None else beside._prefix
         # A copy, as it is given the weights of one network after the other.
         self._suffix = keras.models.clone_model(suffixes[0]) if beside is None else beside._suffix
         self._weights = [suffix.get_weights() for suffix in suffixes]
-        self.digest = sha256("".join(map(builder.digest, (first, second))).encode()).hexdigest()
+        self.digest = sha256("".join(map(builder.digest, nets)).encode()).hexdigest()
         self.classes = second.output.shape[-1]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -98,12 +99,7 @@ def of_corrupted(
     dict
         By corruption: float32 (severities, N, 2, K), the stages in turn.
     """
-    wanted = [
-        (name, severity, row)
-        for name in CORRUPTIONS
-        for severity in SEVERITIES
-        for row in range(len(images))
-    ]
+    wanted = list(itertools.product(CORRUPTIONS, SEVERITIES, range(len(images))))
 
     def compute(positions: np.ndarray) -> np.ndarray:
         corrupted = [
@@ -112,16 +108,13 @@ def of_corrupted(
         ]
         return predict(np.stack(corrupted))
 
-    store = RowStore(_folder(cache, predict, images.shape[1]), (2, predict.classes), "float32")
+    # The folder is named by all that a prediction depends on besides the slice.
+    sources = sorted(Path(inspect.getfile(corruptions)).parent.glob("*.py"))
+    sources.append(Path(inspect.getfile(body)))  # of the couch's removal
+    content = " ".join([predict.digest, str(images.shape[1]), *map(file_digest, sources)])
+    folder = cache / f"predictions-{sha256(content.encode()).hexdigest()[:16]}"
+    store = RowStore(folder, (2, predict.classes), "float32")
     row_keys = [f"{keys[row]}/{name}/{severity}/{seed}" for name, severity, row in wanted]
     store.fill(row_keys, compute, batch=batch, label="predictions of corrupted slices")
     shape = (len(CORRUPTIONS), len(SEVERITIES), len(images), 2, predict.classes)
     return dict(zip(CORRUPTIONS, store.take(row_keys).reshape(shape), strict=True))
-
-
-def _folder(cache: Path, predict: StagePredictions, size: int) -> Path:
-    """Named by all that a prediction depends on besides the slice: models, size, corruptions."""
-    sources = sorted(Path(inspect.getfile(corruptions)).parent.glob("*.py"))
-    sources.append(Path(inspect.getfile(body)))  # of the couch's removal
-    content = [predict.digest, str(size), *map(file_digest, sources)]
-    return cache / f"predictions-{sha256(' '.join(content).encode()).hexdigest()[:16]}"

@@ -6,35 +6,25 @@ comparison of two trainings are computed from it.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, group_interval
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run
 
 _RIGHT = ["right_0", *(f"right_{severity}" for severity in SEVERITIES)]
-_UNIT = ["corruption", "group", "label", "n"]
+_UNIT = ["corruption", "group", "label"]
 
 
 def draw(rows: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
-    """Draw at most so many slices, as evenly from the classes as they allow.
+    """Draw at most `most` of the rows, one a slice, as evenly by ``label`` as they allow.
 
-    Parameters
-    ----------
-    rows
-        One row per slice, with ``label``.
-    most
-        Number of slices at most.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    The drawn rows, in their order.
+    The drawn rows stay in their order; `seed` is of the draw.
     """
     shuffled = rows.sample(frac=1, random_state=seed)
     turn = shuffled.groupby("label").cumcount()  # the first of every class, then the second, ...
@@ -42,20 +32,9 @@ def draw(rows: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
 
 
 def examples(image: np.ndarray, key: str, *, seed: int) -> dict[str, list[np.ndarray]]:
-    """One slice in every corruption, for an image of them.
+    """Give one slice, uint8 (S, S), in every corruption: {name: as it is, then at each severity}.
 
-    Parameters
-    ----------
-    image
-        Gray slice, uint8 (S, S).
-    key
-        sha256 of its file.
-    seed
-        Of the corruptions.
-
-    Returns
-    -------
-    By corruption: the slice as it is, then at each severity, uint8 (S, S).
+    `key` is the sha256 of its file, `seed` that of the corruptions.
     """
     return {
         name: [image]
@@ -104,7 +83,7 @@ def tally(
             raise StudyError(f"{name}: not one prediction for each slice at each severity.")
         right = {c: a.argmax(axis=1) == true for c, a in zip(_RIGHT, series, strict=True)}
         marked = rows[["group", "label"]].assign(corruption=name, n=1, **right)
-        counted = marked.groupby(["corruption", "group", "label"], sort=True).sum()
+        counted = marked.groupby(_UNIT).sum()
         tables.append(counted.astype(int).reset_index())
     return pd.concat(tables, ignore_index=True)
 
@@ -131,29 +110,22 @@ def summarise(counts: pd.DataFrame, *, bootstrap: Bootstrap) -> dict:
     each with ``<name>_ci95``; and ``by_corruption``: {name: {``balanced_error`` (one per severity),
     ``balanced_error_ci95`` (the same), ``mean``, ``mean_ci95``, ``increase``, ``increase_ci95``}}.
     """
-    counted = _Counts(counts)
-    errors, resampled = counted.errors(bootstrap)
-    summary: dict = {"n": counted.slices, "groups": counted.groups}
-    for name, measure in _OVERALL.items():
-        summary |= _with_interval(name, measure(errors)[0], measure(resampled), counted)
-    by_corruption = {}
-    for i, name in enumerate(counted.corruptions):
-        one, draws = errors[:, [i]], resampled[:, [i]]
-        severities = [
-            _interval(draws[:, 0, s], counted.groups, (0, 1)) for s in range(1, len(_RIGHT))
-        ]
+    size, names, errors = _errors(counts, bootstrap)
+    groups, by_corruption = size["groups"], {}
+    for i, name in enumerate(names):
+        measures = _measures(errors[:, [i]])
+        means = {"mean": measures["corrupted"], "increase": measures["increase"]}
         by_corruption[name] = {
             "balanced_error": errors[0, i, 1:].tolist(),
-            "balanced_error_ci95": severities,
-            **_with_interval("mean", _corrupted(one)[0], _corrupted(draws), counted),
-            **_with_interval("increase", _increase(one)[0], _increase(draws), counted),
+            "balanced_error_ci95": [group_interval(drawn, groups) for drawn in errors[1:, i, 1:].T],
+            **_with_intervals(means, groups),
         }
-    return summary | {"by_corruption": by_corruption}
+    return size | _with_intervals(_measures(errors), groups) | {"by_corruption": by_corruption}
 
 
 def compare(
     baseline: pd.DataFrame, compared: pd.DataFrame, *, bootstrap: Bootstrap
-) -> dict[str, float | int | list[float]]:
+) -> dict[str, Any]:
     """Compare two models on the same corrupted slices, resampled by group together.
 
     Parameters
@@ -173,54 +145,23 @@ def compare(
     StudyError
         If the two are not of the same slices and corruptions.
     """
-    tables = [table.sort_values(_UNIT).reset_index(drop=True) for table in (baseline, compared)]
-    if not tables[0][_UNIT].equals(tables[1][_UNIT]):
+    tables = [table.sort_values(_UNIT, ignore_index=True) for table in (baseline, compared)]
+    columns = [*_UNIT, "n"]
+    if not tables[0][columns].equals(tables[1][columns]):
         raise StudyError(
             "The two were not tried on the same corrupted slices; they can't be compared."
         )
-    one, other = map(_Counts, tables)
-    (errors, draws), (errors2, draws2) = one.errors(bootstrap), other.errors(bootstrap)
-    summary: dict = {"n": one.slices, "groups": one.groups}
-    for name, measure in _OVERALL.items():
-        difference, drawn = measure(errors2) - measure(errors), measure(draws2) - measure(draws)
-        summary |= {name: float(difference[0])}
-        summary[f"{name}_ci95"] = _interval(drawn, one.groups, (-1, 1))
-    return summary
-
-
-def table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """Set clean and corrupted errors of all models side by side, or their differences.
-
-    Parameters
-    ----------
-    summaries
-        {(scheme, stage): what `summarise` or `compare` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per scheme and stage: ``n``, ``groups``, ``clean``, ``corrupted`` and
-    ``increase``, each of the three with ``_low`` and ``_high``.
-    """
-    return pd.DataFrame(
-        [
-            {"scheme": scheme, "stage": stage} | flat_row(result)
-            for (scheme, stage), result in summaries.items()
-        ]
-    )
+    (size, _, errors), (_, _, others) = (_errors(table, bootstrap) for table in tables)
+    before, after = _measures(errors), _measures(others)
+    differences = {name: after[name] - before[name] for name in before}
+    return size | _with_intervals(differences, size["groups"], signed=tuple(differences))
 
 
 def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """One row per scheme, stage, corruption and severity, for a table and its image.
+    """Set the errors of {(scheme, stage): what `summarise` gives} one below the other.
 
-    Parameters
-    ----------
-    summaries
-        {(scheme, stage): what `summarise` gives}.
-
-    Returns
-    -------
-    DataFrame: ``scheme``, ``stage``, ``corruption``, ``severity`` (0: clean), ``balanced_error``,
-    ``low``, ``high`` (its 95 % interval).
+    There is a row per ``scheme``, ``stage``, ``corruption`` and ``severity`` (0: clean), with
+    ``balanced_error`` and ``low`` and ``high``, its 95 % interval.
     """
     rows = []
     for (scheme, stage), summary in summaries.items():
@@ -235,8 +176,7 @@ def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
 
 def counts_table(counts: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
     """All counts, {(scheme, stage): table}, as one table with these two columns before theirs."""
-    parts = pd.concat(counts, names=["scheme", "stage"])
-    return parts.reset_index(["scheme", "stage"]).reset_index(drop=True)
+    return pd.concat(counts, names=["scheme", "stage"]).reset_index([0, 1]).reset_index(drop=True)
 
 
 def without_augmentation(run: Run) -> Run | None:
@@ -247,55 +187,43 @@ def without_augmentation(run: Run) -> Run | None:
     return plain if (plain.folder / "tables/robustness_counts.csv").is_file() else None
 
 
-class _Counts:
-    """Counts as arrays: n (G, K), right (C, G, K, 1 + severities)."""
+def _errors(
+    counts: pd.DataFrame, bootstrap: Bootstrap
+) -> tuple[dict[str, Any], list[str], np.ndarray]:
+    """Give numbers of slices and groups, the C corruptions, and their balanced errors.
 
-    def __init__(self, counts: pd.DataFrame) -> None:
-        self.corruptions = [name for name in CORRUPTIONS if name in set(counts["corruption"])]
-        units = pd.MultiIndex.from_product(
-            [sorted(counts["group"].unique()), sorted(counts["label"].unique())]
-        )
-        columns = ["n", *_RIGHT]
-        of_each = {
-            name: rows.set_index(["group", "label"])[columns].reindex(units, fill_value=0)
-            for name, rows in counts.groupby("corruption")
-        }
-        shape = *map(len, units.levels), len(columns)
-        values = np.stack([of_each[name].to_numpy().reshape(shape) for name in self.corruptions])
-        self.n, self._right = values[0, ..., 0], values[..., 1:]
-        self.groups, self.slices = len(self.n), int(self.n.sum())
-
-    def errors(self, bootstrap: Bootstrap) -> tuple[np.ndarray, np.ndarray]:
-        """Balanced errors (1, C, severities) as they are, and (B, C, severities) resampled."""
-        once = np.ones((1, self.groups), int)
-        return self._errors(once), self._errors(bootstrap.times(self.groups))
-
-    def _errors(self, times: np.ndarray) -> np.ndarray:
-        held = np.einsum("bg,gk->bk", times, self.n)[:, None, :, None]
-        right = np.einsum("bg,cgks->bcks", times, self._right, optimize=True)
-        recall = np.divide(right, held, out=np.full(right.shape, np.nan), where=held > 0)
-        return 1 - np.nanmean(recall, axis=2)
+    The errors (1 + B, C, 1 + severities) are of the groups as they are, then of each resample.
+    """
+    names = [name for name in CORRUPTIONS if name in set(counts["corruption"])]
+    units = pd.MultiIndex.from_product(
+        [names, sorted(counts["group"].unique()), sorted(counts["label"].unique())]
+    )
+    of_unit = counts.set_index(_UNIT)[["n", *_RIGHT]]
+    values = of_unit.reindex(units, fill_value=0).to_numpy().reshape(*units.levshape, -1)
+    n = values[0, ..., 0]
+    times = np.vstack([np.ones(len(n), int), bootstrap.times(len(n))])
+    held = np.einsum("bg,gk->bk", times, n)[:, None, :, None]
+    right = np.einsum("bg,cgks->bcks", times, values[..., 1:], optimize=True)
+    recall = np.divide(right, held, out=np.full(right.shape, np.nan), where=held > 0)
+    return {"n": int(n.sum()), "groups": len(n)}, names, 1 - np.nanmean(recall, axis=2)
 
 
-def _clean(errors: np.ndarray) -> np.ndarray:
-    return errors[:, 0, 0]
+def _measures(errors: np.ndarray) -> dict[str, np.ndarray]:
+    """Clean and mean corrupted error, and what lies between them, (1 + B,) each."""
+    clean, corrupted = errors[:, 0, 0], errors[..., 1:].mean(axis=(1, 2))
+    return {"clean": clean, "corrupted": corrupted, "increase": corrupted - clean}
 
 
-def _corrupted(errors: np.ndarray) -> np.ndarray:
-    return errors[..., 1:].mean(axis=(1, 2))
+def _with_intervals(
+    measures: Mapping[str, np.ndarray], groups: int, *, signed: Sequence[str] = ("increase",)
+) -> dict[str, Any]:
+    """Give the first of each measure's values, and the interval of the others.
 
-
-def _increase(errors: np.ndarray) -> np.ndarray:
-    return _corrupted(errors) - _clean(errors)
-
-
-_OVERALL = {"clean": _clean, "corrupted": _corrupted, "increase": _increase}
-
-
-def _with_interval(name: str, value: float, drawn: np.ndarray, counts: _Counts) -> dict:
-    bounds = (-1, 1) if name == "increase" else (0, 1)
-    return {name: float(value), f"{name}_ci95": _interval(drawn, counts.groups, bounds)}
-
-
-def _interval(drawn: np.ndarray, groups: int, bounds: tuple[int, int]) -> list[float]:
-    return percentile_interval(drawn) if groups > 1 else [float(bound) for bound in bounds]
+    Values lie between 0 and 1, those of the `signed` measures between -1 and 1.
+    """
+    result: dict[str, Any] = {}
+    for name, values in measures.items():
+        bounds = (-1 if name in signed else 0, 1)
+        result[name] = float(values[0])
+        result[f"{name}_ci95"] = group_interval(values[1:], groups, bounds=bounds)
+    return result

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table, group_interval
 from kidneyct_lib.evaluation.fold_predictions import (
     Fold,
     FoldPredictions,
@@ -61,47 +61,27 @@ def scores(predictions: FoldPredictions, *, bins: int, bootstrap: Bootstrap) -> 
     the prediction), ``nll``, ``brier``, ``ece_width`` (bins of equal width), ``ece_mass`` (bins of
     about equally many slices), and [low, high] of the last four under ``<name>_ci95``.
     """
-    confidence, right = _top(predictions)
-    _, group = np.unique(predictions.group, return_inverse=True)
+    confidence, right = predictions.confidence, predictions.right
+    _, code, sizes = np.unique(predictions.group, return_inverse=True, return_counts=True)
     result = {
         "n": len(right),
-        "groups": int(group.max()) + 1,
+        "groups": len(sizes),
         "accuracy": float(right.mean()),
         "confidence": float(confidence.mean()),
     }
-    one = np.ones(len(right))
-    for name, values, most in (
-        ("nll", nll(predictions), -np.log(CLIP)),
-        ("brier", brier(predictions), 2),
-    ):
-        result[name] = float(values.mean())
-        interval = bootstrap.ratio_interval(values, one, group, bounds=(0, most))
-        result[f"{name}_ci95"] = interval
+    once = np.ones(len(right))
+    result |= bootstrap.ratio("nll", nll(predictions), once, code, bounds=(0, -np.log(CLIP)))
+    result |= bootstrap.ratio("brier", brier(predictions), once, code, bounds=(0, 2))
+    times = bootstrap.times(len(sizes))
     for name in ("width", "mass"):
-        number = _bin_of(confidence, bin_edges(confidence, bins, equal=name))
-        gaps = np.zeros((group.max() + 1, number.max() + 1))
-        np.add.at(gaps, (group, number), confidence - right)
+        number = _bin_numbers(confidence, bins, equal=name)
+        # Sums of confidence minus correctness, by group and bin; resamples keep the bins.
+        gaps = np.zeros((len(sizes), number.max() + 1))
+        np.add.at(gaps, (code, number), confidence - right)
+        drawn = np.abs(times @ gaps).sum(axis=1) / (times @ sizes)
         result[f"ece_{name}"] = float(np.abs(gaps.sum(axis=0)).sum() / len(right))
-        result[f"ece_{name}_ci95"] = _ece_interval(gaps, np.bincount(group), bootstrap=bootstrap)
+        result[f"ece_{name}_ci95"] = group_interval(drawn, len(sizes))
     return result
-
-
-def bin_edges(confidence: np.ndarray, bins: int, *, equal: str) -> np.ndarray:
-    """Edges of the bins of confidence, float (at most bins + 1,).
-
-    Parameters
-    ----------
-    confidence
-        Probability of each prediction, (N,).
-    bins
-        How many.
-    equal
-        "width": equally wide from 0 to 1. "mass": equally full; where many slices have one
-        confidence they stay together and the bins become fewer.
-    """
-    if equal == "width":
-        return np.linspace(0, 1, bins + 1)
-    return np.unique(np.quantile(confidence, np.linspace(0, 1, bins + 1)))
 
 
 def reliability(predictions: FoldPredictions, *, bins: int, equal: str) -> pd.DataFrame:
@@ -111,17 +91,19 @@ def reliability(predictions: FoldPredictions, *, bins: int, equal: str) -> pd.Da
     ----------
     predictions
         Of any number of slices from 1.
-    bins, equal
-        As in `bin_edges`. A confidence on an edge belongs to the bin below it.
+    bins
+        How many. A confidence on an edge belongs to the bin below it.
+    equal
+        "width": equally wide from 0 to 1. "mass": equally full; where many slices have one
+        confidence they stay together and the bins become fewer.
 
     Returns
     -------
     DataFrame with one row for each bin that holds slices: ``n``, ``confidence`` and ``accuracy``
     (means over its slices).
     """
-    confidence, right = _top(predictions)
-    number = _bin_of(confidence, bin_edges(confidence, bins, equal=equal))
-    slices = pd.DataFrame({"confidence": confidence, "accuracy": right.astype(float)})
+    number = _bin_numbers(predictions.confidence, bins, equal=equal)
+    slices = pd.DataFrame({"confidence": predictions.confidence, "accuracy": predictions.right})
     grouped = slices.groupby(number)
     return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
 
@@ -146,13 +128,11 @@ def fit_temperature(predictions: FoldPredictions, *, weigh: str) -> float:
     -------
     The temperature T, 0.01 to 100; above 1 softens.
     """
-    weight = (
-        slice_weights(predictions.group) if weigh == "groups" else np.ones(len(predictions.true))
-    )
-    logits = _logits(predictions.probabilities)
-    of_truth = logits[np.arange(len(logits)), predictions.true]
+    true, probabilities, group = predictions
+    weight = slice_weights(group) if weigh == "groups" else np.ones(len(true))
+    logits = _logits(probabilities)
     # Distances from the true class: their soft maximum is the NLL, and nothing overflows.
-    behind = logits - of_truth[:, None]
+    behind = logits - logits[np.arange(len(true)), true][:, None]
 
     def loss(log_temperature: float) -> float:
         values = np.logaddexp.reduce(behind / np.exp(log_temperature), axis=1)
@@ -210,37 +190,23 @@ def assess(folds: Sequence[Fold], *, bins: int, bootstrap: Bootstrap) -> dict:
 
 
 def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """Set all scores side by side.
+    """Set all scores of {(scheme, stage): what `assess` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {(scheme, stage): what `assess` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per scheme, stage and ``probabilities`` ("uncalibrated", "temperature by
-    group", "temperature by slice"): the numbers of `scores`, and ``temperature`` (mean over
-    folds).
+    There is a row per scheme, stage and ``probabilities`` ("uncalibrated", "temperature by group",
+    "temperature by slice"), with ``temperature`` (mean over folds) and the numbers of `scores`.
     """
     kinds = {
         "uncalibrated": ("before", None),
         "temperature by group": ("after", "temperature"),
         "temperature by slice": ("after_by_slice", "temperature_by_slice"),
     }
-    return pd.DataFrame(
-        [
-            {
-                "scheme": scheme,
-                "stage": stage,
-                "probabilities": kind,
-                "temperature": np.mean(result[temperature]) if temperature else 1.0,
-            }
-            | flat_row(result[scored])
-            for (scheme, stage), result in results.items()
-            for kind, (scored, temperature) in kinds.items()
-        ]
-    )
+    rows = {
+        (*key, kind): {"temperature": np.mean(result[temperature]) if temperature else 1.0}
+        | result[scored]
+        for key, result in results.items()
+        for kind, (scored, temperature) in kinds.items()
+    }
+    return flat_table(rows, ["scheme", "stage", "probabilities"])
 
 
 def reliability_pair(
@@ -258,22 +224,9 @@ def _logits(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, _SMALLEST_FLOAT))
 
 
-def _top(predictions: FoldPredictions) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence of each prediction, float (N,), and whether it is right, bool (N,)."""
-    right = predictions.probabilities.argmax(axis=1) == predictions.true
-    return predictions.probabilities.max(axis=1), right
-
-
-def _bin_of(confidence: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _bin_numbers(confidence: np.ndarray, bins: int, *, equal: str) -> np.ndarray:
+    """Number the bin of each confidence (N,), with `bins` and `equal` as in `reliability`."""
+    edges = np.linspace(0, 1, bins + 1)
+    if equal == "mass":
+        edges = np.unique(np.quantile(confidence, edges))
     return np.digitize(confidence, edges[1:-1], right=True)
-
-
-def _ece_interval(gaps: np.ndarray, sizes: np.ndarray, *, bootstrap: Bootstrap) -> list[float]:
-    """Bootstrap groups with the bins held fixed.
-
-    `gaps` (G, bins) sums confidence minus correctness of each group's slices in each bin.
-    """
-    if len(sizes) < 2:
-        return [0.0, 1.0]
-    times = bootstrap.times(len(sizes))
-    return percentile_interval(np.abs(times @ gaps).sum(axis=1) / (times @ sizes))

@@ -8,12 +8,12 @@ whether the guarantee holds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table
 from kidneyct_lib.evaluation.fold_predictions import (
     Fold,
     FoldPredictions,
@@ -122,13 +122,7 @@ class Sets(NamedTuple):
 
 
 def conformal_sets(
-    folds: Sequence[Fold],
-    *,
-    method: str,
-    unit: str,
-    conditional: bool,
-    coverage: float,
-    seed: int,
+    folds: Sequence[Fold], *, method: str, unit: str, conditional: bool, coverage: float, seed: int
 ) -> Sets:
     """Calibrate on each fold's validation slices and give its test slices their sets.
 
@@ -136,48 +130,27 @@ def conformal_sets(
     ----------
     folds
         From `fold_predictions.study_folds`.
-    method
-        A key of `METHODS`.
-    unit
-        One of `UNITS`.
+    method, unit
+        A key of `METHODS` and one of `UNITS`.
     conditional
         Calibrate each class on its own validation slices (Mondrian), so that the guarantee is made
         for each class; a class without any is in every set.
-    coverage
-        Asked probability.
-    seed
-        Of "one_per_group".
+    coverage, seed
+        Asked probability; seed of "one_per_group".
     """
     score = METHODS[method]
-    options = {"unit": unit, "conditional": conditional, "coverage": coverage, "seed": seed}
-    thresholds = [_limits(score(part.probabilities), part, **options) for part, _ in folds]
-    members = [
-        score(test.probabilities) <= limits
-        for (_, test), limits in zip(folds, thresholds, strict=True)
-    ]
+    thresholds, members = [], []
+    for validation, test in folds:
+        scores = score(validation.probabilities)
+        of_truth = scores[np.arange(len(scores)), validation.true]
+        limits = np.empty(scores.shape[1])
+        for code in range(len(limits)):
+            used = validation.true == code if conditional else np.ones(len(scores), bool)
+            weights = unit_weights(validation.group[used], unit, seed=seed)
+            limits[code] = conformal_threshold(of_truth[used], weights, coverage)
+        thresholds.append(limits)
+        members.append(score(test.probabilities) <= limits)
     return Sets(np.concatenate(members), pooled_test(folds), np.array(thresholds))
-
-
-def _limits(
-    scores: np.ndarray,
-    validation: FoldPredictions,
-    *,
-    unit: str,
-    conditional: bool,
-    coverage: float,
-    seed: int,
-) -> list[float]:
-    """Give the threshold of each class from the scores (N, K) of validation slices."""
-    of_truth = scores[np.arange(len(scores)), validation.true]
-
-    def limit(rows: np.ndarray) -> float:
-        weights = unit_weights(validation.group[rows], unit, seed=seed)
-        return conformal_threshold(of_truth[rows], weights, coverage)
-
-    classes = range(scores.shape[1])
-    if conditional:
-        return [limit(validation.true == code) for code in classes]
-    return [limit(np.ones(len(scores), bool))] * len(classes)
 
 
 def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: Bootstrap) -> dict:
@@ -195,24 +168,15 @@ def summarise_sets(sets: Sets, classes: Sequence[str], *, bootstrap: Bootstrap) 
     """
     true, _, group = sets.predictions
     covered = sets.member[np.arange(len(true)), true].astype(float)
-    size = sets.member.sum(axis=1)
-    share = slice_weights(group)
+    size, share = sets.member.sum(axis=1), slice_weights(group)
     per_class = {}
     for code, name in enumerate(classes):
         of_class = (true == code).astype(float)
         if of_class.any():
-            interval = bootstrap.ratio_interval(covered * of_class, of_class, group, bounds=(0, 1))
-            mean = float(covered[true == code].mean())
-            per_class[name] = {"coverage": mean, "coverage_ci95": interval}
+            per_class[name] = bootstrap.ratio("coverage", covered * of_class, of_class, group)
     return {
-        "coverage": float(covered.mean()),
-        "coverage_ci95": bootstrap.ratio_interval(
-            covered, np.ones(len(true)), group, bounds=(0, 1)
-        ),
-        "group_coverage": float(np.average(covered, weights=share)),
-        "group_coverage_ci95": bootstrap.ratio_interval(
-            covered * share, share, group, bounds=(0, 1)
-        ),
+        **bootstrap.ratio("coverage", covered, np.ones(len(true)), group),
+        **bootstrap.ratio("group_coverage", covered * share, share, group),
         "per_class": per_class,
         "size": float(size.mean()),
         "empty": float((size == 0).mean()),
@@ -232,48 +196,33 @@ def assess(
     {method: {"marginal" or "class_conditional": {unit: what `summarise_sets` gives}}}
     """
 
-    def summary(method: str, unit: str, conditional: bool) -> dict:
-        options = {"method": method, "unit": unit, "conditional": conditional}
-        sets = conformal_sets(folds, **options, coverage=coverage, seed=bootstrap.seed)
+    def summary(**chosen: Any) -> dict:
+        sets = conformal_sets(folds, **chosen, coverage=coverage, seed=bootstrap.seed)
         return summarise_sets(sets, classes, bootstrap=bootstrap)
 
-    guarantees = {"marginal": False, "class_conditional": True}
     return {
         method: {
-            guarantee: {unit: summary(method, unit, conditional) for unit in UNITS}
-            for guarantee, conditional in guarantees.items()
+            guarantee: {
+                unit: summary(method=method, unit=unit, conditional=conditional) for unit in UNITS
+            }
+            for guarantee, conditional in (("marginal", False), ("class_conditional", True))
         }
         for method in METHODS
     }
 
 
 def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """Set all sets side by side.
+    """Set all sets of {(scheme, stage): what `assess` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {(scheme, stage): what `assess` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per scheme, stage, ``method``, ``guarantee`` and ``unit``: the numbers of
-    `summarise_sets`, and ``coverage_<class>`` for each class.
+    There is a row per scheme, stage, ``method``, ``guarantee`` and ``unit``, with the numbers of
+    `summarise_sets` and ``coverage_<class>`` for each class.
     """
-    return pd.DataFrame(
-        [
-            {
-                "scheme": scheme,
-                "stage": stage,
-                "method": method,
-                "guarantee": guarantee,
-                "unit": unit,
-            }
-            | flat_row(summary)
-            | {f"coverage_{k}": values["coverage"] for k, values in summary["per_class"].items()}
-            for (scheme, stage), result in results.items()
-            for method, guarantees in result.items()
-            for guarantee, units in guarantees.items()
-            for unit, summary in units.items()
-        ]
-    )
+    rows = {
+        (*key, method, guarantee, unit): summary
+        | {f"coverage_{k}": values["coverage"] for k, values in summary["per_class"].items()}
+        for key, result in results.items()
+        for method, guarantees in result.items()
+        for guarantee, units in guarantees.items()
+        for unit, summary in units.items()
+    }
+    return flat_table(rows, ["scheme", "stage", "method", "guarantee", "unit"])

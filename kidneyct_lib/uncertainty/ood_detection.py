@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table
 
 SCHEMES = ("slice", "patient")
 _NEIGHBOURS = 10
@@ -51,11 +51,7 @@ def mahalanobis(training: np.ndarray) -> Score:
     except LinAlgError:
         raise StudyError(_SAME_FEATURES) from None
     whiten = solve_triangular(factor, np.eye(len(factor)), lower=True).T
-
-    def distance(features: np.ndarray) -> np.ndarray:
-        return np.linalg.norm((features - mean) @ whiten, axis=1)
-
-    return distance
+    return lambda features: np.linalg.norm((features - mean) @ whiten, axis=1)
 
 
 @dataclass(frozen=True)
@@ -96,14 +92,9 @@ def principal_distance(training: np.ndarray, *, axes: int = 64) -> PrincipalDist
     Parameters
     ----------
     training
-        Features, float (M, D), of at least two images that differ.
+        As in `mahalanobis`, which raises the same errors.
     axes
         How many to keep; one fewer than the features, D, where these are no more.
-
-    Raises
-    ------
-    StudyError
-        If the features do not vary or are not finite.
     """
     mean, covariance = _gaussian(training)
     variances, directions = eigh(covariance)
@@ -221,18 +212,13 @@ def assess(
     the ROC curve against the first fold's test slices), ``rejected`` (share)}}.
     """
     folds = [rows for _, rows in split.groupby("fold")]
-    gates = {
-        scheme: [fit_gate(features, rows[scheme], fit, kept=kept) for rows in folds]
-        for scheme in SCHEMES
-    }
-    in_distribution = {
-        scheme: _refused(
-            gates[scheme],
-            np.concatenate([rows.loc[rows[scheme] == "test", "group"] for rows in folds]),
-            bootstrap,
-        )
-        for scheme in SCHEMES
-    }
+    gates, in_distribution = {}, {}
+    for scheme in SCHEMES:
+        gates[scheme] = [fit_gate(features, rows[scheme], fit, kept=kept) for rows in folds]
+        rejected = np.concatenate([gate.test > gate.threshold for gate in gates[scheme]])
+        group = np.concatenate([rows.loc[rows[scheme] == "test", "group"] for rows in folds])
+        ratio = bootstrap.ratio("rejected", rejected, np.ones(len(rejected)), group)
+        in_distribution[scheme] = {"n": len(rejected)} | ratio
     deployed = gates["patient"][0]
     return {
         "quantile": kept,
@@ -247,41 +233,18 @@ def assess(
 
 
 def table(results: Mapping[str, Mapping]) -> pd.DataFrame:
-    """Set the kinds of images and the scores side by side.
+    """Set the kinds of images of {name of the score: what `assess` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {name of the score: what `assess` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per ``score`` and ``kind``: ``in_distribution`` (whether it should be
-    accepted), ``n``, ``rejected`` with its interval for the test slices, and ``auroc``.
+    There is a row per ``score`` and ``kind``: ``in_distribution`` (whether it should be accepted),
+    ``n``, ``rejected`` with its interval for the test slices, and ``auroc``.
     """
-    rows = []
+    rows: dict[tuple[str, str, bool], Mapping] = {}
     for score, result in results.items():
         for scheme, counted in result["in_distribution"].items():
-            kind = {"score": score, "kind": f"test slices, by {scheme}", "in_distribution": True}
-            rows.append(kind | flat_row(counted))
-        for key, in_distribution in (("id_images", True), ("ood_images", False)):
-            for kind, judged in result[key].items():
-                values = {
-                    "n": judged["n"],
-                    "rejected": judged["rejected"],
-                    "auroc": judged["auroc"],
-                }
-                rows.append(
-                    {"score": score, "kind": kind, "in_distribution": in_distribution} | values
-                )
-    return pd.DataFrame(rows)
-
-
-def _refused(gates: Sequence[Gate], group: np.ndarray, bootstrap: Bootstrap) -> dict:
-    """Count the rejected test slices of all gates; `group` is that of each, gate after gate."""
-    rejected = np.concatenate([gate.test > gate.threshold for gate in gates])
-    interval = bootstrap.ratio_interval(rejected, np.ones(len(rejected)), group, bounds=(0, 1))
-    return {"n": len(rejected), "rejected": float(rejected.mean()), "rejected_ci95": interval}
+            rows[score, f"test slices, by {scheme}", True] = counted
+        for kinds, accepted in (("id_images", True), ("ood_images", False)):
+            rows |= {(score, kind, accepted): judged for kind, judged in result[kinds].items()}
+    return flat_table(rows, ["score", "kind", "in_distribution"])
 
 
 def _judged(gate: Gate, features: np.ndarray) -> dict:

@@ -4,7 +4,8 @@ Some are no CT at all, some are a CT slice corrupted or of the wrong part of the
 here or come with scikit-learn, so that every study can be tested on them.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -15,7 +16,6 @@ from kidneyct_lib.data.image_io import resize, rgb_to_gray
 from kidneyct_lib.data.phantom.lesions import CLASSES
 
 _WORDS = ("REPORT", "Patient", "kidney", "CT", "12.04.", "left", "normal", "No.", "cm", "series")
-_SLICES_PER_PATIENT = 2
 
 
 class Images(NamedTuple):
@@ -66,54 +66,33 @@ def make(
     """
     size = slices.shape[1]
     rng = np.random.default_rng(seed)
-    drawn: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-        "noise": _noise,
-        "pattern": _pattern,
-        "text": _text,
-        "drawn chest": _chest,
-    }
+
+    def phantoms(classes: Sequence[str], plane: str, scanner: str) -> np.ndarray:
+        """Slices of these classes in turn, two of each patient."""
+        patients = -(-count // (2 * len(classes)))
+        spec = phantom.CohortSpec(classes, patients, (2, 2), phantom_size, seed, plane, scanner)
+        images = np.stack([resize(one.image, size) for one in phantom.generate(spec)])
+        in_turn = np.arange(len(images)).reshape(len(classes), -1).T.ravel()
+        return images[in_turn[:count]]
+
     chosen = slices[np.linspace(0, len(slices) - 1, count).round().astype(int)]
-    ood = {"blank": _blank(size, count), "photograph": _photographs(rng, size, count)}
+    levels = np.linspace(0, 255, count).astype(np.uint8)
+    ood = {
+        "blank": np.broadcast_to(levels[:, None, None], (count, size, size)).copy(),
+        "photograph": _photographs(rng, size, count),
+    }
+    drawn = {"noise": _noise, "pattern": _pattern, "text": _text, "drawn chest": _chest}
     ood |= {kind: np.stack([draw(rng, size) for _ in range(count)]) for kind, draw in drawn.items()}
     ood |= {
         "inverted slice": 255 - chosen,
         "upside-down slice": chosen[:, ::-1, ::-1],
         "enlarged corner": np.stack([resize(i[: size // 2, : size // 2], size) for i in chosen]),
     }
-    shape = {"phantom_size": phantom_size, "seed": seed}
     for plane in ("axial", "coronal"):
         if plane != phantom_plane:
-            drawn = _phantoms(count, size, classes=CLASSES, plane=plane, scanner="A", **shape)
-            ood[f"{plane} phantom"] = drawn
-    known = {}
-    if phantom_plane:
-        own = {"classes": classes, "plane": phantom_plane}
-        known["other scanner"] = _phantoms(count, size, **own, scanner="B", **shape)
+            ood[f"{plane} phantom"] = phantoms(CLASSES, plane, "A")
+    known = {"other scanner": phantoms(classes, phantom_plane, "B")} if phantom_plane else {}
     return Images(ood, known)
-
-
-def _phantoms(
-    count: int,
-    size: int,
-    *,
-    classes: Sequence[str],
-    plane: str,
-    scanner: str,
-    phantom_size: int,
-    seed: int,
-) -> np.ndarray:
-    """Slices of these classes in turn, two of each patient."""
-    patients = -(-count // (_SLICES_PER_PATIENT * len(classes)))
-    slices = (_SLICES_PER_PATIENT, _SLICES_PER_PATIENT)
-    spec = phantom.CohortSpec(classes, patients, slices, phantom_size, seed, plane, scanner)
-    images = np.stack([resize(one.image, size) for one in phantom.generate(spec)])
-    in_turn = np.arange(len(images)).reshape(len(classes), -1).T.ravel()
-    return images[in_turn[:count]]
-
-
-def _blank(size: int, count: int) -> np.ndarray:
-    levels = np.linspace(0, 255, count).astype(np.uint8)
-    return np.broadcast_to(levels[:, None, None], (count, size, size)).copy()
 
 
 def _noise(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -172,15 +151,13 @@ def _chest(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _photographs(rng: np.random.Generator, size: int, count: int) -> np.ndarray:
-    """Gray crops of scikit-learn's two sample photographs, in turn."""
+    """Gray squares from anywhere in scikit-learn's two sample photographs, in turn."""
     from sklearn.datasets import load_sample_images  # slow to import
 
     photographs = [rgb_to_gray(image) for image in load_sample_images().images]
-    return np.stack([_crop(rng, photographs[k % len(photographs)], size) for k in range(count)])
-
-
-def _crop(rng: np.random.Generator, image: np.ndarray, size: int) -> np.ndarray:
-    """Cut a square of a third to all of the height from anywhere in the image."""
-    side = int(rng.uniform(1 / 3, 1) * min(image.shape))
-    top, left = (int(rng.integers(0, length - side + 1)) for length in image.shape)
-    return resize(image[top : top + side, left : left + side], size)
+    crops = []
+    for image in itertools.islice(itertools.cycle(photographs), count):
+        side = int(rng.uniform(1 / 3, 1) * min(image.shape))
+        top, left = (int(rng.integers(0, length - side + 1)) for length in image.shape)
+        crops.append(resize(image[top : top + side, left : left + side], size))
+    return np.stack(crops)

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.metrics import roc_curve
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table
 from kidneyct_lib.evaluation.fold_predictions import Fold, pooled_test
 
 _ROUNDING = 1e-9  # of count * recall, which is often a whole number
@@ -46,10 +46,8 @@ def operating_point(
     ----------
     folds
         From `fold_predictions.study_folds`; each has its own threshold.
-    code
-        Index of the class.
-    recall
-        Asked share of the class, 0 to 1.
+    code, recall
+        Index of the class, and the asked share of it, 0 to 1.
     bootstrap
         Resamples of the groups.
 
@@ -67,27 +65,22 @@ def operating_point(
     StudyError
         If no test slice, or every one, is of the class.
     """
-    thresholds = [
-        recall_threshold(validation.true == code, validation.probabilities[:, code], recall)
-        for validation, _ in folds
-    ]
-    alarm = np.concatenate(
-        [
-            fold.test.probabilities[:, code] >= threshold
-            for fold, threshold in zip(folds, thresholds, strict=True)
-        ]
-    )
+    thresholds, alarms = [], []
+    for validation, test in folds:
+        learned = validation.true == code, validation.probabilities[:, code]
+        thresholds.append(recall_threshold(*learned, recall))
+        alarms.append(test.probabilities[:, code] >= thresholds[-1])
+    alarm = np.concatenate(alarms)
     true, probabilities, group = pooled_test(folds)
     positive = true == code
     if positive.all() or not positive.any():
         raise StudyError("An operating point needs test slices of the class and of another one.")
-    point = {"target_recall": recall, "thresholds": thresholds}
-    for name, right, among in (
-        ("recall", alarm & positive, positive),
-        ("specificity", ~alarm & ~positive, ~positive),
-    ):
-        point[name] = float(right.sum() / among.sum())
-        point[f"{name}_ci95"] = bootstrap.ratio_interval(right, among, group, bounds=(0, 1))
+    point = {
+        "target_recall": recall,
+        "thresholds": thresholds,
+        **bootstrap.ratio("recall", alarm & positive, positive, group),
+        **bootstrap.ratio("specificity", ~alarm & ~positive, ~positive, group),
+    }
     of_class, alarmed = set(group[positive]), set(group[positive & alarm])
     fpr, tpr, _ = roc_curve(positive, probabilities[:, code], drop_intermediate=False)
     first = int(np.argmax(tpr >= recall - _ROUNDING))
@@ -121,24 +114,14 @@ def assess(
 
 
 def table(results: Mapping[tuple[str, int], Mapping[str, Mapping]]) -> pd.DataFrame:
-    """Set all operating points side by side.
+    """Set all points of {(scheme, stage): what `assess` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {(scheme, stage): what `assess` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per scheme, stage and class (``label``): the numbers of
-    `operating_point`, those on the test ROC as ``roc_<name>``.
+    There is a row per scheme, stage and class (``label``), with the numbers of `operating_point`;
+    those on the test ROC are ``roc_<name>``.
     """
-    return pd.DataFrame(
-        [
-            {"scheme": scheme, "stage": stage, "label": name}
-            | flat_row(point)
-            | {f"roc_{key}": value for key, value in point["on_test_roc"].items()}
-            for (scheme, stage), points in results.items()
-            for name, point in points.items()
-        ]
-    )
+    rows = {
+        (*key, name): point | {f"roc_{k}": value for k, value in point["on_test_roc"].items()}
+        for key, points in results.items()
+        for name, point in points.items()
+    }
+    return flat_table(rows, ["scheme", "stage", "label"])

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table, group_interval
 from kidneyct_lib.evaluation.fold_predictions import FoldPredictions
 
 _ROUNDING = 1e-9  # of shares of slices, which are often whole numbers of them
@@ -23,13 +23,8 @@ def risk_coverage(predictions: FoldPredictions) -> pd.DataFrame:
     """
     confidence, wrong, last, _ = _surest_first(predictions)
     ends = np.unique(last)
-    return pd.DataFrame(
-        {
-            "confidence": confidence[ends],
-            "coverage": (ends + 1) / len(wrong),
-            "risk": wrong.cumsum()[ends] / (ends + 1),
-        }
-    )
+    curve = pd.DataFrame({"confidence": confidence[ends], "coverage": (ends + 1) / len(wrong)})
+    return curve.assign(risk=wrong.cumsum()[ends] / (ends + 1))
 
 
 def summarise(
@@ -64,38 +59,36 @@ def summarise(
         point = curve.iloc[min(reached, len(curve) - 1)]
         accuracy = float(1 - point["risk"])
         gains[f"{share:g}"] = {"coverage": float(point["coverage"]), "accuracy": accuracy}
-    n = len(wrong)
-    best = np.sort(wrong).cumsum() / np.arange(1, n + 1)
+
+    def aurc(times: np.ndarray) -> float:
+        """AURC where each slice occurs `times` times."""
+        classified = times.cumsum()[last]
+        errors = (times * wrong).cumsum()[last]
+        risk = errors / np.maximum(classified, 1)  # none classified: none weighs anything either
+        return float((times * risk).sum() / times.sum())
+
+    n, groups = len(wrong), int(group.max()) + 1
+    drawn = np.array([aurc(times[group]) for times in bootstrap.times(groups)])
     return {
         "error": float(wrong.mean()),
-        "aurc": _aurc(wrong, last, np.ones(n)),
-        "aurc_ci95": _aurc_interval(wrong, last, group, bootstrap),
-        "aurc_best": float(best.mean()),
+        "aurc": aurc(np.ones(n)),
+        "aurc_ci95": group_interval(drawn, groups),
+        "aurc_best": float((np.sort(wrong).cumsum() / np.arange(1, n + 1)).mean()),
         "withheld": gains,
     }
 
 
 def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
-    """Set risk and coverage side by side.
+    """Set the numbers of {(scheme, stage): what `summarise` gives} side by side.
 
-    Parameters
-    ----------
-    results
-        {(scheme, stage): what `summarise_selective` gives}.
-
-    Returns
-    -------
-    DataFrame with one row per scheme and stage: its numbers, and ``accuracy_without_<share>`` for
-    each share withheld.
+    There is a row per scheme and stage, with ``accuracy_without_<share>`` for each share withheld.
     """
-    return pd.DataFrame(
-        [
-            {"scheme": scheme, "stage": stage}
-            | flat_row(result)
-            | {f"accuracy_without_{k}": gain["accuracy"] for k, gain in result["withheld"].items()}
-            for (scheme, stage), result in results.items()
-        ]
-    )
+    rows = {
+        key: result
+        | {f"accuracy_without_{k}": gain["accuracy"] for k, gain in result["withheld"].items()}
+        for key, result in results.items()
+    }
+    return flat_table(rows, ["scheme", "stage"])
 
 
 def _surest_first(
@@ -106,28 +99,8 @@ def _surest_first(
     Returns confidence, whether the prediction is wrong (0 or 1), the last place of equal
     confidence, and the group's code.
     """
-    confidence = predictions.probabilities.max(axis=1)
-    wrong = (predictions.probabilities.argmax(axis=1) != predictions.true).astype(float)
-    order = np.argsort(-confidence, kind="stable")
-    falling = -confidence[order]
+    order = np.argsort(-predictions.confidence, kind="stable")
+    falling = -predictions.confidence[order]
     last = np.searchsorted(falling, falling, side="right") - 1
     _, group = np.unique(predictions.group, return_inverse=True)
-    return -falling, wrong[order], last, group[order]
-
-
-def _aurc(wrong: np.ndarray, last: np.ndarray, times: np.ndarray) -> float:
-    """AURC of slices, the surest first, each occurring `times` times."""
-    classified = times.cumsum()[last]
-    errors = (times * wrong).cumsum()[last]
-    risk = errors / np.maximum(classified, 1)  # none classified: none weighs anything either
-    return float((times * risk).sum() / times.sum())
-
-
-def _aurc_interval(
-    wrong: np.ndarray, last: np.ndarray, group: np.ndarray, bootstrap: Bootstrap
-) -> list[float]:
-    groups = int(group.max()) + 1
-    if groups < 2:
-        return [0.0, 1.0]
-    times = bootstrap.times(groups)
-    return percentile_interval(np.array([_aurc(wrong, last, drawn[group]) for drawn in times]))
+    return -falling, (~predictions.right[order]).astype(float), last, group[order]

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row, percentile_interval
+from kidneyct_lib.evaluation.bootstrap import (
+    Bootstrap,
+    flat_row,
+    flat_table,
+    group_interval,
+    percentile_interval,
+)
 
 SAMPLING = Bootstrap(300, 4)
 
@@ -58,6 +64,20 @@ def test_percentiles_cut_both_sides():
     assert percentile_interval(np.arange(1001)) == pytest.approx([25, 975])
 
 
+def test_of_one_group_the_bounds_are_all_that_is_known():
+    values = np.arange(1001)
+    assert group_interval(values, 2, bounds=(-1, 1)) == percentile_interval(values)
+    assert group_interval(values, 1, bounds=(-1, 1)) == [-1.0, 1.0]
+
+
+def test_a_ratio_stands_beside_its_interval():
+    group = np.repeat([0, 1, 2], 3)
+    found, among = np.arange(9) % 2, np.ones(9)
+    ratio = SAMPLING.ratio("recall", found, among, group, bounds=(0, 2))
+    interval = SAMPLING.ratio_interval(found, among, group, bounds=(0, 2))
+    assert ratio == {"recall": pytest.approx(4 / 9), "recall_ci95": interval}
+
+
 def test_a_result_becomes_a_row():
     result = {
         "n": 3,
@@ -71,3 +91,11 @@ def test_a_result_becomes_a_row():
     expected = {"n": 3, "a": 0.5, "a_low": 0.1, "a_high": 0.9, "p": None}
     expected |= {"a_wilson_low": 0.4, "a_wilson_high": 0.6}
     assert flat_row(result) == expected
+
+
+def test_results_become_a_table_with_their_keys():
+    results = {("slice", 1): {"a": 0.5, "a_ci95": [0.1, 0.9]}, ("patient", 2): {"a": 1, "b": 2}}
+    table = flat_table(results, ["scheme", "stage"])
+    assert list(table.columns) == ["scheme", "stage", "a", "a_low", "a_high", "b"]
+    assert table.iloc[0, :5].tolist() == ["slice", 1, 0.5, 0.1, 0.9]
+    assert table[["scheme", "stage", "b"]].iloc[1].tolist() == ["patient", 2, 2]

@@ -76,34 +76,40 @@ def test_files_of_one_channel_cannot_be_fed_without_the_step():
     assert acquisition_shift.unchanged_by_gray_step(image())
 
 
-def test_every_variant_is_scored_with_and_without(images, rows):
-    results = acquisition_shift.evaluate(
-        BrightnessModel(), images, rows, CLASSES, bootstrap=Bootstrap(100, 0)
+def scores_of(images, rows, name):
+    files = [acquisition_shift.SHIFTS[name](image) for image in images[rows.index]]
+    return acquisition_shift.evaluate(
+        BrightnessModel(), files, rows, CLASSES, bootstrap=Bootstrap(100, 0)
     )
-    assert set(results) == set(acquisition_shift.SHIFTS)
+
+
+def test_every_variant_is_scored_with_and_without(images, rows):
+    results = {name: scores_of(images, rows, name) for name in acquisition_shift.SHIFTS}
     assert results["one channel"]["without"] is None
     assert results["RGB, as published"]["with"]["accuracy"] == 1
     table = acquisition_shift.comparison_table({"slice": results})
     assert len(table) == 2 * len(results)
     unfed = table[(table["condition"] == "16 bit") & (table["gray_step"] == "without")]
     assert unfed["accuracy"].isna().all()
+    fed = table[(table["condition"] == "one channel") & (table["gray_step"] == "with")].iloc[0]
+    metrics = results["one channel"]["with"]
+    assert [fed["accuracy_low"], fed["accuracy_high"]] == metrics["accuracy_ci95"]
 
 
-def test_rows_point_into_the_images(images, rows):
-    chosen = rows.loc[[1, 3]]
-    results = acquisition_shift.evaluate(
-        BrightnessModel(), images, chosen, CLASSES, bootstrap=Bootstrap(100, 0)
-    )
-    metrics = results["RGB, as published"]["with"]
+def test_chosen_rows_are_scored_on_their_own_files(images, rows):
+    metrics = scores_of(images, rows.loc[[1, 3]], "RGB, as published")["with"]
     assert metrics["n"] == 2
     assert metrics["per_class"]["Stone"]["recall"] == 1
 
 
-def test_external_files_are_read_and_resized(tmp_path, rows):
-    for path, level in zip(rows["path"], (10, 250, 250, 250), strict=True):
-        Image.fromarray(np.full((20, 30), level, np.uint8)).save(tmp_path / path, format="PNG")
-    scores = acquisition_shift.evaluate_external(
-        BrightnessModel(), tmp_path, rows, CLASSES, bootstrap=Bootstrap(100, 0)
+def test_external_files_are_read_and_resized(rows):
+    files = []
+    for level in (10, 250, 250, 250):
+        file = io.BytesIO()
+        Image.fromarray(np.full((20, 30), level, np.uint8)).save(file, format="PNG")
+        files.append(file.getvalue())
+    scores = acquisition_shift.evaluate(
+        BrightnessModel(), files, rows, CLASSES, bootstrap=Bootstrap(100, 0)
     )
     assert scores["with"]["accuracy"] == 0.75
     assert scores["without"] is None
@@ -111,6 +117,4 @@ def test_external_files_are_read_and_resized(tmp_path, rows):
 
 def test_no_images_are_refused(images, rows):
     with pytest.raises(StudyError, match="no images"):
-        acquisition_shift.evaluate(
-            BrightnessModel(), images, rows[:0], CLASSES, bootstrap=Bootstrap(100, 0)
-        )
+        scores_of(images, rows[:0], "RGB, as published")

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from kidneyct_lib.data import phantom
 from kidneyct_lib.data.body import body_mask
 from kidneyct_lib.robustness.corruptions import (
+    CAUSES,
     CORRUPTIONS,
     CT_OWN,
     MEDMNIST_C,
@@ -74,8 +75,8 @@ def test_the_list_is_medmnist_c_and_ct_own():
     assert [*MEDMNIST_C, *CT_OWN] == NAMES
     for name, corruption in CORRUPTIONS.items():
         assert len(corruption.amounts) == len(SEVERITIES), name
-        assert corruption.unit, name
-        assert corruption.cause, name
+    assert list(CAUSES) == NAMES
+    assert all(CAUSES.values())
 
 
 @pytest.mark.parametrize("name", NAMES)

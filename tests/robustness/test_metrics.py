@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import Bootstrap
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table
 from kidneyct_lib.robustness import metrics
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from kidneyct_lib.study.run_folder import Run
@@ -143,8 +143,9 @@ def test_the_table_has_a_row_a_model_with_its_errors(rows, counts):
     result = metrics.summarise(counts, bootstrap=SAMPLING)
     truth = np.eye(3)[rows["label"].map(CLASSES.index)]
     perfect = metrics.tally(rows, truth, {n: [truth] * 5 for n in NAMES}, CLASSES)
-    table = metrics.table(
-        {("slice", 1): result, ("patient", 2): metrics.summarise(perfect, bootstrap=SAMPLING)}
+    table = flat_table(
+        {("slice", 1): result, ("patient", 2): metrics.summarise(perfect, bootstrap=SAMPLING)},
+        ["scheme", "stage"],
     )
     assert table[["scheme", "stage", "n", "groups"]].to_numpy().tolist() == [
         ["slice", 1, 23, 7],
