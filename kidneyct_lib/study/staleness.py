@@ -235,7 +235,7 @@ def _passed_on(package: str) -> dict[str, str]:
     return {
         alias.asname or alias.name: node.module
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(package)
         for alias in node.names
     }
 

@@ -21,6 +21,11 @@ LIBRARY = {
     "fitting": "def fit():\n    from kidneyct_lib.sums import total\n    return total()",
     "sums": '"""Sums."""\n\ndef total():\n    """Add."""\n    return 1 + 1  # two',
     "unused": "VALUE = 1",
+    "effects/__init__": (
+        "from collections.abc import Callable\nfrom kidneyct_lib.effects import tools\n"
+        "STRONG: Callable = tools.blur\n"
+    ),
+    "effects/tools": "def blur():\n    return 1",
 }
 CODE = "from kidneyct_lib import plots\nfrom kidneyct_lib.fitting import fit\nplots.bars()\nfit()"
 
@@ -65,6 +70,12 @@ def test_modules_are_those_imported_and_of_a_package_those_whose_names_are_used(
     assert list(inputs(tmp_path)["modules"]) == [f"kidneyct_lib.{name}" for name in expected]
     every = inputs(tmp_path, code="from kidneyct_lib import plots\nshow(plots)")["modules"]
     assert {f"kidneyct_lib.plots.{name}" for name in ("bars", "lines", "style")} == set(every)
+
+
+def test_a_package_with_code_of_its_own_counts_with_what_it_imports(library, tmp_path):
+    code = "from kidneyct_lib import effects\neffects.STRONG()"
+    names = inputs(tmp_path, code=code)["modules"]
+    assert list(names) == ["kidneyct_lib.effects", "kidneyct_lib.effects.tools"]
 
 
 @pytest.mark.parametrize(
