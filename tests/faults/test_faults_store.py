@@ -44,7 +44,7 @@ def fill(folder, keys=KEYS, first=0, pause=0.0):
 def filling(folder, part="KEYS, 0"):
     """A process that fills a store slowly."""
     code = (
-        f"import sys; sys.path.insert(0, {str(sys.path[0])!r})\n"
+        f"import sys; sys.path[:] = {sys.path!r}\n"
         "import pathlib, test_faults_store as t\nfrom test_faults_store import KEYS\n"
         f"t.fill(pathlib.Path({str(folder)!r}), *({part},), pause=0.03)"
     )

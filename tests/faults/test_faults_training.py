@@ -84,7 +84,7 @@ def assert_same(outcome, expected):
 def test_a_stage_killed_at_a_random_moment_ends_as_an_undisturbed_one(tmp_path, whole, seconds):
     checkpoint = tmp_path / "c.npz"
     code = (
-        f"import sys; sys.path.insert(0, {str(sys.path[0])!r})\n"
+        f"import sys; sys.path[:] = {sys.path!r}\n"
         "import pathlib, test_faults_training as t\n"
         f"t.trained(pathlib.Path({str(checkpoint)!r}), pause=0.3)"
     )
