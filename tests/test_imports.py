@@ -19,6 +19,7 @@ MAY_IMPORT_KERAS = {
     "models.backbones",
     "models.builder",
     "models.freezing",
+    "models.harmonization",
     "models.roi_crops",
     "robustness.inference",
     "training.feature_cache",

@@ -99,10 +99,10 @@ def test_a_slice_in_the_common_window_stays_as_it_is():
 def accuracy_of_the_window(*, harmonize):
     """Out-of-fold accuracy of classes that differ in nothing but the window of their slices."""
     rng = np.random.default_rng(0)
-    label = np.arange(100) % 2
+    label = np.arange(60) % 2
     windows = np.array([[30, 460], [65, 340]])[label] + rng.uniform(-8, 8, (len(label), 2))
-    images = np.stack([slice_in(*window, seed=i)[0] for i, window in enumerate(windows)])
-    backbone = BackboneSettings("resnet50", "none", images.shape[1], crop_size=96, seed=3)
+    images = np.stack([slice_in(*window, seed=i, size=96)[0] for i, window in enumerate(windows)])
+    backbone = BackboneSettings("resnet50", "none", image_size=96, crop_size=64, seed=3)
     net = builder.region_features(builder.PATIENT_FEATURES, backbone, harmonize=harmonize)
     features = builder.predict_gray(net, images, batch=20, label="features")
     return cross_val_score(probes.logistic_regression(c=0.01), features, label, cv=5).mean()
@@ -110,7 +110,7 @@ def accuracy_of_the_window(*, harmonize):
 
 def test_the_patient_recipe_is_blind_to_a_window_that_names_the_class():
     assert accuracy_of_the_window(harmonize=False) == 1
-    assert accuracy_of_the_window(harmonize=True) < 0.65  # chance level: 0.5 +- 0.1 of 100 slices
+    assert accuracy_of_the_window(harmonize=True) < 0.65  # chance level: 0.5
 
 
 @pytest.mark.parametrize("level", [0, 3, 90, 255])

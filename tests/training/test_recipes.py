@@ -110,9 +110,9 @@ def test_each_view_is_computed_once(net, images, shown, tmp_path, monkeypatch):
     computed, made = [], []
     append, view = feature_cache.RowStore._append, augmentation.view
 
-    def noted(store, keys, rows):
+    def noted(store, keys, rows, label):
         computed.extend((store.folder.name, key) for key in keys)
-        append(store, keys, rows)
+        append(store, keys, rows, label)
 
     monkeypatch.setattr(feature_cache.RowStore, "_append", noted)
     monkeypatch.setattr(
