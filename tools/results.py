@@ -183,8 +183,15 @@ def bench(name: str) -> str:
     rows = pd.read_csv(RESULTS / "bench" / f"{name}.csv")
     lines = [list(rows.columns), ["---", *["---:"] * (rows.shape[1] - 1)]]
     for row in rows.itertuples(index=False):
-        lines.append([v if isinstance(v, str) else "" if pd.isna(v) else f"{v:,.3g}" for v in row])
+        lines.append([v if isinstance(v, str) else _rounded(v) for v in row])
     return "\n".join(["", *(f"| {' | '.join(line)} |" for line in lines), ""])
+
+
+def _rounded(value: float) -> str:
+    """Three significant digits, whole numbers from 100 on; nothing where there is none."""
+    if pd.isna(value):
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def minutes(study: str) -> str:
