@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment
 
+from benchmarks import tables
 from kidneyct_lib.study import provenance
 
 ROOT = Path(__file__).parents[1]
@@ -179,19 +180,8 @@ def gains(study: str) -> str:
 
 
 def bench(name: str) -> str:
-    """Rows of a table of the bench, to three significant digits."""
-    rows = pd.read_csv(RESULTS / "bench" / f"{name}.csv")
-    lines = [list(rows.columns), ["---", *["---:"] * (rows.shape[1] - 1)]]
-    for row in rows.itertuples(index=False):
-        lines.append([v if isinstance(v, str) else _rounded(v) for v in row])
-    return "\n".join(["", *(f"| {' | '.join(line)} |" for line in lines), ""])
-
-
-def _rounded(value: float) -> str:
-    """Three significant digits, whole numbers from 100 on; nothing where there is none."""
-    if pd.isna(value):
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    """Rows of a table of the bench."""
+    return f"\n{tables.markdown(pd.read_csv(RESULTS / 'bench' / f'{name}.csv'))}\n"
 
 
 def minutes(study: str) -> str:

@@ -101,7 +101,10 @@ def shown(
 ) -> np.ndarray:
     """Show each slice in another window: uint8 (N, S, S), from bodies and levels of N rows each."""
     windows = ([Levels(*row) for row in rows.itertuples(index=False)] for rows in (own, other))
-    return np.stack(list(map(display_window.shown, images, bodies, *windows)))
+    result = np.empty_like(images)  # filled slice by slice: a list of them would be a second copy
+    for i, seen in enumerate(map(display_window.shown, images, bodies, *windows)):
+        result[i] = seen
+    return result
 
 
 def summarise(

@@ -1,4 +1,4 @@
-"""Controls of the audit: labels that no image can tell, and what is reached without looking.
+"""Negative controls of the audit: labels independent of the image, and the chance level.
 
 Labels drawn at random for each patient were used on brain MRI by Yagis et al. (2021): 96 % by
 slice, 50 % by subject, on two classes.

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-_BACKGROUND = 8  # gray level: what is darker is air, or fat in a narrow window
-_SMOOTH = 3  # sigma, in gray levels, of the blur of the histogram
-_SOFT = (0.85, 2.2)  # where the peak of soft tissue lies, times the mean of what is not background
-_FAT = (6, 0.72)  # where the peak of fat lies: gray level, and times the level of soft tissue
-_FAT_PEAK = 0.15  # least height of the peak of fat, times that of soft tissue
-_VALLEY = 0.75  # highest share of the peak of fat that the valley beside it may have
+BACKGROUND = 8  # gray level: what is darker is air, or fat in a narrow window
+SMOOTH = 3  # sigma, in gray levels, of the blur of the histogram
+SOFT_RANGE = (0.85, 2.2)  # where the peak of soft tissue lies, times the mean of the bright
+LOWEST_FAT = 6  # gray level from which on fat has a peak
+FAT_PEAK = 0.15  # least height of the peak of fat, times that of soft tissue
+VALLEY = 0.75  # highest share of the peak of fat that the valley beside it may have
+_HIGHEST_FAT = 0.72  # where the peak of fat lies at most, times the level of soft tissue
 
 
 class Levels(NamedTuple):
@@ -34,20 +35,20 @@ def levels(gray: np.ndarray, body: np.ndarray) -> Levels:
     """
     counts = np.bincount(gray[body], minlength=256).astype(np.float32)
     counts[[0, 255]] = 0  # clipped, whatever they would have been
-    bright = counts[_BACKGROUND:]
+    bright = counts[BACKGROUND:]
     if not bright.any():
         return Levels(0.0, 1.0)
-    height = cv2.GaussianBlur(counts[None], (0, 0), _SMOOTH, borderType=cv2.BORDER_CONSTANT)[0]
-    mean = np.average(np.arange(_BACKGROUND, 256), weights=bright)
-    first, last = (round(share * mean) for share in _SOFT)
+    height = cv2.GaussianBlur(counts[None], (0, 0), SMOOTH, borderType=cv2.BORDER_CONSTANT)[0]
+    mean = np.average(np.arange(BACKGROUND, 256), weights=bright)
+    first, last = (round(share * mean) for share in SOFT_RANGE)
     soft = first + int(height[first : last + 1].argmax())
-    lowest, highest = _FAT[0], round(_FAT[1] * soft)
+    lowest, highest = LOWEST_FAT, round(_HIGHEST_FAT * soft)
     if highest <= lowest:
         return Levels(0.0, float(soft))
     fat = lowest + int(height[lowest:highest].argmax())
     seen = (
-        height[fat] >= _FAT_PEAK * height[soft]
-        and height[fat:soft].min() < _VALLEY * height[fat]
+        height[fat] >= FAT_PEAK * height[soft]
+        and height[fat:soft].min() < VALLEY * height[fat]
         and height[fat - 1] < height[fat]  # a peak, not the flank of black
     )
     return Levels(float(fat) if seen else 0.0, float(soft))

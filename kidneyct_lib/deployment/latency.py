@@ -93,7 +93,7 @@ def one_image(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batc
     Parameters
     ----------
     run
-        Answers for uint8 (batch, height, width, channels).
+        Predictions for uint8 (batch, height, width, channels).
     shape, batch
         Height, width and channels of the images; images at a time.
 

@@ -98,7 +98,7 @@ class ExportedModel:
         self._run = runtimes.onnx(file, 0)
 
     def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-        """Calibrated probabilities (K,) of one image uint8 (H, W, 3), and what to heed."""
+        """Calibrated probabilities (K,) of one image uint8 (H, W, 3), and its warnings."""
         outputs = self._run(rgb[None])
         probabilities = _normalised(outputs["probabilities"])[0]
         distance = float(outputs["distance"][0])

@@ -79,7 +79,7 @@ def by_subgroup(
     predictions
         Of one scheme, stage and part: ``path``, ``label``, ``group``, the probability columns.
     levels
-        As from `levels`: ``path``, and one column a subgroup.
+        As from `levels`: ``path``, and one column per subgroup.
     classes, bootstrap
         As in `metrics.summarise`.
 

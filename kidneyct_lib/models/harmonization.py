@@ -1,16 +1,24 @@
 """One display window for all slices, found in each slice by itself: a layer of the network.
 
 A slice says in which window it was exported by the gray levels of two tissues, fat and soft tissue
-(`data.display_window`, which asks the same of whole series). The layer finds both in the slice's
-histogram and maps them to fixed levels, so that the window tells the network nothing, however the
-model is saved or exported. A window that shows fat as black has lost how dark fat is; there black
-stands for fat.
+(`data.display_window` finds them in NumPy, for whole series). The layer finds both in the slice's
+histogram and maps them to fixed levels, so that the window tells the network as little as possible,
+however the model is saved or exported. A window that shows fat as black has lost how dark fat is;
+there black stands for fat.
 
 Only operations that every backend and export format has.
 """
 
 import numpy as np
 
+from kidneyct_lib.data.display_window import (
+    BACKGROUND,
+    FAT_PEAK,
+    LOWEST_FAT,
+    SMOOTH,
+    SOFT_RANGE,
+    VALLEY,
+)
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import between, body_box, luminance
 
@@ -23,12 +31,9 @@ CEILING = 200
 """Highest gray level: a bright window shows as white what a dark one tells apart from bone."""
 
 _GRID = 128  # pixels across the coarse image whose histogram is taken
-_BACKGROUND = 8  # gray level: darker is air, or fat in a narrow window
-_SMOOTH = 3  # sigma, in gray levels, of the blur of the histogram
-_SOFT_RANGE = (0.85, 2.2)  # where the peak of soft tissue lies, times the mean of the bright
-_FAT_RANGE = (6, 0.55)  # where the peak of fat lies: gray level, and times that of soft tissue
-_FAT_PEAK = 0.15  # least height of the peak of fat, times that of soft tissue
-_VALLEY = 0.75  # highest share of the peak of fat that the valley beside it may have
+# Where the peak of fat lies at most, times the level of soft tissue: lower than for whole series,
+# since in the body's box fluid can fill more than fat does.
+_HIGHEST_FAT = 0.55
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -62,19 +67,19 @@ def levels(gray):
     """
     counts = _histogram(*_body_pixels(gray))
     level = np.arange(256)
-    kernel = np.exp(-((level - level[:, None]) ** 2) / (2 * _SMOOTH**2))
+    kernel = np.exp(-((level - level[:, None]) ** 2) / (2 * SMOOTH**2))
     height = ops.round(ops.matmul(counts, ops.convert_to_tensor(kernel, counts.dtype)))
-    bright = counts[:, _BACKGROUND:]
+    bright = counts[:, BACKGROUND:]
     total = ops.maximum(ops.sum(bright, axis=1), 1)
-    mean = ops.matmul(bright, ops.arange(_BACKGROUND, 256, dtype=counts.dtype)[:, None])[:, 0]
-    soft = _peak(height, *(ops.round(share * mean / total) for share in _SOFT_RANGE))
+    mean = ops.matmul(bright, ops.arange(BACKGROUND, 256, dtype=counts.dtype)[:, None])[:, 0]
+    soft = _peak(height, *(ops.round(share * mean / total) for share in SOFT_RANGE))
     soft = ops.maximum(soft, 1)
-    lowest, highest = _FAT_RANGE[0] + 0 * soft, ops.round(_FAT_RANGE[1] * soft)
+    lowest, highest = LOWEST_FAT + 0 * soft, ops.round(_HIGHEST_FAT * soft)
     fat = _peak(height, lowest, highest - 1)
     peak, below, beside = (_at(height, place) for place in (fat, fat - 1, soft))
     valley = ops.min(ops.where(_range(fat, soft - 1), height, beside[:, None]), axis=1)
     seen = (highest > lowest) & (below < peak)  # a peak, not the flank of black
-    seen = seen & (peak >= _FAT_PEAK * beside) & (valley < _VALLEY * peak)
+    seen = seen & (peak >= FAT_PEAK * beside) & (valley < VALLEY * peak)
     return ops.where(seen, fat, 0 * fat), soft
 
 

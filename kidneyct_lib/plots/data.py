@@ -268,7 +268,7 @@ def threshold_curve(frame: pd.DataFrame, chosen: float) -> Figure:
 def split_counts(
     table: pd.DataFrame, splits: Mapping[str, Sequence[str]], classes: Sequence[str]
 ) -> Figure:
-    """Draw the slices (above) and groups (below) of each part and class, one column a scheme.
+    """Draw the slices (above) and groups (below) of each part and class, one column per scheme.
 
     Under a split by slice a group is counted in every part that it has slices in.
 

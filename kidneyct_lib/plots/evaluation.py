@@ -64,7 +64,7 @@ def headline(
 
 @journal_style
 def learning_curves(history: pd.DataFrame) -> Figure:
-    """Draw loss (above) and accuracy (below) over the epochs of both stages, one column a scheme.
+    """Draw loss (above) and accuracy (below) over the epochs of both stages, one column per scheme.
 
     Epochs are counted through both stages, and a line marks where the second begins. `history` has
     one row per epoch: ``scheme``, ``stage``, ``epoch``, ``loss``, ``val_loss``, ``accuracy``,
@@ -140,7 +140,7 @@ def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
 
 @journal_style
 def class_weight_comparison(frame: pd.DataFrame) -> Figure:
-    """Draw what each way of weighting the classes reaches, as bars in one panel a scheme.
+    """Draw what each way of weighting the classes reaches, as bars in one panel per scheme.
 
     `frame` has ``scheme``, ``weighting``, ``measure`` (such as "macro-F1" or a class's recall) and
     ``value`` (0 to 1).

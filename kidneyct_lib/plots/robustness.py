@@ -1,4 +1,4 @@
-"""Figures of robustness and calibration: corruptions, confidence, sets, silence, strange images."""
+"""Figures of corruptions, calibration, conformal sets, selective prediction and OOD detection."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
@@ -231,8 +231,8 @@ def operating_points(
 ) -> Figure:
     """Draw what a threshold set for a high recall reaches, on each class's ROC curve.
 
-    Each class has a panel with a curve and a marker with its 95 % intervals a scheme, and a line at
-    the target recall.
+    Each class has a panel with a curve and a marker with its 95 % intervals per scheme, and a line
+    at the target recall.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def of_corrupted(
     batch: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """Answers to every corruption of some slices at every severity, each computed once ever.
+    """Predictions of every corruption of some slices at every severity, each computed once ever.
 
     Parameters
     ----------

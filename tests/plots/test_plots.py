@@ -135,7 +135,7 @@ SETS = pd.DataFrame(
     ]
 )
 RISK = pd.DataFrame({"coverage": [0.25, 0.5, 0.85, 1.0], "risk": [0, 0.1, 0.2, 0.3]})
-SILENCE = {"aurc": 0.15}
+SELECTIVE = {"aurc": 0.15}
 POINT = {
     "target_recall": 0.99,
     "recall": 0.9,
@@ -173,7 +173,7 @@ DRAWN = {
     ),
     "set_coverage": lambda: plots.set_coverage(SETS, CLASSES, target=0.9),
     "risk_coverage": lambda: plots.risk_coverage(
-        dict.fromkeys(SCHEMES, RISK), dict.fromkeys(SCHEMES, SILENCE)
+        dict.fromkeys(SCHEMES, RISK), dict.fromkeys(SCHEMES, SELECTIVE)
     ),
     "operating_points": lambda: plots.operating_points(
         dict.fromkeys(SCHEMES, CURVES),
@@ -501,7 +501,7 @@ def test_external_comparison_puts_each_variant_at_its_accuracy(figures):
     assert [label.get_text() for label in axes.get_yticklabels()] == ["as stored", "16 bit"]
 
 
-# --- calibration and silence ------------------------------------------------------------------
+# --- calibration and selective prediction ------------------------------------------------------
 
 
 def test_reliability_draws_both_curves_over_the_diagonal(figures):
@@ -545,7 +545,7 @@ def test_many_classes_turn_their_names():
         assert {label.get_rotation() for label in labels} == {45}
 
 
-def test_risk_coverage_marks_what_silence_leaves(figures):
+def test_risk_coverage_marks_what_is_withheld(figures):
     (axes,) = figures["risk_coverage"].axes
     assert axes.lines[0].get_ydata().tolist() == RISK["risk"].tolist()
     marks = [tuple(line.get_xydata()[0]) for line in axes.lines[1:5]]
