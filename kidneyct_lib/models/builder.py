@@ -58,7 +58,8 @@ def build(settings: NetworkSettings) -> keras.Model:
 
     The published one is backbone, GAP, Dense ReLU, Dropout, Dense softmax. The patient recipe's is
     a softmax straight on `PATIENT_FEATURES` of slices shown in one display window: it has few
-    weights to learn patients with, and hardly sees in which window a series was exported.
+    weights to learn patients with, and hardly sees in which window a series was exported
+    (`recipes.LinearTraining` fits it).
     BatchNorm layers stay in inference mode: their statistics never move, whatever is unfrozen
     (https://keras.io/guides/transfer_learning).
 
