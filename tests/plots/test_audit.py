@@ -1,13 +1,12 @@
 """The audit's figures are judged by what is drawn: markers, words and where they lie."""
 
-import inspect
 import io
 from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from figure_checks import assert_within_border
+from figure_checks import assert_all_tested, assert_sound, assert_within_border, interval_rows
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
@@ -64,8 +63,11 @@ FITS = {
     "accuracy": {"use": True, "why": "", "a": 0.9, "b": 1.0, "c": 0.5, "projections": PROMISES},
     "macro_f1": {"use": False, "why": "it does not rise"},
 }
+KINDS = {"display window": scores(0.58), "couch": scores(0.3)}
+COMPARED = {"network": {"patient": scores(0.67), "other_window": scores(0.5)}}
 DRAWN = {
     "leak_summary": lambda: plots.leak_summary(MODELS, CONTROLS, chance=CHANCE),
+    "shortcuts": lambda: plots.shortcuts(KINDS, COMPARED, chance=0.25),
     "nearest_slice_error": lambda: plots.nearest_slice_error(NEAREST),
     "buffered_curve": lambda: plots.buffered_curve(GAPS, chance=0.25),
     "grouping_sweep": lambda: plots.grouping_sweep(SWEEP, chosen=0.9, by_slice=0.99, chance=0.25),
@@ -108,19 +110,12 @@ def has_bar(axes, ends):
 
 
 def test_every_figure_of_the_module_is_tested_here():
-    public = {
-        name
-        for name, member in inspect.getmembers(audit, inspect.isfunction)
-        if member.__module__ == audit.__name__ and not name.startswith("_")
-    }
-    assert public == set(DRAWN) | {"shortcuts"}  # test_shortcuts
-    assert public <= set(vars(plots))
+    assert_all_tested(audit, plots, DRAWN)
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
-def test_nothing_is_cut_off_and_pyplot_keeps_nothing(figures, name):
-    assert_within_border(figures[name])
-    assert plt.get_fignums() == []
+def test_nothing_is_cut_off_and_pyplot_keeps_nothing(name):
+    assert_sound(DRAWN[name])
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
@@ -160,12 +155,10 @@ def test_the_summary_draws_each_model_and_control_at_its_accuracies(figures):
     assert len(ticks) == 5
     assert "fine-tuned as published" in axes.get_yticklabels()[0].get_text()
     assert "one for each patient" in axes.get_yticklabels()[3].get_text()
-    for scheme, marker in (("slice", "o"), ("patient", "s")):
-        expected = [(row[scheme]["accuracy"], y) for row, y in zip(rows, ticks, strict=True)]
-        assert sorted(markers(axes, marker)) == sorted(expected)
-    spans = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 1.6]
-    intervals = [row[scheme]["accuracy_ci95"] for row in rows for scheme in row]
-    assert sorted(map(list, spans)) == sorted(intervals)
+    for scheme, (points, ends, _) in zip(("patient", "slice"), interval_rows(axes), strict=True):
+        accuracies = [row[scheme]["accuracy"] for row in rows]
+        np.testing.assert_array_equal(points, np.stack([accuracies, ticks], axis=1))
+        np.testing.assert_array_equal(ends, [row[scheme]["accuracy_ci95"] for row in rows])
 
 
 def test_the_summary_marks_chance_and_the_largest_class_where_it_differs(figures):
@@ -200,6 +193,28 @@ def test_seen_and_new_patients_differ_in_gray_and_in_shape(figures):
 )
 def test_only_all_is_written_as_a_hundred_percent(value, digits, text):
     assert audit._percent(value, digits) == text
+
+
+# --- shortcuts ---------------------------------------------------------------------------------
+
+
+def test_each_kind_has_a_row_and_each_model_two_markers(figures):
+    (axes,) = figures["shortcuts"].axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["Display window", "Couch", "Network"]
+    series = interval_rows(axes)
+    assert [points[:, 0].tolist() for points, _, _ in series] == [[0.58, 0.3], [0.67], [0.5]]
+    np.testing.assert_allclose(series[0][1], [[0.48, 0.63], [0.2, 0.35]])
+
+
+def test_the_legend_names_each_look_once(figures):
+    texts = [text.get_text() for text in figures["shortcuts"].legends[0].get_texts()]
+    assert texts == [
+        "Acquisition alone",
+        "By patient",
+        "By patient, in another window",
+        "Chance level",
+    ]
 
 
 # --- the others -------------------------------------------------------------------------------
