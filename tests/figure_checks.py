@@ -44,15 +44,14 @@ def assert_labelled(figure: Figure) -> None:
         assert axes.get_ylabel() or not place.is_first_col()
 
 
-def assert_all_tested(module: ModuleType, package: ModuleType, tested: Collection[str]) -> None:
-    """These are the figures of the module, and the package passes them on."""
+def assert_all_tested(module: ModuleType, tested: Collection[str]) -> None:
+    """These are the figures of the module."""
     public = {
         name
         for name, member in inspect.getmembers(module, inspect.isfunction)
         if member.__module__ == module.__name__ and not name.startswith("_")
     }
     assert public == set(tested)
-    assert public <= set(vars(package))
 
 
 def panels(figure: Figure) -> list[Axes]:

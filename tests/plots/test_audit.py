@@ -10,7 +10,6 @@ from figure_checks import assert_all_tested, assert_sound, assert_within_border,
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from kidneyct_lib import plots
 from kidneyct_lib.plots import audit
 
 
@@ -66,12 +65,12 @@ FITS = {
 KINDS = {"display window": scores(0.58), "couch": scores(0.3)}
 COMPARED = {"network": {"patient": scores(0.67), "other_window": scores(0.5)}}
 DRAWN = {
-    "leak_summary": lambda: plots.leak_summary(MODELS, CONTROLS, chance=CHANCE),
-    "shortcuts": lambda: plots.shortcuts(KINDS, COMPARED, chance=0.25),
-    "nearest_slice_error": lambda: plots.nearest_slice_error(NEAREST),
-    "buffered_curve": lambda: plots.buffered_curve(GAPS, chance=0.25),
-    "grouping_sweep": lambda: plots.grouping_sweep(SWEEP, chosen=0.9, by_slice=0.99, chance=0.25),
-    "patient_curve": lambda: plots.patient_curve(POINTS, FITS, chance=0.25),
+    "leak_summary": lambda: audit.leak_summary(MODELS, CONTROLS, chance=CHANCE),
+    "shortcuts": lambda: audit.shortcuts(KINDS, COMPARED, chance=0.25),
+    "nearest_slice_error": lambda: audit.nearest_slice_error(NEAREST),
+    "buffered_curve": lambda: audit.buffered_curve(GAPS, chance=0.25),
+    "grouping_sweep": lambda: audit.grouping_sweep(SWEEP, chosen=0.9, by_slice=0.99, chance=0.25),
+    "patient_curve": lambda: audit.patient_curve(POINTS, FITS, chance=0.25),
 }
 
 
@@ -110,7 +109,7 @@ def has_bar(axes, ends):
 
 
 def test_every_figure_of_the_module_is_tested_here():
-    assert_all_tested(audit, plots, DRAWN)
+    assert_all_tested(audit, DRAWN)
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
@@ -141,7 +140,7 @@ def test_the_summary_says_the_finding_in_the_studys_numbers(figures):
 
 
 def test_the_summary_names_the_stages_of_the_patient_recipe():
-    figure = plots.leak_summary(MODELS, CONTROLS, chance=CHANCE, recipe="patient")
+    figure = audit.leak_summary(MODELS, CONTROLS, chance=CHANCE, recipe="patient")
     (axes,) = figure.axes
     assert "Patient recipe" in axes.get_yticklabels()[0].get_text()
     assert not any("published" in label.get_text() for label in axes.get_yticklabels())
@@ -164,12 +163,12 @@ def test_the_summary_draws_each_model_and_control_at_its_accuracies(figures):
 def test_the_summary_marks_chance_and_the_largest_class_where_it_differs(figures):
     assert "chance 25 %" in texts_of(figures["leak_summary"])
     assert "largest class 42 %" in texts_of(figures["leak_summary"])
-    near = plots.leak_summary(MODELS, CONTROLS, chance=CHANCE | {"majority": 0.26})
+    near = audit.leak_summary(MODELS, CONTROLS, chance=CHANCE | {"majority": 0.26})
     assert "largest class" not in texts_of(near)
 
 
 def test_the_summary_needs_no_controls_and_knows_other_models():
-    figure = plots.leak_summary({"mine": MODELS["pixel kNN"]}, {}, chance=CHANCE)
+    figure = audit.leak_summary({"mine": MODELS["pixel kNN"]}, {}, chance=CHANCE)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["mine"]
     assert "Controls" not in texts_of(figure)
 
@@ -232,7 +231,7 @@ def test_errors_stand_in_their_bins(figures):
 
 
 def test_bins_are_all_drawn_where_all_are_small():
-    (axes,) = plots.nearest_slice_error(NEAREST[:1]).axes
+    (axes,) = audit.nearest_slice_error(NEAREST[:1]).axes
     assert len(markers(axes, "o")) == 1
 
 
@@ -243,7 +242,7 @@ def test_gaps_are_drawn_in_order_with_the_series_left(figures):
     assert labels == ["0\n40", "5\n30", "all\n0"]
     assert has_bar(axes, [0.45, 0.6])
     assert "of 40 series" in axes.get_xlabel()
-    assert markers(plots.buffered_curve([], chance=0.25).axes[0], "s") == []
+    assert markers(audit.buffered_curve([], chance=0.25).axes[0], "s") == []
 
 
 def test_a_skipped_threshold_has_a_place_but_no_point(figures):

@@ -12,7 +12,6 @@ from figure_checks import (
     legend_texts,
 )
 
-from kidneyct_lib import plots
 from kidneyct_lib.plots import data
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
@@ -50,16 +49,16 @@ THRESHOLDS = pd.DataFrame(
     }
 )
 DRAWN = {
-    "class_counts": lambda: plots.class_counts(TABLE, CLASSES),
-    "image_sizes": lambda: plots.image_sizes(TABLE),
-    "intensity_histograms": lambda: plots.intensity_histograms(IMAGES, LABELS, CLASSES),
-    "contact_sheet": lambda: plots.contact_sheet(IMAGES[:5], list("abcde"), 3),
-    "series_structure": lambda: plots.series_structure(CORRELATIONS, CLASSES, threshold=0.94),
-    "group_montage": lambda: plots.group_montage(IMAGES, GROUPS, LABELS, show=[0, 3, 7], columns=4),
-    "group_sizes": lambda: plots.group_sizes(TABLE, CLASSES, seed=0),
-    "threshold_curve": lambda: plots.threshold_curve(THRESHOLDS, 0.9),
-    "split_counts": lambda: plots.split_counts(TABLE, SPLITS, CLASSES),
-    "class_weights": lambda: plots.class_weights(WEIGHTS, CLASSES),
+    "class_counts": lambda: data.class_counts(TABLE, CLASSES),
+    "image_sizes": lambda: data.image_sizes(TABLE),
+    "intensity_histograms": lambda: data.intensity_histograms(IMAGES, LABELS, CLASSES),
+    "contact_sheet": lambda: data.contact_sheet(IMAGES[:5], list("abcde"), 3),
+    "series_structure": lambda: data.series_structure(CORRELATIONS, CLASSES, threshold=0.94),
+    "group_montage": lambda: data.group_montage(IMAGES, GROUPS, LABELS, show=[0, 3, 7], columns=4),
+    "group_sizes": lambda: data.group_sizes(TABLE, CLASSES, seed=0),
+    "threshold_curve": lambda: data.threshold_curve(THRESHOLDS, 0.9),
+    "split_counts": lambda: data.split_counts(TABLE, SPLITS, CLASSES),
+    "class_weights": lambda: data.class_weights(WEIGHTS, CLASSES),
 }
 
 
@@ -72,7 +71,7 @@ def figures():
 
 
 def test_every_figure_of_the_module_is_tested_here():
-    assert_all_tested(data, plots, DRAWN)
+    assert_all_tested(data, DRAWN)
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
@@ -102,7 +101,7 @@ def test_class_counts_draw_one_bar_a_class(figures):
 
 
 def test_a_class_without_slices_still_has_its_place():
-    (axes,) = plots.class_counts(TABLE[TABLE["label"] != "Stone"], CLASSES).axes
+    (axes,) = data.class_counts(TABLE[TABLE["label"] != "Stone"], CLASSES).axes
     assert [patch.get_width() for patch in axes.patches] == [10, 10, 0, 10]
 
 
@@ -119,7 +118,7 @@ def test_image_sizes_draw_each_size_once_with_its_count(figures):
 def test_intensity_histograms_are_shares_of_all_pixels():
     images = np.full((40, 4, 4), 200, np.uint8)
     images[:, :2] = 3
-    (axes,) = plots.intensity_histograms(images, LABELS, CLASSES).axes
+    (axes,) = data.intensity_histograms(images, LABELS, CLASSES).axes
     assert len(axes.lines) == 4
     for line in axes.lines:
         x, y = line.get_data()
@@ -140,7 +139,7 @@ def test_contact_sheet_shows_true_gray_levels(figures):
 def test_colour_pictures_are_shown_in_colour():
     colour = np.zeros((8, 8, 3), np.uint8)
     colour[..., 0] = 200
-    (axes,) = plots.contact_sheet([colour], ["red"], 1).axes
+    (axes,) = data.contact_sheet([colour], ["red"], 1).axes
     assert axes.images[0].get_array().shape == (8, 8, 3)
 
 
@@ -159,16 +158,16 @@ def test_series_structure_draws_both_densities_in_each_class(figures):
 
 def test_series_without_consecutive_numbers_show_their_random_pairs():
     unnumbered = CORRELATIONS[CORRELATIONS["pair"] == "random"]
-    figure = plots.series_structure(unnumbered, CLASSES[:2], threshold=0.9)
+    figure = data.series_structure(unnumbered, CLASSES[:2], threshold=0.9)
     assert [len(axes.collections) for axes in figure.axes] == [1, 1]
 
 
 def test_an_odd_number_of_classes_labels_the_lowest_panel_of_each_column():
-    figure = plots.series_structure(CORRELATIONS, CLASSES[:3], threshold=0.9)
+    figure = data.series_structure(CORRELATIONS, CLASSES[:3], threshold=0.9)
     labels = [axes.xaxis.label for axes in figure.axes]
     shown = [bool(label.get_text()) and label.get_visible() for label in labels]
     assert shown == [False, True, True]
-    assert len(plots.series_structure(CORRELATIONS, CLASSES[:1], threshold=0.9).axes) == 1
+    assert len(data.series_structure(CORRELATIONS, CLASSES[:1], threshold=0.9).axes) == 1
 
 
 def test_group_montage_shows_slices_from_first_to_last(figures):
@@ -182,7 +181,7 @@ def test_group_montage_shows_slices_from_first_to_last(figures):
 
 
 def test_a_short_group_leaves_its_row_unfilled():
-    figure = plots.group_montage(IMAGES, GROUPS, LABELS, show=[1], columns=7)
+    figure = data.group_montage(IMAGES, GROUPS, LABELS, show=[1], columns=7)
     assert [len(axes.images) for axes in figure.axes] == [1] * 5 + [0] * 2
 
 

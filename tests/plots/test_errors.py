@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from figure_checks import CLASSES, SCHEMES, assert_all_tested, assert_labelled, assert_sound
 
-from kidneyct_lib import plots
 from kidneyct_lib.plots import errors
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 16, 16), dtype=np.uint8)
@@ -57,13 +56,13 @@ FOUND = {
     for scheme, values in {"slice": (0.8, 0.2, -0.1), "patient": (0.7, 0.1, -0.6)}.items()
 }
 DRAWN = {
-    "roc_curves": lambda: plots.class_curves(dict.fromkeys(SCHEMES, CURVES), CLASSES, "roc"),
-    "pr_curves": lambda: plots.class_curves(dict.fromkeys(SCHEMES, CURVES), CLASSES, "pr"),
-    "error_panel": lambda: plots.error_panel(PICTURES[:3], ERRORS, columns=2),
-    "errors_by_group": lambda: plots.errors_by_group(BY_GROUP, CLASSES, seed=0),
-    "external_comparison": lambda: plots.external_comparison(EXTERNAL),
-    "class_maps": lambda: plots.class_maps([*SLICES, None], MAPS, TITLES, columns=2, masks=MASKS),
-    "weight_randomization": lambda: plots.weight_randomization(FOUND),
+    "roc_curves": lambda: errors.class_curves(dict.fromkeys(SCHEMES, CURVES), CLASSES, "roc"),
+    "pr_curves": lambda: errors.class_curves(dict.fromkeys(SCHEMES, CURVES), CLASSES, "pr"),
+    "error_panel": lambda: errors.error_panel(PICTURES[:3], ERRORS, columns=2),
+    "errors_by_group": lambda: errors.errors_by_group(BY_GROUP, CLASSES, seed=0),
+    "external_comparison": lambda: errors.external_comparison(EXTERNAL),
+    "class_maps": lambda: errors.class_maps([*SLICES, None], MAPS, TITLES, columns=2, masks=MASKS),
+    "weight_randomization": lambda: errors.weight_randomization(FOUND),
 }
 TESTED = DRAWN.keys() - {"roc_curves", "pr_curves"} | {"class_curves"}  # two kinds of one figure
 TESTED |= {"subgroup_accuracy"}  # tested in test_subgroups
@@ -78,7 +77,7 @@ def figures():
 
 
 def test_every_figure_of_the_module_is_tested_here():
-    assert_all_tested(errors, plots, TESTED)
+    assert_all_tested(errors, TESTED)
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
@@ -114,7 +113,7 @@ def test_curves_have_a_line_for_each_class_and_their_areas(figures, name, area):
 
 def test_a_class_without_a_curve_is_left_out():
     points = CURVES[CURVES["label"] != "Stone"]
-    (panel,) = plots.class_curves({"slice": points}, CLASSES, "roc").axes
+    (panel,) = errors.class_curves({"slice": points}, CLASSES, "roc").axes
     assert not any("Stone" in line.get_label() for line in panel.lines)
 
 
@@ -129,7 +128,7 @@ def test_error_panel_pairs_pictures_with_their_errors(figures):
 
 
 def test_no_errors_are_said_in_words():
-    figure = plots.error_panel([], ERRORS.iloc[:0], columns=3)
+    figure = errors.error_panel([], ERRORS.iloc[:0], columns=3)
     assert "No slice was misclassified" in figure.axes[0].texts[0].get_text()
 
 
@@ -172,7 +171,7 @@ def test_only_lesions_are_outlined(figures):
 
 
 def test_a_map_of_nothing_hides_nothing():
-    (axes,) = plots.class_maps(SLICES[:1], MAPS[:1] * 0, ["a"], columns=1).axes
+    (axes,) = errors.class_maps(SLICES[:1], MAPS[:1] * 0, ["a"], columns=1).axes
     assert not axes.images[1].get_alpha().any()
 
 

@@ -19,7 +19,6 @@ from figure_checks import (
 from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer, ErrorbarContainer
 
-from kidneyct_lib import plots
 from kidneyct_lib.plots import evaluation
 
 METRICS = {
@@ -94,13 +93,13 @@ BINARY = pd.DataFrame(
     ]
 )
 DRAWN = {
-    "headline": lambda: plots.headline(METRICS, references={"chance": 0.25}),
-    "learning_curves": lambda: plots.learning_curves(HISTORY),
-    "confusion_pair": lambda: plots.confusion_pair(dict.fromkeys(SCHEMES, CONFUSION)),
-    "per_class_recall_pair": lambda: plots.per_class_recall_pair(METRICS),
-    "class_weight_comparison": lambda: plots.class_weight_comparison(COMPARED),
-    "binary_summary": lambda: plots.binary_summary(BINARY),
-    "ablation": lambda: plots.ablation(LADDER, chance=0.25),
+    "headline": lambda: evaluation.headline(METRICS, references={"chance": 0.25}),
+    "learning_curves": lambda: evaluation.learning_curves(HISTORY),
+    "confusion_pair": lambda: evaluation.confusion_pair(dict.fromkeys(SCHEMES, CONFUSION)),
+    "per_class_recall_pair": lambda: evaluation.per_class_recall_pair(METRICS),
+    "class_weight_comparison": lambda: evaluation.class_weight_comparison(COMPARED),
+    "binary_summary": lambda: evaluation.binary_summary(BINARY),
+    "ablation": lambda: evaluation.ablation(LADDER, chance=0.25),
 }
 
 
@@ -113,7 +112,7 @@ def figures():
 
 
 def test_every_figure_of_the_module_is_tested_here():
-    assert_all_tested(evaluation, plots, DRAWN)
+    assert_all_tested(evaluation, DRAWN)
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
@@ -150,7 +149,7 @@ def test_the_headline_has_four_bars_with_their_intervals(figures):
 
 def test_an_interval_beside_the_estimate_is_drawn_where_it_lies():
     metrics = METRICS["slice"] | {"accuracy": 0.9, "accuracy_ci95": [0.4, 0.8]}
-    (axes,) = plots.headline({"slice": metrics}, references={}).axes
+    (axes,) = evaluation.headline({"slice": metrics}, references={}).axes
     ends = axes.containers[-1][2][0].get_segments()[0][:, 1]
     np.testing.assert_allclose(ends, [0.4, 0.8])
     assert axes.texts[0].xy[1] == 0.9
@@ -242,7 +241,7 @@ def test_slices_and_groups_behind_each_bar_are_told(figures):
 
 
 def test_one_scheme_is_drawn_alone():
-    (axes,) = plots.binary_summary(BINARY[BINARY["scheme"] == "patient"]).axes
+    (axes,) = evaluation.binary_summary(BINARY[BINARY["scheme"] == "patient"]).axes
     assert len(of_kind(axes, BarContainer)) == 1
 
 

@@ -15,7 +15,6 @@ from figure_checks import (
 )
 from matplotlib.colors import to_rgb
 
-from kidneyct_lib import plots
 from kidneyct_lib.plots import robustness
 
 BINS = pd.DataFrame({"n": [10, 30], "confidence": [0.5, 0.9], "accuracy": [0.4, 0.95]})
@@ -69,22 +68,22 @@ def errors(names, stages=(1, 2)):
 
 TABLE = errors(NAMES)
 DRAWN = {
-    "reliability": lambda: plots.reliability(
+    "reliability": lambda: robustness.reliability(
         dict.fromkeys(SCHEMES, BIN_PAIR), dict.fromkeys(SCHEMES, CALIBRATED)
     ),
-    "set_coverage": lambda: plots.set_coverage(SETS, CLASSES, target=0.9),
-    "risk_coverage": lambda: plots.risk_coverage(
+    "set_coverage": lambda: robustness.set_coverage(SETS, CLASSES, target=0.9),
+    "risk_coverage": lambda: robustness.risk_coverage(
         dict.fromkeys(SCHEMES, RISK), dict.fromkeys(SCHEMES, SELECTIVE)
     ),
-    "operating_points": lambda: plots.operating_points(
+    "operating_points": lambda: robustness.operating_points(
         dict.fromkeys(SCHEMES, ROC),
         dict.fromkeys(SCHEMES, dict.fromkeys(["Stone", "Tumor"], POINT)),
     ),
-    "ood_scores": lambda: plots.ood_scores(
+    "ood_scores": lambda: robustness.ood_scores(
         DISTANCES, 10.5, in_distribution=["test slices"], seed=0
     ),
-    "corruption_grid": lambda: plots.corruption_grid(EXAMPLES),
-    "corruption_errors": lambda: plots.corruption_errors(TABLE),
+    "corruption_grid": lambda: robustness.corruption_grid(EXAMPLES),
+    "corruption_errors": lambda: robustness.corruption_errors(TABLE),
 }
 
 
@@ -102,7 +101,7 @@ def panel(figure, name):
 
 
 def test_every_figure_of_the_module_is_tested_here():
-    assert_all_tested(robustness, plots, DRAWN)
+    assert_all_tested(robustness, DRAWN)
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
@@ -156,7 +155,7 @@ def test_set_coverage_draws_every_class_against_the_promise(figures):
 def test_many_classes_turn_their_names():
     names = [f"class {k}" for k in range(10)]
     table = SETS.assign(**{f"coverage_{name}": 0.5 for name in names})
-    figure = plots.set_coverage(table, names, target=0.9)
+    figure = robustness.set_coverage(table, names, target=0.9)
     for panel in figure.axes[2:]:
         labels = panel.get_xticklabels()
         assert [label.get_text() for label in labels] == ["all slices", "mean of groups", *names]
@@ -219,7 +218,7 @@ def test_pictures_of_the_grid_are_large_enough_to_see_noise(figures):
 
 
 def test_a_grid_of_one_row_is_a_grid():
-    (row,) = np.array(plots.corruption_grid({"JPEG": EXAMPLES["JPEG"]}).axes).reshape(1, 6)
+    (row,) = np.array(robustness.corruption_grid({"JPEG": EXAMPLES["JPEG"]}).axes).reshape(1, 6)
     assert all(place.images for place in row)
 
 
@@ -263,14 +262,14 @@ def test_clean_rows_count_for_every_corruption_whatever_their_name(figures):
     named = TABLE[TABLE["severity"] > 0]
     clean = TABLE[TABLE["severity"] == 0]
     repeated = pd.concat([named, *(clean.assign(corruption=name) for name in ("JPEG", "darker"))])
-    figure = plots.corruption_errors(repeated)
+    figure = robustness.corruption_errors(repeated)
     for name in ("JPEG", "darker", "rotation"):
         for line in panel(figure, name).lines:
             assert line.get_xdata().tolist() == list(range(6))
 
 
 def test_one_stage_and_one_corruption_will_do():
-    figure = plots.corruption_errors(errors(["JPEG"], stages=(2,)))
+    figure = robustness.corruption_errors(errors(["JPEG"], stages=(2,)))
     (only,) = figure.axes
     assert {line.get_label() for line in only.lines} == {"By slice", "By patient"}
     assert len(only.collections) == 2
