@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from kidneyct_lib import plots
 from kidneyct_lib.audit import counterfactual
 from kidneyct_lib.evaluation import binary_metrics, fold_predictions, paired_bootstrap, subgroups
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import predictions_table, probability_columns
+from kidneyct_lib.plots import evaluation as evaluation_plots
 from kidneyct_lib.splitting import cross_validation
 from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run, project_root
@@ -194,7 +194,7 @@ def _compare_two(run, predictions, classes, resampling):
     table = binary_metrics.table(scores)
     run.write_table("binary", table)
     run.write_metrics("binary", {scheme: scores[scheme, 2] for scheme in ("slice", "patient")})
-    run.write_figure("two_classes", plots.binary_summary(table))
+    run.write_figure("two_classes", evaluation_plots.binary_summary(table))
 
 
 def _audit(run):

@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
-    PATIENT_TITLES,
-    SCHEME_STYLES,
-    SCHEME_TITLES,
+    SCHEMES,
     SMALL,
     Style,
     draw_intervals,
+    interval_rows,
     journal_style,
+    line_with_intervals,
     new_figure,
     with_legend,
     write_beside,
@@ -38,8 +38,8 @@ _PATIENT_RECIPE_NAMES = {
     "stage 1": "Patient recipe fitted to\nthe training part (stage 1)",
     "stage 2": "Patient recipe fitted to that\nand the validation part (stage 2)",
 }
-_SCHEMES = ("patient", "slice")  # in the order to draw them
-_ACQUISITION = Style("0.55", "o", "-", "")  # gray: no lesion is looked for
+_PATIENT_TITLES = {"slice": "patients seen in training", "patient": "new patients"}
+_ACQUISITION = Style("0.55", "o", "-", "", "Acquisition alone")  # gray: no lesion is looked for
 _FEWEST = 10  # slices of a bin that is drawn
 _LOW = 0.08  # no room for words below a point as low as this
 _APART = 0.08  # of accuracy: lines of chance closer than this are drawn as one
@@ -72,17 +72,21 @@ def leak_summary(
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.9 + 0.45 * len(rows))
     heights = [-k - 0.6 * (k >= len(models)) for k in range(len(rows))]
     for y, scores in zip(heights, rows.values(), strict=True):
-        ends = [scores[scheme]["accuracy"] for scheme in _SCHEMES]
+        ends = [scores["patient"]["accuracy"], scores["slice"]["accuracy"]]
         axes.plot(ends, [y, y], color="0.82", linewidth=5, solid_capstyle="round", zorder=1)
-        for scheme in _SCHEMES:
-            _interval_marker(axes, scores[scheme], y, scheme)
+    # The number of seen patients stands above its marker, that of new ones below.
+    below = {"va": "top", "fontweight": "bold"}
+    sides = {"patient": (-5, below), "slice": (5, {"va": "bottom"})}
+    for scheme, (offset, look) in sides.items():
+        scores = [by_scheme[scheme] for by_scheme in rows.values()]
+        _accuracy_rows(axes, heights, scores, SCHEMES[scheme], _PATIENT_TITLES[scheme])
+        for y, accuracy in zip(heights, (one["accuracy"] for one in scores), strict=True):
+            text, at = _percent(accuracy, 1), (accuracy, y)
+            write_beside(axes, text, at, (0, offset), ha="center", fontsize=8, **look)
     plain = _PLAIN_NAMES | (_PATIENT_RECIPE_NAMES if recipe == "patient" else {})
-    axes.set_yticks(heights, [plain.get(name, name) for name in rows], linespacing=1.05)
-    axes.tick_params(axis="y", length=0)
+    _name_rows(axes, heights, [plain.get(name, name) for name in rows])
     axes.spines["left"].set_visible(False)
-    axes.set(xlim=(0, 1.04), ylim=(heights[-1] - 0.85, 0.6), xticks=np.arange(0, 1.01, 0.2))
-    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    axes.set_xlabel("Accuracy")
+    axes.set(xlim=(0, 1.04), ylim=(heights[-1] - 0.85, 0.6), xlabel="Accuracy")
     lines = {"chance": chance["uniform"]}
     if chance["majority"] - chance["uniform"] > _APART:
         lines["largest class"] = chance["majority"]
@@ -97,17 +101,6 @@ def leak_summary(
     return figure
 
 
-def _interval_marker(axes: Axes, scores: Mapping, y: float, scheme: str) -> None:
-    """Draw an accuracy, its interval and its number: above the row where patients were seen."""
-    style, accuracy = SCHEME_STYLES[scheme], scores["accuracy"]
-    axes.plot(scores["accuracy_ci95"], [y, y], color=style.colour, linewidth=1.6, zorder=2)
-    axes.plot(accuracy, y, **style.marks, markersize=7, zorder=3)
-    below = {"va": "top", "fontweight": "bold"}
-    side, offset = (below, -5) if scheme == "patient" else ({"va": "bottom"}, 5)
-    look = {"ha": "center", "fontsize": 8} | side
-    write_beside(axes, _percent(accuracy, 1), (accuracy, y), (0, offset), **look)
-
-
 def _summary_words(figure: Figure, axes: Axes, models: Mapping[str, Mapping]) -> None:
     """Write the finding above the axes, and what was counted below them."""
     *_, last = models.values()
@@ -117,8 +110,6 @@ def _summary_words(figure: Figure, axes: Axes, models: Mapping[str, Mapping]) ->
         f"and on {new} of those of new patients."
     )
     figure.suptitle(finding, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    for scheme in _SCHEMES:
-        axes.plot([], [], **SCHEME_STYLES[scheme].marks, markersize=7, label=PATIENT_TITLES[scheme])
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9, handletextpad=0.2)
     first = next(iter(models.values()))["patient"]
     fewer = [name for name, by_scheme in models.items() if by_scheme["patient"]["n"] < first["n"]]
@@ -154,30 +145,43 @@ def shortcuts(
         {model: {"patient" and "other_window": the same}}: slices as shown, and in the display
         window of another class.
     chance
-        Accuracy at chance level, drawn as a line.
+        Accuracy at chance level.
     """
     rows = len(kinds) + len(models)
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.3 + 0.3 * rows)
-    series = [("Acquisition alone", _ACQUISITION, 0.0, list(kinds.values()))]
+    series = [(_ACQUISITION, 0.0, list(kinds.values()))]
     for scheme, aside in (("patient", -0.2), ("other_window", 0.2)):
         every = [by_window[scheme] for by_window in models.values()]
-        series.append((SCHEME_TITLES[scheme], SCHEME_STYLES[scheme], len(kinds) + aside, every))
-    for title, style, first, every in series:
-        for k, scores in enumerate(every):
-            y, (low, high) = first + k, scores["accuracy_ci95"]
-            axes.plot([low, high], [y, y], color=style.colour, linewidth=1.4)
-            look = style.marks | {"markersize": 6, "label": None if k else title}
-            axes.plot(scores["accuracy"], y, **look)
-            write_beside(axes, f"{100 * scores['accuracy']:.0f} %", (high, y), (4, 0), va="center")
+        series.append((SCHEMES[scheme], len(kinds) + aside, every))
+    for style, first, every in series:
+        heights = first + np.arange(len(every))
+        _accuracy_rows(axes, heights, every, style, style.title)
+        for y, scores in zip(heights, every, strict=True):
+            at = (scores["accuracy_ci95"][1], y)
+            write_beside(axes, f"{100 * scores['accuracy']:.0f} %", at, (4, 0), va="center")
     axes.axhline(len(kinds) - 0.5, color="0.8", linewidth=0.8)
     axes.axvline(chance, color="black", linewidth=0.8, linestyle=":", label="Chance level")
     names = [name[0].upper() + name[1:] for name in (*kinds, *models)]
-    axes.set_yticks(range(rows), names)
-    axes.tick_params(axis="y", length=0)
-    axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), xticks=np.arange(0, 1.01, 0.2))
-    axes.set(xlabel="Accuracy on new patients, with 95 % interval", ylabel="Predicted from")
-    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    _name_rows(axes, range(rows), names)
+    axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), ylabel="Predicted from")
+    axes.set_xlabel("Accuracy on new patients, with 95 % interval")
     return with_legend(figure, axes, columns=4)
+
+
+def _accuracy_rows(
+    axes: Axes, y: ArrayLike, every: Sequence[Mapping], style: Style, title: str
+) -> None:
+    """Draw each accuracy of `every` with its interval, in the rows y."""
+    values = [scores["accuracy"] for scores in every]
+    interval_rows(axes, y, values, (s["accuracy_ci95"] for s in every), style, title=title)
+
+
+def _name_rows(axes: Axes, y: Sequence[float], names: Sequence[str]) -> None:
+    """Name the rows y of accuracies, which are told in percent."""
+    axes.set_yticks(y, names, linespacing=1.05)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xticks(np.arange(0, 1.01, 0.2))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
 
 
 @journal_style
@@ -193,8 +197,8 @@ def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
     bins = {up_to: k for k, up_to in enumerate(sorted(table["up_to"].unique()))}
     for scheme, points in table.groupby("scheme", sort=False):
         x = points["up_to"].map(bins) + (0.08 if scheme == "patient" else -0.08)
-        error, style, name = points["error"], SCHEME_STYLES[scheme], PATIENT_TITLES[scheme]
-        _line_with_intervals(axes, x, error, points["error_ci95"], style, name)
+        error, name = points["error"], _PATIENT_TITLES[scheme]
+        line_with_intervals(axes, x, error, points["error_ci95"], SCHEMES[scheme], name)
         _number_points(axes, x, error, [f"{n:,}" for n in points["n"]])
     above = table.groupby("up_to")["above"].first()
     ticks = [f"{x:g} to\n{up_to:g}" if x > 0 else f"below\n{up_to:g}" for up_to, x in above.items()]
@@ -210,14 +214,8 @@ def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
 def buffered_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
     """Draw the accuracy on a held-out block over the gap between it and the training slices.
 
-    Under each gap stands how many series still have slices in training.
-
-    Parameters
-    ----------
-    rows
-        From `buffered_cv.buffered_curve`; the last is of whole series. May be empty.
-    chance
-        Accuracy marked by a dotted line.
+    Under each gap stands how many series still have slices in training. `rows` are from
+    `buffered_cv.buffered_curve`; the last is of whole series. There may be none.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.2)
     ticks = [f"{'all' if row['gap'] is None else row['gap']}\n{row['series_left']}" for row in rows]
@@ -239,12 +237,10 @@ def grouping_sweep(
     ----------
     rows
         From `repeated_cv.threshold_sweep`; skipped thresholds get no point.
-    chosen
-        The study's threshold, marked by a line.
     by_slice
         Accuracy by slice, drawn as the level that a grouping too fine would reach.
-    chance
-        Accuracy marked by a dotted line.
+    chosen, chance
+        As in every figure.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
     ticks = [f"{row['threshold']:g}\n{row['groups']:,}" for row in rows]
@@ -269,24 +265,17 @@ def patient_curve(
 
     Bars are the range over the draws. Beyond the measured numbers a dashed line is the
     extrapolation, with the standard error of the fit; where a fit is of no use there is none.
-
-    Parameters
-    ----------
-    points
-        From `learning_curve.patient_curve`.
-    fits
-        {measure: what `learning_curve.extrapolate` gives}.
-    chance
-        Accuracy marked by a dotted line.
+    `points` are from `learning_curve.patient_curve`; `fits` is {measure: what
+    `learning_curve.extrapolate` gives}.
     """
     names = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
     figure, axes = new_figure(FULL_WIDTH, 3.0, titles=list(names.values()), shared=True)
     table = pd.DataFrame(list(points))
-    style = SCHEME_STYLES["patient"]
+    style = SCHEMES["patient"]
     for panel, measure in zip(axes.flat, names, strict=True):
         ranges = table[[f"{measure}_low", f"{measure}_high"]].to_numpy()
         label = "measured (range over draws)"
-        _line_with_intervals(panel, table["groups"], table[measure], ranges, style, label)
+        line_with_intervals(panel, table["groups"], table[measure], ranges, style, label)
         if fits[measure]["use"]:
             _draw_projections(panel, table["groups"].max(), fits[measure], style)
         else:
@@ -301,22 +290,13 @@ def patient_curve(
     return with_legend(figure, max(axes.flat, key=lambda panel: len(panel.lines)))
 
 
-def _line_with_intervals(
-    axes: Axes, x: ArrayLike, y: ArrayLike, ends: Iterable, style: Style, name: str | None
-) -> None:
-    """Draw points joined by a line, each with its own [low, high]."""
-    draw_intervals(axes, x, ends, colour=style.colour)
-    look = style.curve | {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.4}
-    axes.plot(x, y, **look, label=name)
-
-
 def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str]) -> None:
     """Draw accuracy with intervals over evenly spaced steps, whatever their values."""
     places = [place for place, row in enumerate(rows) if "accuracy" in row]
     if places:
         values = [rows[place]["accuracy"] for place in places]
         ends = [rows[place]["accuracy_ci95"] for place in places]
-        _line_with_intervals(axes, places, values, ends, SCHEME_STYLES["patient"], None)
+        line_with_intervals(axes, places, values, ends, SCHEMES["patient"], None)
         _number_points(axes, places, values, [f"{value:.2f}" for value in values])
     axes.set_xticks(range(len(rows)), ticks)
     axes.set(xlim=(-0.4, max(len(rows), 1) - 0.4), ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))

@@ -12,15 +12,14 @@ from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
     PART_STYLES,
-    SMALL,
     THOUSANDS,
-    blank,
     grouped_bars,
+    image_rows,
     image_sheet,
     journal_style,
     new_figure,
+    panel_grid,
     series_styles,
-    show_image,
     with_legend,
 )
 
@@ -29,7 +28,7 @@ from kidneyct_lib.plots.style import (
 def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
     """Draw the number of slices of each class as bars, each with its count and its share.
 
-    `table` has one row per slice, with ``label``; `classes` are in the order to show them.
+    `table` has one row per slice, with ``label``.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 0.6 + 0.38 * len(classes))
     counts = table["label"].value_counts().reindex(list(classes), fill_value=0)
@@ -74,14 +73,7 @@ def intensity_histograms(
 ) -> Figure:
     """Draw how often each gray level occurs in each class, on a scale logarithmic for the black.
 
-    Parameters
-    ----------
-    images
-        uint8 (N, H, W), 0 to 255.
-    labels
-        Class of each image, (N,).
-    classes
-        In the order to show them.
+    `images` are uint8 (N, H, W); `labels` their classes, (N,).
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 2.9)
     middles = np.arange(1.5, 256, 4)
@@ -99,17 +91,7 @@ def intensity_histograms(
 
 @journal_style
 def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str], columns: int) -> Figure:
-    """Show images in rows, in their true gray levels.
-
-    Parameters
-    ----------
-    images
-        uint8, each gray (H, W) or RGB (H, W, 3).
-    titles
-        One above each image.
-    columns
-        Images in a row.
-    """
+    """Show images, so many in a row, in their true gray levels, each below its title."""
     return image_sheet(images, titles, columns, title_height=0.2)[0]
 
 
@@ -131,33 +113,25 @@ def series_structure(
     threshold
         Correlation above which slices are grouped, marked by a line.
     """
-    columns = min(2, len(classes))
-    rows = -(-len(classes) // columns)
-    figure, axes = new_figure(
-        FULL_WIDTH, 0.7 + 1.5 * rows, rows=rows, columns=columns, titles=classes, shared=True
-    )
+    figure, panels = panel_grid(classes, 2, top=0.7, height=1.5, titles=classes)
     distance = (1 - correlations["correlation"]).clip(lower=1e-4)
     shape = {"log_scale": True, "binrange": (-4, 0.3), "bins": 43, "stat": "probability"}
     shape |= {"element": "step", "alpha": 0.35}
     styles = series_styles(["consecutive", "random"])
-    for k, (panel, name) in enumerate(zip(axes.flat, classes, strict=False)):
+    for k, (panel, name) in enumerate(zip(panels, classes, strict=True)):
         for pair, style in styles.items():
             chosen = (correlations["label"] == name) & (correlations["pair"] == pair)
             look = {"color": style.colour, "hatch": style.hatch, "linestyle": style.line}
             sns.histplot(x=distance[chosen], **shape, **look, label=f"{pair} slices", ax=panel)
         panel.axvline(1 - threshold, color="black", linewidth=0.9, linestyle=":")
-        place = {"transform": panel.get_xaxis_transform(), "ha": "right", "va": "top"}
-        panel.text(1 - threshold, 0.97, f"{threshold:g} ", **place)
-        lowest = k + columns >= len(classes)
-        panel.tick_params(labelbottom=lowest)
-        panel.set_xlabel("Correlation of thumbnails", visible=lowest)
-        panel.set_ylabel("" if k % columns else "Share of pairs")
-    axes.flat[0].invert_xaxis()
-    axes.flat[0].xaxis.set_major_formatter(lambda value, _: f"{1 - value:.6g}")
-    axes.flat[0].xaxis.set_minor_formatter(NullFormatter())
-    for panel in axes.flat[len(classes) :]:
-        panel.remove()
-    return with_legend(figure, axes.flat[0])
+        place = panel.get_xaxis_transform()
+        panel.text(1 - threshold, 0.97, f"{threshold:g} ", transform=place, ha="right", va="top")
+        panel.set_xlabel("Correlation of thumbnails", visible=k + 2 >= len(classes))
+        panel.set_ylabel("" if k % 2 else "Share of pairs")
+    panels[0].invert_xaxis()
+    panels[0].xaxis.set_major_formatter(lambda value, _: f"{1 - value:.6g}")
+    panels[0].xaxis.set_minor_formatter(NullFormatter())
+    return with_legend(figure, panels[0])
 
 
 @journal_style
@@ -184,34 +158,20 @@ def group_montage(
     columns
         Slices of each, evenly spaced from its first to its last.
     """
-    side = (FULL_WIDTH - 0.9) / columns
-    figure, axes = new_figure(FULL_WIDTH, len(show) * side, rows=len(show), columns=columns)
-    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
-    for row, group in zip(axes, show, strict=True):
+    rows = {}
+    for group in show:
         members = np.flatnonzero(np.asarray(groups) == group)
         spread = np.linspace(0, len(members) - 1, min(columns, len(members))).round().astype(int)
-        for panel in row:
-            blank(panel)
-        for panel, member in zip(row, members[spread], strict=False):
-            show_image(panel, images[member])
         names = " / ".join(pd.unique(np.asarray(labels)[members]))
-        title = f"Group {group}\n{names}\n{len(members)} slices"
-        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=SMALL)
-    return figure
+        rows[f"Group {group}\n{names}\n{len(members)} slices"] = images[members[spread]]
+    return image_rows(rows, columns, label=0.9)[0]
 
 
 @journal_style
 def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Figure:
     """Draw how many slices each group holds, on a logarithmic scale, and each class's median.
 
-    Parameters
-    ----------
-    table
-        One row per slice, with ``label`` and ``group``.
-    classes
-        In the order to show them.
-    seed
-        Of the sideways scatter that keeps equal sizes apart.
+    `table` has one row per slice, with ``label`` and ``group``.
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.0)
     rng = np.random.default_rng(seed)
@@ -234,13 +194,8 @@ def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Fi
 def threshold_curve(frame: pd.DataFrame, chosen: float) -> Figure:
     """Draw how the groups depend on the correlation threshold.
 
-    Parameters
-    ----------
-    frame
-        ``threshold``, ``groups``, ``largest``, ``cross_class_links`` from
-        `near_duplicates.threshold_curve`.
-    chosen
-        The study's threshold, marked by a line.
+    `frame` has ``threshold``, ``groups``, ``largest``, ``cross_class_links`` from
+    `near_duplicates.threshold_curve`.
     """
     panels = {
         "groups": "Groups",
@@ -272,14 +227,8 @@ def split_counts(
 
     Under a split by slice a group is counted in every part that it has slices in.
 
-    Parameters
-    ----------
-    table
-        One row per slice, with ``label`` and ``group``.
-    splits
-        {scheme: part of each row}.
-    classes
-        In the order to show them.
+    `table` has one row per slice, with ``label`` and ``group``; `splits` is {scheme: part of each
+    row}.
     """
     figure, axes = new_figure(FULL_WIDTH, 4.4, rows=2, schemes=splits, sharex=True, sharey="row")
     counted = {"Slices": "size", "Groups": "nunique"}
@@ -299,7 +248,7 @@ def split_counts(
 def class_weights(frame: pd.DataFrame, classes: Sequence[str]) -> Figure:
     """Draw the weight of each class under each way of weighting as bars, with a line at weight 1.
 
-    `frame` has ``label``, ``weighting`` and ``weight``; `classes` are in the order to show them.
+    `frame` has ``label``, ``weighting`` and ``weight``.
     """
     weightings = list(frame["weighting"].unique())
     weights = frame.pivot(index="label", columns="weighting", values="weight")

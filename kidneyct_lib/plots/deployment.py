@@ -13,12 +13,7 @@ from kidneyct_lib.plots.style import FULL_WIDTH, journal_style, new_figure
 def parity(expected: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Figure:
     """Draw the probabilities of each exported file against those of Keras.
 
-    Parameters
-    ----------
-    expected
-        Probabilities by Keras, (N, K).
-    predictions
-        {file: probabilities (N, K)}.
+    `expected` are those by Keras, (N, K); `predictions` is {file: probabilities (N, K)}.
     """
     figure, axes = new_figure(FULL_WIDTH, 2.1, columns=len(predictions))
     for panel, (name, result) in zip(axes.flat, predictions.items(), strict=True):

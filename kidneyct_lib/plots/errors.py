@@ -6,18 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
     LEGEND_BELOW,
-    SCHEME_STYLES,
-    SCHEME_TITLES,
-    Style,
+    SCHEMES,
     blank,
     image_sheet,
+    interval_rows,
     journal_style,
+    line_with_intervals,
     new_figure,
     series_styles,
     with_legend,
@@ -45,7 +44,7 @@ def class_curves(
     curves_by_scheme
         {scheme: points from `metrics.curves`}.
     classes
-        The study's classes.
+        The study's.
     kind
         "roc" or "pr" (precision-recall).
     """
@@ -76,16 +75,8 @@ def class_curves(
 def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: int) -> Figure:
     """Show the most confident errors as images, or a line of text where there are none.
 
-    Above each stand the true class, the predicted one, its probability and the group.
-
-    Parameters
-    ----------
-    images
-        uint8, each (H, W) or (H, W, 3), one for each of `rows`.
-    rows
-        From `metrics.worst_errors`: ``group``, ``label``, ``predicted``, ``confidence``.
-    columns
-        Images in a row.
+    Above each stand the true class, the predicted one, its probability and the group: `rows`, one
+    for each image, are from `metrics.worst_errors`. There are so many `columns` of images.
     """
     if rows.empty:
         figure, ((axes,),) = new_figure(HALF_WIDTH, 1.0)
@@ -103,16 +94,8 @@ def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: in
 def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Figure:
     """Draw the accuracy within each group as a marker whose area grows with the group's slices.
 
-    It is filled where the vote of the group's slices is right and hollow where it is wrong.
-
-    Parameters
-    ----------
-    frame
-        ``label``, ``n``, ``accuracy``, ``vote`` from `metrics.by_group`.
-    classes
-        In the order to show them.
-    seed
-        Of the scatter that keeps equal groups apart.
+    It is filled where the vote of the group's slices is right and hollow where it is wrong. `frame`
+    has ``label``, ``n``, ``accuracy``, ``vote`` from `metrics.by_group`.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 0.9 + 0.55 * len(classes))
     rng = np.random.default_rng(seed)
@@ -123,7 +106,7 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
         right = (groups["vote"] == name).to_numpy()
         ticks.append(f"{name}\n{right.sum()} of {len(groups)} voted right")
         y = position + rng.uniform(-0.25, 0.25, len(groups))
-        look = _hollow_points(style, ~right, 1.2) | {"alpha": 0.8, "clip_on": False}
+        look = style.hollow_where(~right) | {"alpha": 0.8, "clip_on": False}
         axes.scatter(groups["accuracy"], y, 12 + area * groups["n"], **look)
     for n in sorted({1, int(frame["n"].median()), int(frame["n"].max())}):
         label = f"{n} slices" if n > 1 else "1 slice"
@@ -139,7 +122,7 @@ def external_comparison(frame: pd.DataFrame) -> Figure:
     """Draw the accuracy under each condition of external images, one marker per variant.
 
     `frame` has ``condition`` (how the images differ), ``variant`` (how they are prepared) and
-    ``accuracy`` (0 to 1).
+    ``accuracy``.
     """
     conditions, variants = list(frame["condition"].unique()), list(frame["variant"].unique())
     table = frame.pivot(index="condition", columns="variant", values="accuracy")
@@ -172,13 +155,11 @@ def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
     rows = rows.assign(y=np.arange(len(rows)) + opening)
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.0 + 0.3 * (rows["y"].max() + 1))
     for k, scheme in enumerate(schemes):
-        style = SCHEME_STYLES[scheme]
         part = frame[frame["scheme"] == scheme].merge(rows[["subgroup", "level", "y"]])
         y = part["y"] + 0.26 * (k - (len(schemes) - 1) / 2)
-        axes.hlines(y, part["accuracy_low"], part["accuracy_high"], color=style.colour, zorder=1)
-        look = _hollow_points(style, part["few_groups"], 1.3) | {"zorder": 2, "clip_on": False}
-        axes.scatter(part["accuracy"], y, 26, **look)
-        axes.plot([], [], color=style.colour, marker=style.marker, label=SCHEME_TITLES[scheme])
+        ends = part[["accuracy_low", "accuracy_high"]].to_numpy()
+        few = part["few_groups"]
+        interval_rows(axes, y, part["accuracy"], ends, SCHEMES[scheme], hollow=few)
     if frame["few_groups"].any():
         axes.scatter([], [], facecolors="white", edgecolors="0.3", label="fewer than ten groups")
     groups = frame.groupby(["subgroup", "level"], sort=False)["groups"].unique()
@@ -249,14 +230,11 @@ def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> F
     axes.axhline(0, color="0.7", linewidth=0.8, zorder=1)
     shift = np.linspace(-0.08, 0.08, len(result))
     for (scheme, steps), aside in zip(result.items(), shift, strict=True):
-        rows, style, title = pd.DataFrame(steps), SCHEME_STYLES[scheme], SCHEME_TITLES[scheme]
+        rows, style = pd.DataFrame(steps), SCHEMES[scheme]
         places = np.arange(len(rows)) + aside
-        aside_of_sign = style.faint | {"markersize": 4, "label": f"{title}, sign aside"}
+        aside_of_sign = style.faint | {"markersize": 4, "label": f"{style.title}, sign aside"}
         axes.plot(places, rows["unsigned"], **aside_of_sign)
-        low, high = np.array(rows["ci95"].tolist()).T
-        axes.vlines(places, low, high, color=style.colour, linewidth=1)
-        curve = style.curve | {"linewidth": 1.4, "markersize": 4}
-        axes.plot(places, rows["correlation"], **curve, label=title)
+        line_with_intervals(axes, places, rows["correlation"], rows["ci95"], style, style.title)
     names = [name if k < 2 else f"+ {name}" for k, name in enumerate(rows["step"])]
     axes.set_xticks(range(len(rows)), names)
     lowest = min(row["ci95"][0] for rows in result.values() for row in rows)
@@ -264,13 +242,3 @@ def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> F
     axes.set_xlabel("Weights shuffled, from the head down to the first layer")
     axes.set_ylabel("Rank correlation with\nthe trained model's map")
     return with_legend(figure, axes, columns=2)
-
-
-def _hollow_points(style: Style, hollow: ArrayLike, edge: float) -> dict[str, Any]:
-    """Options of `Axes.scatter` for points of which some, (N,), are hollow with a thicker edge."""
-    return {
-        "marker": style.marker,
-        "facecolors": np.where(hollow, "white", style.colour),
-        "edgecolors": np.where(hollow, style.colour, "black"),
-        "linewidth": np.where(hollow, edge, 0.5),
-    }

@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
-    SCHEME_STYLES,
-    SCHEME_TITLES,
+    SCHEMES,
     grouped_bars,
+    interval_rows,
     journal_style,
     new_figure,
     series_styles,
@@ -39,8 +39,7 @@ def headline(
     Parameters
     ----------
     metrics_by_scheme
-        {scheme: metrics} as in metrics/test.json, with ``accuracy``, ``macro_f1`` and their
-        ``_ci95``; "other_window" is by patient, in another display window.
+        {scheme: metrics} as in metrics/test.json, with ``accuracy`` and ``macro_f1``.
     references
         {name: value} of levels to mark by a line, such as a published accuracy or chance.
     """
@@ -48,11 +47,11 @@ def headline(
     measures = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
     values, intervals = {}, []
     for scheme, metrics in metrics_by_scheme.items():
-        name = f"{SCHEME_TITLES[scheme]} ({metrics['n']:,} slices, {metrics['groups']} groups)"
+        name = _with_size(scheme, metrics)
         values[name] = [metrics[key] for key in measures]
         intervals.append([metrics[f"{key}_ci95"] for key in measures])
     bars = pd.DataFrame(values, index=list(measures.values()))
-    styles = [SCHEME_STYLES[scheme] for scheme in metrics_by_scheme]
+    styles = [SCHEMES[scheme] for scheme in metrics_by_scheme]
     grouped_bars(axes, bars, styles, number="{:.3f}", intervals=intervals)
     at_right = {"xycoords": ("axes fraction", "data"), "va": "center"}
     for name, value in references.items():
@@ -131,8 +130,9 @@ def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
         for key in ("recall", "support", "groups")
     )
     ticks = [_with_counts(name, slices.loc[name], groups.loc[name]) for name in recall.index]
-    recall = recall.rename(columns=SCHEME_TITLES).set_axis(ticks)
-    grouped_bars(axes, recall, [SCHEME_STYLES[scheme] for scheme in per_class], number="{:.2f}")
+    styles = [SCHEMES[scheme] for scheme in per_class]
+    recall = recall.set_axis([style.title for style in styles], axis=1).set_axis(ticks)
+    grouped_bars(axes, recall, styles, number="{:.2f}")
     axes.set(xlabel="Class, with its test part under each scheme", ylabel="Recall")
     axes.set(ylim=(0, 1.08), yticks=_FIFTHS)
     return with_legend(figure, axes)
@@ -143,7 +143,7 @@ def class_weight_comparison(frame: pd.DataFrame) -> Figure:
     """Draw what each way of weighting the classes reaches, as bars in one panel per scheme.
 
     `frame` has ``scheme``, ``weighting``, ``measure`` (such as "macro-F1" or a class's recall) and
-    ``value`` (0 to 1).
+    ``value``.
     """
     schemes, weightings, measures = (
         list(frame[column].unique()) for column in ("scheme", "weighting", "measure")
@@ -183,13 +183,10 @@ def binary_summary(table: pd.DataFrame) -> Figure:
     ]
     figure, ((axes,),) = new_figure(FULL_WIDTH, 3.4)
     values = final[measures].astype(float).T.set_axis(ticks)
-    values.columns = [
-        f"{SCHEME_TITLES[row['scheme']]} ({row['n']:,} slices, {row['groups']:,} groups)"
-        for row in final.to_dict("records")
-    ]
+    values.columns = [_with_size(row["scheme"], row) for row in final.to_dict("records")]
     low, high = (final[[f"{m}_{end}" for m in measures]] for end in ("low", "high"))
     intervals = np.stack([low, high], axis=-1).astype(float)
-    styles = [SCHEME_STYLES[scheme] for scheme in final["scheme"]]
+    styles = [SCHEMES[scheme] for scheme in final["scheme"]]
     grouped_bars(axes, values, styles, number="{:.3f}", intervals=intervals)
     series = [container for container in axes.containers if isinstance(container, BarContainer)]
     look = {"linewidth": 1.6, "path_effects": [withStroke(linewidth=4, foreground="white")]}
@@ -205,33 +202,29 @@ def binary_summary(table: pd.DataFrame) -> Figure:
 def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
     """Draw macro-F1 of every step of the recipe with its interval, the baseline at the bottom.
 
-    Each step has one marker per unit; dropped steps are hollow.
-
-    Parameters
-    ----------
-    table
-        ``step``, ``counted`` ("slices" or "patients"), ``macro_f1`` with ``_low`` and ``_high``,
-        and ``kept``; steps in their order.
-    chance
-        Macro-F1 at chance level, drawn as a line.
+    Each step has one marker per unit; dropped steps are hollow. `table` has ``step`` (in their
+    order), ``counted`` ("slices" or "patients"), ``macro_f1`` with ``_low`` and ``_high``, and
+    ``kept``.
     """
     steps = list(table["step"].unique())
     figure, [[axes]] = new_figure(FULL_WIDTH, 0.9 + 0.42 * len(steps))
     for k, (counted, style) in enumerate(series_styles(list(_UNITS)).items()):
         rows = table[table["counted"] == counted]
         heights = np.array([steps.index(step) for step in rows["step"]]) + (0.5 - k) * 2 * _APART
-        low, high = rows["macro_f1_low"], rows["macro_f1_high"]
-        axes.hlines(heights, low, high, color=style.colour, linewidth=1)
-        axes.plot([], [], style.marker, color=style.colour, label=_UNITS[counted])
-        for value, height, stays in zip(rows["macro_f1"], heights, rows["kept"], strict=True):
-            face = style.colour if stays else "white"
-            axes.plot(value, height, style.marker, color=style.colour, markerfacecolor=face)
+        ends = rows[["macro_f1_low", "macro_f1_high"]].to_numpy()
+        title, dropped, value = _UNITS[counted], ~rows["kept"], rows["macro_f1"]
+        interval_rows(axes, heights, value, ends, style, title=title, hollow=dropped)
     axes.plot([], [], "o", color="0.4", markerfacecolor="white", label="dropped")
     axes.axvline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
     axes.set(yticks=range(len(steps)), yticklabels=steps, ylim=(-0.6, len(steps) - 0.4))
     axes.set(xlim=(0, 1), xlabel="Macro-F1 on new patients, with 95 % interval over groups")
     axes.grid(axis="x", color="0.92")
     return with_legend(figure, axes, columns=4)
+
+
+def _with_size(scheme: str, counts: Mapping) -> str:
+    """Name a scheme with its ``n`` slices and its ``groups``."""
+    return f"{SCHEMES[scheme].title} ({counts['n']:,} slices, {counts['groups']:,} groups)"
 
 
 def _with_counts(name: str, slices: Iterable[int], groups: Iterable[int]) -> str:

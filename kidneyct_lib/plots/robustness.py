@@ -13,12 +13,12 @@ from kidneyct_lib.plots.style import (
     FULL_WIDTH,
     HALF_WIDTH,
     LEGEND_BELOW,
-    SCHEME_STYLES,
-    SCHEME_TITLES,
+    SCHEMES,
+    image_rows,
     journal_style,
     new_figure,
+    panel_grid,
     series_styles,
-    show_image,
     with_legend,
     write_beside,
 )
@@ -39,17 +39,9 @@ def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     `examples` is {corruption: the clean image, then one for each severity, rising}, each uint8 gray
     (H, W); as many for each corruption.
     """
-    columns = len(next(iter(examples.values())))
-    side = (FULL_WIDTH - 0.75) / columns
-    height = 0.2 + len(examples) * (side + 0.02)
-    figure, axes = new_figure(FULL_WIDTH, height, rows=len(examples), columns=columns)
-    tight = {"w_pad": 0.01, "h_pad": 0.01, "wspace": 0, "hspace": 0, "rect": (0.01, 0, 0.99, 1)}
-    figure.set_layout_engine("constrained", **tight)
-    for row, (name, images) in zip(axes, examples.items(), strict=True):
-        for panel, image in zip(row, images, strict=True):
-            show_image(panel, image)
-        title = name.replace(" ", "\n")
-        row[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
+    rows = {name.replace(" ", "\n"): images for name, images in examples.items()}
+    columns = len(next(iter(rows.values())))
+    figure, axes = image_rows(rows, columns, label=0.75, top=0.2 + 0.02 * len(rows))
     for severity, panel in enumerate(axes[0]):
         panel.set_title(f"severity {severity}" if severity else "clean", fontsize=8, pad=3)
     return figure
@@ -61,25 +53,20 @@ def corruption_errors(table: pd.DataFrame) -> Figure:
 
     The last stage is drawn with its intervals, those before it thin and without. `table` has
     ``scheme``, ``stage``, ``corruption`` (panels are in its order), ``severity`` (0 for clean, 1 to
-    5), ``balanced_error`` (0 to 1) and the ends of its interval, ``low`` and ``high``. Rows of
+    5), ``balanced_error`` and the ends of its interval, ``low`` and ``high``. Rows of
     severity 0 belong to every corruption, by whatever name.
     """
     clean = table[table["severity"] == 0].drop_duplicates(["scheme", "stage"])
     corrupted = table[table["severity"] > 0]
     names = list(corrupted["corruption"].unique())
-    rows, columns = -(-len(names) // _COLUMNS), min(_COLUMNS, len(names))
-    height = 0.8 + 1.15 * rows
-    figure, axes = new_figure(FULL_WIDTH, height, rows=rows, columns=columns, shared=True)
-    for k, (panel, name) in enumerate(zip(axes.flat, names, strict=False)):
+    figure, panels = panel_grid(names, _COLUMNS, top=0.8, height=1.15)
+    for panel, name in zip(panels, names, strict=True):
         _draw_lines(panel, pd.concat([clean, corrupted[corrupted["corruption"] == name]]))
         panel.set_title(name, loc="left", fontsize=8, pad=2)
         panel.grid(axis="y", color="0.92")
-        panel.tick_params(labelbottom=k + columns >= len(names))
     ticks = range(int(table["severity"].max()) + 1)
-    axes[0, 0].set(ylim=(0, 1), yticks=np.arange(0, 1.01, 0.25), xticks=ticks)
-    with_legend(figure, axes[0, 0], columns=4)
-    for panel in axes.flat[len(names) :]:
-        panel.remove()
+    panels[0].set(ylim=(0, 1), yticks=np.arange(0, 1.01, 0.25), xticks=ticks)
+    with_legend(figure, panels[0], columns=4)
     figure.supxlabel("Severity of the corruption (0: clean)", fontsize=9)
     figure.supylabel("Balanced error; band: 95 % interval over groups", fontsize=9)
     return figure
@@ -90,8 +77,8 @@ def _draw_lines(panel: Axes, rows: pd.DataFrame) -> None:
     *earlier, last = sorted(rows["stage"].unique())
     for scheme, stage in product(rows["scheme"].unique(), [*earlier, last]):
         line = rows[(rows["scheme"] == scheme) & (rows["stage"] == stage)].sort_values("severity")
-        severity, style = line["severity"], SCHEME_STYLES[scheme]
-        name = SCHEME_TITLES[scheme] + (f", stage {stage}" if earlier else "")
+        severity, style = line["severity"], SCHEMES[scheme]
+        name = style.title + (f", stage {stage}" if earlier else "")
         look = style.faint | {"zorder": 2}
         if stage == last:
             look = style.curve | {"linewidth": 1.4, "zorder": 3}
@@ -149,7 +136,7 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
         Rows of one stage and method from `conformal.table`: ``scheme``, ``guarantee``, ``unit``,
         ``coverage``, ``group_coverage``, ``size`` and ``coverage_<class>``.
     classes
-        In the order to show them.
+        The study's.
     target
         The nominal coverage, marked by a line.
     """
@@ -157,7 +144,7 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
     ticks = {"coverage": "all\nslices", "group_coverage": "mean of\ngroups"}
     ticks |= {f"coverage_{name}": name for name in classes}
     pairs = list(product(guarantees, schemes))
-    titles = [f"{SCHEME_TITLES[scheme]}, {_GUARANTEE_NAMES[named]}" for named, scheme in pairs]
+    titles = [f"{SCHEMES[scheme].title}, {_GUARANTEE_NAMES[named]}" for named, scheme in pairs]
     rows, columns = len(guarantees), len(schemes)
     figure, axes = new_figure(
         FULL_WIDTH, 0.7 + 2.3 * rows, rows=rows, columns=columns, titles=titles, shared=True
@@ -207,8 +194,8 @@ def risk_coverage(
     """
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.3)
     for scheme, curve in curves_by_scheme.items():
-        style, area = SCHEME_STYLES[scheme], selective_by_scheme[scheme]["aurc"]
-        label = f"{SCHEME_TITLES[scheme]} (area {area:.3f})"
+        style, area = SCHEMES[scheme], selective_by_scheme[scheme]["aurc"]
+        label = f"{style.title} (area {area:.3f})"
         line = {"color": style.colour, "linestyle": style.line, "linewidth": 1.8}
         axes.plot(curve["coverage"], curve["risk"], **line, label=label)
         marked = np.searchsorted(curve["coverage"], np.array([0.5, 0.8, 0.9, 1.0]) - 1e-9)
@@ -247,14 +234,14 @@ def operating_points(
     figure, axes = new_figure(width, 4.0, titles=names, shared=True)
     for panel, name in zip(axes.flat, names, strict=True):
         for scheme in schemes:
-            style = SCHEME_STYLES[scheme]
+            style = SCHEMES[scheme]
             curve = curves_by_scheme[scheme].query("curve == 'roc' and label == @name")
             panel.plot(curve["x"], curve["y"], color=style.colour, linestyle=style.line)
             point = points_by_scheme[scheme][name]
             alarms, recall = 1 - point["specificity"], point["recall"]
             false_alarms = f"{point['false_alarms_per_100']:.0f} false alarms in 100"
             look = style.curve | {"linestyle": "none", "markersize": 7, "clip_on": False}
-            look |= {"label": f"{SCHEME_TITLES[scheme]}: finds {recall:.0%}, {false_alarms}"}
+            look |= {"label": f"{style.title}: finds {recall:.0%}, {false_alarms}"}
             across = _around(alarms, 1 - np.array(point["specificity_ci95"])[::-1])
             along = _around(recall, np.array(point["recall_ci95"]))
             panel.errorbar(
@@ -297,7 +284,7 @@ def ood_scores(
     in_distribution
         Kinds that should be accepted; drawn in another style.
     seed
-        Of the scatter that keeps equal scores apart.
+        Of the scatter.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.0 + 0.27 * len(scores))
     rng = np.random.default_rng(seed)

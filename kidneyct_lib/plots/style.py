@@ -4,7 +4,7 @@ Every series is marked twice, by colour and by marker, line or hatch, so that fi
 readable in gray and for the colour-blind.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from string import ascii_lowercase
 from typing import Any, NamedTuple
@@ -24,13 +24,6 @@ SMALL = 7  # points: numbers on bars, titles of images
 THOUSANDS = "{x:,.0f}"  # numbers of an axis
 LEGEND_BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}  # its panel
 
-SCHEME_TITLES = {
-    "slice": "By slice",
-    "patient": "By patient",
-    "other_window": "By patient, in another window",
-}
-PATIENT_TITLES = {"slice": "patients seen in training", "patient": "new patients"}
-
 
 class Style(NamedTuple):
     """How one series is drawn; everything but the colour also tells it apart in gray."""
@@ -39,6 +32,7 @@ class Style(NamedTuple):
     marker: str
     line: str | tuple
     hatch: str
+    title: str = ""
 
     @property
     def bars(self) -> dict[str, Any]:
@@ -61,6 +55,15 @@ class Style(NamedTuple):
         """Options of `Axes.plot`, for a line with markers."""
         return {"color": self.colour, "linestyle": self.line, "marker": self.marker}
 
+    def hollow_where(self, hollow: ArrayLike) -> dict[str, Any]:
+        """Options of `Axes.scatter`, for points of which some, bool (N,), are hollow."""
+        return {
+            "marker": self.marker,
+            "facecolors": np.where(hollow, "white", self.colour),
+            "edgecolors": np.where(hollow, self.colour, "black"),
+            "linewidth": np.where(hollow, 1.25, 0.5),
+        }
+
     @property
     def faint(self) -> dict[str, Any]:
         """Options of `Axes.plot`, for a line beside the main one: thin, dotted, hollow markers."""
@@ -74,10 +77,10 @@ _HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\")
 
 # A light and a dark style for the two ways of splitting, one for slices of new patients in another
 # display window; grays for the parts of a split.
-SCHEME_STYLES = {
-    "slice": Style(_COLOURS[9], "o", "--", "////"),
-    "patient": Style("#1b3a57", "s", "-", ""),
-    "other_window": Style(_COLOURS[3], "D", "-.", "...."),
+SCHEMES = {
+    "slice": Style(_COLOURS[9], "o", "--", "////", "By slice"),
+    "patient": Style("#1b3a57", "s", "-", "", "By patient"),
+    "other_window": Style(_COLOURS[3], "D", "-.", "....", "By patient, in another window"),
 }
 PART_STYLES = {
     "train": Style("#d9d9d9", "o", "-", ""),
@@ -133,7 +136,7 @@ def new_figure(
     Made through pyplot, which is what teaches a notebook to show figures as images, and
     closed at once, so that a notebook shows it once and pyplot holds no memory of it.
     """
-    titles = list(titles) or [SCHEME_TITLES[scheme] for scheme in schemes]
+    titles = list(titles) or [SCHEMES[scheme].title for scheme in schemes]
     subplots = {"sharex": shared, "sharey": shared} | subplots
     subplots |= {"figsize": (width, height), "layout": "constrained", "squeeze": False}
     figure, axes = plt.subplots(rows, columns or max(len(titles), 1), **subplots)
@@ -142,6 +145,26 @@ def new_figure(
         text = title if len(titles) == 1 else f"{letter}  {title}"
         panel.set_title(text, loc="left", fontweight="bold")
     return figure, axes
+
+
+def panel_grid(
+    names: Sequence[str], columns: int, *, top: float, height: float, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """Make a panel for each name, with shared axes, in rows of at most so many columns.
+
+    Every row is `height` inches high and `top` more are for the legend. Only the lowest panel of
+    each column names its ticks. `options` are of `new_figure`.
+    """
+    columns = min(columns, len(names))
+    rows = -(-len(names) // columns)
+    options |= {"rows": rows, "columns": columns, "shared": True}
+    figure, axes = new_figure(FULL_WIDTH, top + height * rows, **options)
+    for k, panel in enumerate(axes.flat):
+        if k < len(names):
+            panel.tick_params(labelbottom=k + columns >= len(names))
+        else:
+            panel.remove()
+    return figure, list(axes.flat[: len(names)])
 
 
 def with_legend(
@@ -169,6 +192,37 @@ def draw_intervals(
     # Drawn about its own middle: an interval need not contain the estimate.
     middle, half = (low + high) / 2, (high - low) / 2
     axes.errorbar(x, middle, half, fmt="none", ecolor=colour, elinewidth=0.9, capsize=capsize)
+
+
+def line_with_intervals(
+    axes: Axes, x: ArrayLike, y: ArrayLike, ends: Iterable, style: Style, name: str | None
+) -> None:
+    """Draw points (N,) joined by a line, each with its own [low, high], (N, 2)."""
+    draw_intervals(axes, x, ends, colour=style.colour)
+    look = style.curve | {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.4}
+    axes.plot(x, y, **look, label=name)
+
+
+def interval_rows(
+    axes: Axes,
+    y: ArrayLike,
+    values: ArrayLike,
+    ends: Iterable,
+    style: Style,
+    *,
+    title: str = "",
+    hollow: ArrayLike | bool = False,
+) -> None:
+    """Draw a marker at each value, (N,), on its interval [low, high], (N, 2), in the rows y, (N,).
+
+    The legend calls them by the title, which is the style's unless given. Markers where `hollow`,
+    bool (N,), is true are not filled.
+    """
+    low, high = np.array(list(ends), float).T
+    axes.hlines(y, low, high, color=style.colour, linewidth=1.5, zorder=2)
+    hollow = np.broadcast_to(hollow, np.shape(values))
+    axes.scatter(values, y, 36, **style.hollow_where(hollow), zorder=3, clip_on=False)
+    axes.plot([], [], **style.marks, label=title or style.title)
 
 
 def grouped_bars(
@@ -232,6 +286,27 @@ def image_sheet(
         if image is not None:
             show_image(panel, image)
         panel.set_title(title, fontsize=size, pad=2, **title_options)
+    return figure, axes
+
+
+def image_rows(
+    rows: Mapping[str, Sequence[np.ndarray]], columns: int, *, label: float, top: float = 0
+) -> tuple[Figure, np.ndarray]:
+    """Show images close together, one row for each name, which stands at its left.
+
+    Places beyond a row's last image stay empty. The names are `label` inches wide, and `top` inches
+    are left above the first row.
+    """
+    side = (FULL_WIDTH - label) / columns
+    figure, axes = new_figure(FULL_WIDTH, top + len(rows) * side, rows=len(rows), columns=columns)
+    tight = {"w_pad": 0.01, "h_pad": 0.01, "wspace": 0, "hspace": 0, "rect": (0.01, 0, 0.99, 1)}
+    figure.set_layout_engine("constrained", **tight)
+    for panels, (name, images) in zip(axes, rows.items(), strict=True):
+        for panel in panels:
+            blank(panel)
+        for panel, image in zip(panels, images, strict=False):
+            show_image(panel, image)
+        panels[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=SMALL)
     return figure, axes
 
 

@@ -199,45 +199,25 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
 
 
 def _imports(tree: ast.Module) -> set[str]:
-    """Modules of this library that code imports; of a package, those whose names it uses."""
+    """Modules of this library that code imports."""
     result: set[str] = set()
-    packages: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and _is_own(node.module):
             for alias in node.names:
-                result |= _resolve(node.module, alias.name)
-                if _path(f"{node.module}.{alias.name}").name == "__init__.py":
-                    packages[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                result |= _modules(f"{node.module}.{alias.name}") or {node.module}
         elif isinstance(node, ast.Import):
-            result |= {alias.name for alias in node.names if _is_own(alias.name)}
-    picked = {id(n.value): [n.attr] for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in packages:
-            package = packages[node.id]
-            for name in picked.get(id(node), _passed_on(package)):
-                result |= _resolve(package, name)
+            for alias in node.names:
+                result |= _modules(alias.name) if _is_own(alias.name) else set()
     return result
 
 
-def _resolve(parent: str, name: str) -> set[str]:
-    """Modules that `from parent import name` needs: a package that passes names on is none."""
-    path = _path(f"{parent}.{name}")
-    if path.is_file():
-        return set() if path.name == "__init__.py" else {f"{parent}.{name}"}
-    passed_on = _passed_on(parent) if _path(parent).name == "__init__.py" else {}
-    return {passed_on.get(name, parent)}
-
-
-@functools.cache
-def _passed_on(package: str) -> dict[str, str]:
-    """Names that a package imports from its modules: {name: module}."""
-    tree = ast.parse(_path(package).read_text())
-    return {
-        alias.asname or alias.name: node.module
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(package)
-        for alias in node.names
-    }
+def _modules(name: str) -> set[str]:
+    """The module of this name; a package and all that it holds; none if there is neither."""
+    path = _path(name)
+    if path.name != "__init__.py":
+        return {name} if path.is_file() else set()
+    files = [file.relative_to(LIBRARY.parent) for file in path.parent.rglob("*.py")]
+    return {".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files}
 
 
 def _is_own(module: str) -> bool:

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from made_up_graph import write_graph
 
-from kidneyct_lib import plots
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.deployment import latency, parity
 
@@ -35,21 +34,3 @@ def test_a_file_that_cannot_be_timed_is_named(tmp_path):
     (tmp_path / "no.onnx").write_text("no graph")
     with pytest.raises(StudyError, match=r"no\.onnx could not be timed as onnx"):
         latency.clock(["onnx"], tmp_path / "no.onnx", threads=1, size=32, batches=[1])
-
-
-def test_figures_show_each_file_and_each_way():
-    expected = np.array([[0.2, 0.8], [0.6, 0.4]])
-    figure = plots.parity(expected, {"a": expected, "b": expected})
-    assert [axes.get_title() for axes in figure.axes] == ["a", "b"]
-    rows = [
-        {"way": way, "precision": "int8", "threads": threads, "batch": batch, "milliseconds": 3.0}
-        for way in ("onnx", "litert")
-        for threads in (1, 2)
-        for batch in (1, 32)
-    ]
-    figure = plots.latency(pd.DataFrame(rows))
-    assert [axes.get_title() for axes in figure.axes] == [
-        "1 image at a time",
-        "32 images at a time",
-    ]
-    assert len(figure.axes[0].patches) == 4

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kidneyct_lib import plots
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.metrics import summarise
 from kidneyct_lib.evaluation.predictions import probability_columns
 from kidneyct_lib.evaluation.subgroups import by_subgroup, levels, terciles, tissue_gray
+from kidneyct_lib.plots import errors as errors_plots
 
 CLASSES = ["A", "B"]
 
@@ -102,7 +102,7 @@ def test_the_figure_has_one_mark_a_row_and_hollow_ones_for_few_groups():
     table, predictions, gray = study()
     found = by_subgroup(predictions, levels(table, gray), CLASSES, bootstrap=Bootstrap(20, 0))
     frame = pd.concat([found.assign(scheme=s) for s in ("slice", "patient")])
-    (axes,) = plots.subgroup_accuracy(frame).axes
+    (axes,) = errors_plots.subgroup_accuracy(frame).axes
     drawn = [points for points in axes.collections if len(points.get_offsets()) == len(found)]
     assert len(drawn) == 2
     for points in drawn:

@@ -1,17 +1,15 @@
 """The audit's figures are judged by what is drawn: markers, words and where they lie."""
 
-import inspect
 import io
 from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from figure_checks import assert_within_border
+from figure_checks import assert_all_tested, assert_sound, assert_within_border, interval_rows
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from kidneyct_lib import plots
 from kidneyct_lib.plots import audit
 
 
@@ -64,12 +62,15 @@ FITS = {
     "accuracy": {"use": True, "why": "", "a": 0.9, "b": 1.0, "c": 0.5, "projections": PROMISES},
     "macro_f1": {"use": False, "why": "it does not rise"},
 }
+KINDS = {"display window": scores(0.58), "couch": scores(0.3)}
+COMPARED = {"network": {"patient": scores(0.67), "other_window": scores(0.5)}}
 DRAWN = {
-    "leak_summary": lambda: plots.leak_summary(MODELS, CONTROLS, chance=CHANCE),
-    "nearest_slice_error": lambda: plots.nearest_slice_error(NEAREST),
-    "buffered_curve": lambda: plots.buffered_curve(GAPS, chance=0.25),
-    "grouping_sweep": lambda: plots.grouping_sweep(SWEEP, chosen=0.9, by_slice=0.99, chance=0.25),
-    "patient_curve": lambda: plots.patient_curve(POINTS, FITS, chance=0.25),
+    "leak_summary": lambda: audit.leak_summary(MODELS, CONTROLS, chance=CHANCE),
+    "shortcuts": lambda: audit.shortcuts(KINDS, COMPARED, chance=0.25),
+    "nearest_slice_error": lambda: audit.nearest_slice_error(NEAREST),
+    "buffered_curve": lambda: audit.buffered_curve(GAPS, chance=0.25),
+    "grouping_sweep": lambda: audit.grouping_sweep(SWEEP, chosen=0.9, by_slice=0.99, chance=0.25),
+    "patient_curve": lambda: audit.patient_curve(POINTS, FITS, chance=0.25),
 }
 
 
@@ -108,19 +109,12 @@ def has_bar(axes, ends):
 
 
 def test_every_figure_of_the_module_is_tested_here():
-    public = {
-        name
-        for name, member in inspect.getmembers(audit, inspect.isfunction)
-        if member.__module__ == audit.__name__ and not name.startswith("_")
-    }
-    assert public == set(DRAWN) | {"shortcuts"}  # test_shortcuts
-    assert public <= set(vars(plots))
+    assert_all_tested(audit, DRAWN)
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
-def test_nothing_is_cut_off_and_pyplot_keeps_nothing(figures, name):
-    assert_within_border(figures[name])
-    assert plt.get_fignums() == []
+def test_nothing_is_cut_off_and_pyplot_keeps_nothing(name):
+    assert_sound(DRAWN[name])
 
 
 @pytest.mark.parametrize("name", sorted(DRAWN))
@@ -146,7 +140,7 @@ def test_the_summary_says_the_finding_in_the_studys_numbers(figures):
 
 
 def test_the_summary_names_the_stages_of_the_patient_recipe():
-    figure = plots.leak_summary(MODELS, CONTROLS, chance=CHANCE, recipe="patient")
+    figure = audit.leak_summary(MODELS, CONTROLS, chance=CHANCE, recipe="patient")
     (axes,) = figure.axes
     assert "Patient recipe" in axes.get_yticklabels()[0].get_text()
     assert not any("published" in label.get_text() for label in axes.get_yticklabels())
@@ -160,23 +154,21 @@ def test_the_summary_draws_each_model_and_control_at_its_accuracies(figures):
     assert len(ticks) == 5
     assert "fine-tuned as published" in axes.get_yticklabels()[0].get_text()
     assert "one for each patient" in axes.get_yticklabels()[3].get_text()
-    for scheme, marker in (("slice", "o"), ("patient", "s")):
-        expected = [(row[scheme]["accuracy"], y) for row, y in zip(rows, ticks, strict=True)]
-        assert sorted(markers(axes, marker)) == sorted(expected)
-    spans = [line.get_xdata() for line in axes.lines if line.get_linewidth() == 1.6]
-    intervals = [row[scheme]["accuracy_ci95"] for row in rows for scheme in row]
-    assert sorted(map(list, spans)) == sorted(intervals)
+    for scheme, (points, ends, _) in zip(("patient", "slice"), interval_rows(axes), strict=True):
+        accuracies = [row[scheme]["accuracy"] for row in rows]
+        np.testing.assert_array_equal(points, np.stack([accuracies, ticks], axis=1))
+        np.testing.assert_array_equal(ends, [row[scheme]["accuracy_ci95"] for row in rows])
 
 
 def test_the_summary_marks_chance_and_the_largest_class_where_it_differs(figures):
     assert "chance 25 %" in texts_of(figures["leak_summary"])
     assert "largest class 42 %" in texts_of(figures["leak_summary"])
-    near = plots.leak_summary(MODELS, CONTROLS, chance=CHANCE | {"majority": 0.26})
+    near = audit.leak_summary(MODELS, CONTROLS, chance=CHANCE | {"majority": 0.26})
     assert "largest class" not in texts_of(near)
 
 
 def test_the_summary_needs_no_controls_and_knows_other_models():
-    figure = plots.leak_summary({"mine": MODELS["pixel kNN"]}, {}, chance=CHANCE)
+    figure = audit.leak_summary({"mine": MODELS["pixel kNN"]}, {}, chance=CHANCE)
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["mine"]
     assert "Controls" not in texts_of(figure)
 
@@ -202,6 +194,28 @@ def test_only_all_is_written_as_a_hundred_percent(value, digits, text):
     assert audit._percent(value, digits) == text
 
 
+# --- shortcuts ---------------------------------------------------------------------------------
+
+
+def test_each_kind_has_a_row_and_each_model_two_markers(figures):
+    (axes,) = figures["shortcuts"].axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["Display window", "Couch", "Network"]
+    series = interval_rows(axes)
+    assert [points[:, 0].tolist() for points, _, _ in series] == [[0.58, 0.3], [0.67], [0.5]]
+    np.testing.assert_allclose(series[0][1], [[0.48, 0.63], [0.2, 0.35]])
+
+
+def test_the_legend_names_each_look_once(figures):
+    texts = [text.get_text() for text in figures["shortcuts"].legends[0].get_texts()]
+    assert texts == [
+        "Acquisition alone",
+        "By patient",
+        "By patient, in another window",
+        "Chance level",
+    ]
+
+
 # --- the others -------------------------------------------------------------------------------
 
 
@@ -217,7 +231,7 @@ def test_errors_stand_in_their_bins(figures):
 
 
 def test_bins_are_all_drawn_where_all_are_small():
-    (axes,) = plots.nearest_slice_error(NEAREST[:1]).axes
+    (axes,) = audit.nearest_slice_error(NEAREST[:1]).axes
     assert len(markers(axes, "o")) == 1
 
 
@@ -228,7 +242,7 @@ def test_gaps_are_drawn_in_order_with_the_series_left(figures):
     assert labels == ["0\n40", "5\n30", "all\n0"]
     assert has_bar(axes, [0.45, 0.6])
     assert "of 40 series" in axes.get_xlabel()
-    assert markers(plots.buffered_curve([], chance=0.25).axes[0], "s") == []
+    assert markers(audit.buffered_curve([], chance=0.25).axes[0], "s") == []
 
 
 def test_a_skipped_threshold_has_a_place_but_no_point(figures):

@@ -1,0 +1,28 @@
+"""The common look: series that can be told apart, words that fit."""
+
+import numpy as np
+from figure_checks import CLASSES
+from matplotlib.colors import to_rgb
+
+from kidneyct_lib.plots import style
+
+
+def test_styles_differ_in_colour_and_in_something_that_survives_gray():
+    styles = style.series_styles(CLASSES)
+    for part in ("colour", "marker", "line", "hatch"):
+        assert len({getattr(style, part) for style in styles.values()}) == 4
+    slices, patients, elsewhere = style.SCHEMES.values()
+    light, dark = (np.dot(to_rgb(s.colour), [0.299, 0.587, 0.114]) for s in (slices, patients))
+    assert light - dark > 0.3
+    assert len({one.hatch for one in (slices, patients, elsewhere)}) == 3
+
+
+def test_more_classes_than_colours_are_still_drawn():
+    names = [f"class {k}" for k in range(14)]
+    assert list(style.series_styles(names)) == names
+
+
+def test_long_titles_are_set_smaller_to_fit():
+    short, long = style.fitting_size(["ab"], 1), style.fitting_size(["ab" * 20], 1)
+    assert short == style.SMALL
+    assert long < short
