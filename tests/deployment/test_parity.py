@@ -1,7 +1,6 @@
 """Exported files against the Keras model, and the stopwatch."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from made_up_graph import write_graph
 
