@@ -3,6 +3,7 @@
 STUDY ?= phantom
 DATA ?=
 EXTERNAL ?=
+MASKS ?=
 RECIPE ?=
 SEED ?=
 AUGMENT ?=
@@ -16,7 +17,7 @@ PYTHON ?= python3
 UV ?= $(shell command -v uv 2>/dev/null)
 
 # Recipes read these from the environment, so that paths with spaces stay whole.
-export STUDY DATA EXTERNAL RECIPE SEED AUGMENT SIZE FOLDS JOBS MARKS BASE
+export STUDY DATA EXTERNAL MASKS RECIPE SEED AUGMENT SIZE FOLDS JOBS MARKS BASE
 # The environment's own kernel, even where the user has one of the same name.
 export JUPYTER_PREFER_ENV_PATH = 1
 
@@ -45,9 +46,10 @@ setup: .venv/.ready ## build the environment in .venv from the lock
 .venv/.ready: pyproject.toml uv.lock requirements.lock tools/setup.sh
 	@tools/setup.sh "$(PYTHON)" "$(UV)"
 
-reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path RECIPE=patient EXTERNAL=path SEED=n AUGMENT=n SIZE=px FOLDS=n JOBS=n]
+reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path RECIPE=patient EXTERNAL=path MASKS=path SEED=n AUGMENT=n SIZE=px FOLDS=n JOBS=n]
 	@$(BIN)/kidneyct reproduce --study "$$STUDY" $${DATA:+--data "$$DATA"} \
-		$${EXTERNAL:+--external "$$EXTERNAL"} $${RECIPE:+--recipe "$$RECIPE"} \
+		$${EXTERNAL:+--external "$$EXTERNAL"} $${MASKS:+--masks "$$MASKS"} \
+		$${RECIPE:+--recipe "$$RECIPE"} \
 		$${SEED:+--seed "$$SEED"} $${AUGMENT:+--augment "$$AUGMENT"} \
 		$${SIZE:+--image-size "$$SIZE"} $${FOLDS:+--folds "$$FOLDS"} \
 		$${JOBS:+--jobs "$$JOBS"}
@@ -93,9 +95,9 @@ web: page-models $(PAGE_PACKAGES) ## serve the page with all exported models at 
 	@cd web && npm run --silent build && npm run --silent serve
 
 web-test: have-chromium .venv/.ready page-models $(PAGE_PACKAGES) ## test the page in Chromium against Python: [STUDY=phantom]
-	@$(BIN)/python web/e2e/expected.py --study "$$STUDY" --scheme patient $(PICTURES)
+	@$(BIN)/python web/e2e/expected.py --study "$$STUDY" --scheme final $(PICTURES)
 	@cd web && npm run --silent test && npm run --silent build && \
-		KIDNEYCT_E2E=../$(PICTURES) KIDNEYCT_E2E_MODEL="$$STUDY/patient" npm run --silent e2e
+		KIDNEYCT_E2E=../$(PICTURES) KIDNEYCT_E2E_MODEL="$$STUDY/final" npm run --silent e2e
 
 .PHONY: page-models have-node have-chromium
 

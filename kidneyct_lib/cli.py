@@ -39,9 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     which_model.add_argument("--study", default="phantom", help="run folder below outputs/")
     which_model.add_argument(
         "--scheme",
-        choices=["slice", "patient"],
-        default="patient",
-        help="the model trained on which split (default: patient)",
+        choices=["final", "patient", "slice"],
+        default="final",
+        help="the model of all patients (final, the default), or the first fold's of which split",
     )
 
     command = commands.add_parser(
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--study", default="phantom", help="a file of params/ (default: phantom)")
     option("--data", help="folder of class sub-folders")
     option("--external", help="folder of external images for notebook 06")
+    option("--masks", help="folder of the lesions' masks for notebook 05, one PNG a slice")
     option(
         "--jobs",
         type=int,
@@ -128,8 +129,8 @@ def _reproduce(options: argparse.Namespace) -> int:
     own = parameters.load(file)
     folders = {
         key: str(Path(given).expanduser().resolve())
-        for key, given in (("data", options.data), ("external", options.external))
-        if given
+        for key in ("data", "external", "masks")
+        if (given := getattr(options, key))
     }
     changes = {key: getattr(options, key) for key in runner.CHANGES}
     folder = runner.run_folder(own, **changes)
@@ -169,8 +170,8 @@ def _model(options: argparse.Namespace):
     from kidneyct_lib.uncertainty import calibration
 
     run = Run(f"outputs/{options.study}")
-    temperature = calibration.saved_temperature(run, options.scheme)
-    return Predictor(run.model_path(options.scheme), temperature=temperature)
+    path = run.model_path(options.scheme)
+    return Predictor(path, temperature=calibration.saved_temperature(run, options.scheme))
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from kidneyct_lib import cli, report
 from kidneyct_lib.data import image_io
+from kidneyct_lib.evaluation.predictions import predictions_table
 from kidneyct_lib.study import parameters, runner
 from kidneyct_lib.study.run_folder import Run
 
@@ -20,14 +22,21 @@ CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, build_network):
-    """A project folder whose phantom study has a patient model."""
+    """A project folder whose phantom study has a final model."""
     root = tmp_path_factory.mktemp("project")
     (root / "params").mkdir()
     for file in (ROOT / "params").glob("*.yaml"):
         (root / "params" / file.name).write_bytes(file.read_bytes())
     facts = {"classes": CLASSES, "image_size": 64, "weights": "none"}
     net = build_network(classes=CLASSES)
-    Run(root / "outputs/phantom").write_model("patient", net.save, facts)
+    run = Run(root / "outputs/phantom")
+    run.record(parameters={"classes": CLASSES})
+    run.write_model("final", net.save, facts)
+    table = pd.DataFrame({"path": list("abcdefgh"), "label": CLASSES * 2, "group": range(8)})
+    said = np.full((8, 4), 0.25)
+    parts = {"fold": 0, "scheme": "patient", "stage": 2}
+    told = predictions_table(table, ["validation", "test"] * 4, said, CLASSES, **parts)
+    run.write_table("predictions", told)
     return root
 
 
@@ -76,7 +85,7 @@ def test_each_image_gets_one_line(in_project, image, tmp_path, capsys):
     assert list(first["probabilities"]) == CLASSES
     assert sum(first["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert first["label"] == max(first["probabilities"], key=first["probabilities"].get)
-    assert first["model"] == "phantom/patient (untrained backbone)"
+    assert first["model"] == "phantom/final (untrained backbone)"
     assert second["probabilities"] == first["probabilities"]
     assert second["input_sha256"] != first["input_sha256"]
 
@@ -99,7 +108,7 @@ def test_a_bad_image_is_an_error_line_and_the_others_are_answered(
 
 
 def test_a_model_file_serves_instead_of_a_study(in_project, image, capsys):
-    model = "outputs/phantom/models/patient.keras"
+    model = "outputs/phantom/models/final.keras"
     assert cli.main(["predict", "--model", model, str(image)]) == 0
     by_file = predictions(capsys)
     cli.main(["predict", str(image)])

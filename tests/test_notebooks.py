@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tiny_study import NOTEBOOKS, tiny
 
 from kidneyct_lib import report
-from kidneyct_lib.data import phantom
+from kidneyct_lib.data import datasets
 from kidneyct_lib.study import parameters, runner, staleness
 from kidneyct_lib.study.run_folder import Run
 
@@ -72,7 +72,7 @@ def test_a_run_leaves_what_it_promises(run):
         *(f"metrics/{name}.json" for name in ("test", "external", "grouping", "uncertainty")),
         *(f"metrics/{name}.json" for name in ("leakage", "calibration", "robustness")),
         *(f"metrics/{name}.json" for name in ("explanation", "ablation", "deployment")),
-        *(f"models/{scheme}.keras" for scheme in ("slice", "patient")),
+        *(f"models/{scheme}.keras" for scheme in ("slice", "patient", "final")),
     ):
         assert (run.folder / path).is_file(), path
     for notebook in NOTEBOOKS:
@@ -218,7 +218,7 @@ def test_maps_are_compared_with_the_phantoms_lesions(run, values):
     split, catalog = run.read_table("splits"), run.read_table("catalog")
     for scheme in ("slice", "patient"):
         tested = catalog["path"][split[scheme] == "test"]
-        masks = phantom.read_masks(run.data_folder, tested, values.image_size)
+        masks = datasets.lesion_masks(run.data_folder / "masks", tested, values.image_size)
         assert result[scheme]["n"] == masks.any(axis=(1, 2)).sum()
         assert result[scheme]["area"] == pytest.approx(masks[masks.any(axis=(1, 2))].mean())
         steps = result["weight_randomization"][scheme]

@@ -177,13 +177,23 @@ def test_reproduce_hands_paths_with_spaces_on_whole(bare_tree):
     command.write_text('#!/bin/sh\nfor word; do echo "<$word>"; done\n')
     command.chmod(0o755)
     (bare_tree / ".venv/.ready").touch()
-    given = ("STUDY=folder", "DATA=a b/c", "EXTERNAL=it's d", "SEED=3", "AUGMENT=4", "SIZE=448")
+    given = (
+        "STUDY=folder",
+        "DATA=a b/c",
+        "EXTERNAL=it's d",
+        "MASKS=m n",
+        "SEED=3",
+        "AUGMENT=4",
+        "SIZE=448",
+    )
     spaced = make("reproduce", *given, "FOLDS=1", "RECIPE=patient", cwd=bare_tree)
     assert spaced.stdout.split("\n")[:-1] == [
         *("<reproduce>", "<--study>", "<folder>", "<--data>", "<a b/c>"),
         *(
             "<--external>",
             "<it's d>",
+            "<--masks>",
+            "<m n>",
             "<--recipe>",
             "<patient>",
             "<--seed>",

@@ -72,7 +72,7 @@ def about(known: dict[str, Any]) -> dict[str, Any]:
     names |= {"augment_views": "AUGMENT"}
     changed = [f"{names[key]}={value}" for key, value in known["changes"].items()]
     data = ["DATA=path"] if known["parameters"]["source"] == "folder" else []
-    folders = ("run_folder", "cache_folder", "data", "external")
+    folders = ("run_folder", "cache_folder", "data", "external", "masks")
     return {
         "command": " ".join(["make reproduce", f"STUDY={known['study']}", *data, *changed]),
         "commit": known["git"]["commit"],

@@ -279,10 +279,11 @@ def saved_predictions(
 
     Returns
     -------
-    float64 (1, N, K), in the catalog's order; None where the run tested other images, not all of
-    them, or by other folds: then it can't be compared.
+    float64 (1, N, K), in the catalog's order; None where the run did not test all of them,
+    or by other folds: then it can't be compared.
     """
     rows = predictions.query("scheme == 'patient' and stage == 2 and split == 'test'")
+    rows = rows[rows["path"].isin(table["path"])]
     assigned = pd.Series(rows["fold"].to_numpy(), rows["path"].to_numpy())
     if not assigned.sort_index().equals(pd.Series(tested, table["path"].to_numpy()).sort_index()):
         return None

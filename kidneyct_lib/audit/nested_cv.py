@@ -107,7 +107,9 @@ def nested_cv(
             predictions[name][repeat, test] = predict(probe.features[test])
             moved[name][repeat, test] = predict(elsewhere[name][test])
             if several:
-                own = replace(probe, features=probe.features[held], table=probe.table.iloc[held])
+                also = None if probe.also is None else probe.also[held]
+                table = probe.table.iloc[held]
+                own = replace(probe, features=probe.features[held], also=also, table=table)
                 scores = own.out_of_fold(tested[held], elsewhere[name][held])
                 labels = scores.argmax(axis=1)
                 inner[name].append(f1_score(true[held], labels, average="macro"))

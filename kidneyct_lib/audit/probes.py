@@ -44,6 +44,9 @@ class Probe:
         The study's classes: the order of the predictions' columns.
     by_group : bool
         Weigh slices so that every group counts alike, whatever its number of slices.
+    also : float array (N, D) or None
+        The same images seen in another way, to which the classifier is fitted as well: each image
+        counts once in all.
     """
 
     estimator: ClassifierMixin
@@ -51,6 +54,7 @@ class Probe:
     table: pd.DataFrame
     classes: Sequence[str]
     by_group: bool = False
+    also: np.ndarray | None = None
 
     def predict(self, train: np.ndarray, test: np.ndarray) -> np.ndarray:
         """Fit on some images and predict others: `fit` on the features of the images `test`."""
@@ -75,9 +79,10 @@ class Probe:
         if len(known) > 1:
             # On products this narrow several BLAS threads are slower than one, most of all where
             # other processes are at work, and the last digits would depend on their number.
+            sets = [one[train] for one in (self.features, self.also) if one is not None]
             with threadpool_limits(1):
                 fitted = clone(self.estimator).fit(
-                    self.features[train], code, **self._weights(train)
+                    np.concatenate(sets), np.tile(code, len(sets)), **self._weights(train)
                 )
 
         def predict(features: np.ndarray) -> np.ndarray:
@@ -94,11 +99,15 @@ class Probe:
 
     def _weights(self, train: np.ndarray) -> dict[str, np.ndarray]:
         """Weights for the last step's fit; balanced classes are of what these weigh."""
-        if not self.by_group:
+        if not self.by_group and self.also is None:
             return {}
-        weights = slice_weights(self.table["group"].to_numpy()[train])
+        sets = 1 if self.also is None else 2
+        weights = np.ones(train.sum())
+        if self.by_group:
+            weights = slice_weights(self.table["group"].to_numpy()[train])
         last = self.estimator.steps[-1][0]
-        return {f"{last}__sample_weight": weights / weights.mean()}  # the penalty stays as it is
+        # The penalty stays as it is.
+        return {f"{last}__sample_weight": np.tile(weights / weights.mean() / sets, sets)}
 
     def out_of_fold(self, tested: np.ndarray, shown: np.ndarray | None = None) -> np.ndarray:
         """Predict every image by a classifier that was fitted on the other folds.

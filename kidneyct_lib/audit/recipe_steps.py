@@ -18,8 +18,11 @@ POOLED = {
 AS_SHOWN = "and the flanks' conv4 maxima"
 """The step that takes the same regions and layers as `RECIPE`, of slices as they are shown."""
 
-RECIPE = "in one display window"
-"""The step that `RECIPE=patient` trains."""
+HARMONIZED = "in one display window"
+"""The step that takes them of slices in one display window."""
+
+RECIPE = "and fitted to slices as shown"
+"""The step that `RECIPE=patient` trains: on each slice in both ways, tested in one window."""
 
 _FLANKS, _PEAKS = ("conv5", "flanks"), ("conv4 maxima", "flanks")
 _SHOWN = {
@@ -94,7 +97,10 @@ def probes(
     c
         Inverse strength of the penalty.
     """
-    options: dict[str, dict[str, Any]] = {name: {} for name in (*_SHOWN, RECIPE)} | _fits(c)
+    shown_too = features_of(AS_SHOWN, features, columns, harmonized)
+    options: dict[str, dict[str, Any]] = {name: {} for name in (*_SHOWN, HARMONIZED)}
+    for step, how in {RECIPE: {}, **_fits(c)}.items():
+        options[step] = {"also": shown_too} | how
     result = {}
     for step, how in options.items():
         linear = logistic_regression(c=how.pop("c", c))

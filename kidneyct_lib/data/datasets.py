@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import file_digest
-from kidneyct_lib.data import kaggle, phantom
+from kidneyct_lib.data import image_io, kaggle, phantom
 from kidneyct_lib.data.phantom import CohortSpec
 from kidneyct_lib.study.parameters import digest
 
@@ -57,19 +57,46 @@ def obtain_external(
     return None
 
 
-def lesion_masks(source: str, folder: Path, paths: Sequence[str], size: int) -> np.ndarray:
-    """Lesions of N slices at another size: bool (N, size, size); none where they are not known.
+def mask_folder(source: str, folder: Path, masks: str | None) -> Path | None:
+    """Folder of the lesions' masks: the given one, the phantom's own below its `folder`, or None.
+
+    Raises
+    ------
+    StudyError
+        If the given one is no folder.
+    """
+    if masks is None:
+        return folder / "masks" if source == "phantom" else None
+    if not Path(masks).is_dir():
+        raise StudyError(f"MASKS={masks} is no folder: name the one that holds the class folders.")
+    return Path(masks)
+
+
+def lesion_masks(masks: Path | None, paths: Sequence[str], size: int) -> np.ndarray:
+    """Read the lesions of N slices at another size: bool (N, size, size).
+
+    True are the pixels of which at least half is lesion; one at least where there is any.
 
     Parameters
     ----------
-    source : {"phantom", "kaggle", "folder"}
-        Where the images come from; lesions are known of phantoms alone.
-    folder, paths, size
-        As in `phantom.read_masks`.
+    masks
+        Folder of images that are white where the lesion is, each at its slice's path with the
+        ending ".png"; None: no lesion is known.
+    paths, size
+        Of the slices, relative to their own folder; side of the result in pixels. A slice without
+        a mask has none of its pixels in a lesion.
+
+    Raises
+    ------
+    ImageError
+        If a mask can't be read.
     """
-    if source == "phantom":
-        return phantom.read_masks(folder, paths, size)
-    return np.zeros((len(paths), size, size), bool)
+    lesions = np.zeros((len(paths), size, size), bool)
+    for lesion, path in zip(lesions, paths, strict=True):
+        if masks and (file := masks / Path(path).with_suffix(".png")).exists():
+            share = image_io.resize(image_io.read_gray(file), size) / 255
+            lesion[:] = (share >= min(0.5, share.max())) & (share > 0)
+    return lesions
 
 
 def _generated(cohort: CohortSpec, cache: Path) -> Path:

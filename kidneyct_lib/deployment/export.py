@@ -15,7 +15,7 @@ from kidneyct_lib.data import catalog
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.deployment import inference_graph, quantization
 from kidneyct_lib.deployment.predictor import BUNDLE
-from kidneyct_lib.evaluation.fold_predictions import study_folds
+from kidneyct_lib.evaluation.fold_predictions import unseen
 from kidneyct_lib.models import builder
 from kidneyct_lib.study.run_folder import Run, project_root
 from kidneyct_lib.training import feature_cache, recipes
@@ -32,12 +32,15 @@ FILES = {
 
 INTENDED_USE = (
     "Research use only: a prediction is not a diagnosis. For single CT slices of the kidneys like "
-    "those of the study's data; what the model is worth on new patients is shown by the metrics of "
-    "the scheme 'patient', not of 'slice'."
+    "those of the study's data; what the model is worth on new patients is shown by the metrics "
+    "'other_window' and 'patient', not 'slice'."
+)
+_FITTED_ON_ALL = (
+    " It was fitted on all patients: the metrics are of its recipe, in cross-validation."
 )
 _FORMAT = 1  # of bundle.json
 _MEASURED = 50  # training slices on which an 8-bit file is corrected
-_LOW = 0.2  # share of validation slices whose confidence counts as low
+_LOW = 0.2  # share of those slices whose confidence counts as low
 
 
 def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")) -> dict:
@@ -48,7 +51,8 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     run
         A run with notebooks 01 to 08 done.
     scheme
-        "slice" or "patient": the model trained on the first fold of which split.
+        "final": the model fitted on all patients. "slice" or "patient": the model trained on the
+        first fold of which split.
     formats
         Which to write.
 
@@ -63,8 +67,7 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     """
     given = run.provenance()["parameters"]
     table, split = run.read_table("catalog"), run.read_table("splits")
-    part = split.loc[split["fold"] == 0, scheme].to_numpy()
-    temperature = run.read_metrics("calibration")[scheme]["stage2"]["temperature"][0]
+    temperature = calibration.saved_temperature(run, scheme)
     points = _operating_points(run, scheme, temperature)
     cache = project_root() / given["cache_folder"]
     images = catalog.decode_all(run.data_folder, table, given["image_size"], cache)
@@ -72,14 +75,20 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     storage = Storage(cache, given["batch_size"], given["feature_cache_gb"])
     body = recipes.frozen_prefix(net, images, storage, unfreeze_layers=given["unfreeze_layers"])
     means = feature_cache.channel_means(body, batch=given["batch_size"])
-    gate = ood_detection.fit_gate(
-        means, part.tolist(), ood_detection.principal_distance, kept=given["ood_accepted"]
-    )
+    how = {"fit": ood_detection.principal_distance, "kept": given["ood_accepted"]}
+    if scheme == "final":
+        seen = np.arange(len(table))
+        parts = [rows["patient"].tolist() for _, rows in split.groupby("fold")]
+        gate = ood_detection.fit_final_gate(means, parts, **how)
+    else:
+        part = split.loc[split["fold"] == 0, scheme]
+        seen = np.flatnonzero(part == "train")
+        gate = ood_detection.fit_gate(means, part.tolist(), **how)
     distance = cast(ood_detection.PrincipalDistance, gate.score)
     graph = inference_graph.build(net, layer=body.layer, temperature=temperature, distance=distance)
-    training = np.random.default_rng(given["seed"]).permutation(np.flatnonzero(part == "train"))
+    measured = np.sort(np.random.default_rng(given["seed"]).permutation(seen)[:_MEASURED])
     chosen = [name for name, (kind, _) in FILES.items() if kind in formats]
-    _write_files(run, scheme, chosen, graph, gray_to_rgb(images[np.sort(training[:_MEASURED])]))
+    _write_files(run, scheme, chosen, graph, gray_to_rgb(images[measured]))
     points = {"distance": gate.threshold} | points
     bundle = _bundle(run, scheme, chosen, temperature, points)
     run.write_json(f"export/{scheme}/{BUNDLE}", bundle)
@@ -87,20 +96,20 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
 
 
 def _operating_points(run: Run, scheme: str, temperature: float) -> dict[str, Any]:
-    """Thresholds on the saved model's calibrated validation predictions.
+    """Thresholds on the saved model's calibrated predictions for slices it was not fitted to.
 
     ``confidence`` is what the surest four in five slices reach; ``recall`` {class:
     {``target_recall``, ``threshold``}} the probability from which on a class that must not be
     missed is to be thought of.
     """
     given = run.provenance()["parameters"]
-    validation = study_folds(run.read_table("predictions"), given["classes"])[scheme, 2][0][0]
-    probabilities = calibration.at_temperature(validation.probabilities, temperature)
+    known = unseen(run.read_table("predictions"), given["classes"], scheme)
+    probabilities = calibration.at_temperature(known.probabilities, temperature)
     target, recall = given["must_not_miss_recall"], {}
     for name in given["must_not_miss"]:
         code = given["classes"].index(name)
         threshold = operating_points.recall_threshold(
-            validation.true == code, probabilities[:, code], target
+            known.true == code, probabilities[:, code], target
         )
         recall[name] = {"target_recall": target, "threshold": threshold}
     confidence = float(np.quantile(probabilities.max(axis=1), _LOW))
@@ -131,10 +140,12 @@ def _bundle(
     known = run.provenance()
     given, folder = known["parameters"], run.export_folder(scheme)
     scores = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
+    test = run.read_metrics("test")
+    test["other_window"] = test["patient"]["other_window"]
     metrics = {
         part: {key: tested[key] for key in scores}
         | {"recall": {name: row["recall"] for name, row in tested["per_class"].items()}}
-        for part, tested in run.read_metrics("test").items()
+        for part, tested in test.items()
     }
     files = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": file_digest(folder / name)}
@@ -150,6 +161,6 @@ def _bundle(
         "operating_points": points,
         "metrics": metrics,
         "files": files,
-        "intended_use": INTENDED_USE,
+        "intended_use": INTENDED_USE + (_FITTED_ON_ALL if scheme == "final" else ""),
         "provenance": traced | {"model_sha256": file_digest(run.model_path(scheme))},
     }

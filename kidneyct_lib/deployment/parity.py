@@ -17,26 +17,6 @@ from kidneyct_lib.study.run_folder import Run
 from kidneyct_lib.uncertainty import calibration
 
 
-def choose(split: pd.DataFrame, scheme: str, *, most: int, seed: int) -> pd.DataFrame:
-    """Pick slices to compare predictions on: test slices of the first fold, then others.
-
-    Parameters
-    ----------
-    split, scheme
-        tables/splits.csv, and whose split of it.
-    most, seed
-        How many to pick; seed of the picks.
-
-    Returns
-    -------
-    DataFrame of at most `most` rows ``path``, ``label`` and ``test`` (whether of the test part).
-    """
-    first = split[split["fold"] == 0]
-    rows = first.assign(test=first[scheme] == "test").sample(frac=1, random_state=seed)
-    rows = rows.sort_values("test", ascending=False, kind="stable").head(most)
-    return rows[["path", "label", "test"]].reset_index(drop=True)
-
-
 def keras_predictions(run: Run, scheme: str, images: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Calibrated probabilities (N, K) and maps (N, h, w, K) by the library's own steps.
 
@@ -68,41 +48,26 @@ def file_predictions(
 
 
 def compare(
-    expected: Mapping[str, np.ndarray],
-    predictions: Mapping[str, np.ndarray],
-    true: np.ndarray,
-    test: np.ndarray,
+    expected: Mapping[str, np.ndarray], predictions: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
     """Compare one file's predictions with those expected.
 
-    Parameters
-    ----------
-    expected, predictions
-        ``probabilities`` (N, K) and ``maps`` (N, h, w, K).
-    true
-        Index of each image's class, (N,).
-    test
-        Whether an image is of the test part, bool (N,), true of at least one.
+    Both hold ``probabilities`` (N, K) and ``maps`` (N, h, w, K).
 
     Returns
     -------
     dict with ``n``, ``probability_difference`` (largest difference of a probability),
-    ``map_difference`` (of a map, as a share of the largest of all), ``label_changed`` (share of the
-    images that get another class), ``n_test``, and ``accuracy`` on the test part with
-    ``accuracy_drop``, how much lower that is than that of the expected predictions.
+    ``map_difference`` (of a map, as a share of the largest of all) and ``label_changed`` (share of
+    the images that get another class; accuracy on them can't fall by more).
     """
     off = np.abs(predictions["probabilities"] - expected["probabilities"])
     maps = np.abs(predictions["maps"] - expected["maps"]).max() / np.abs(expected["maps"]).max()
     label, before = (given["probabilities"].argmax(axis=1) for given in (predictions, expected))
-    right, was_right = (float((result == true)[test].mean()) for result in (label, before))
     return {
-        "n": len(true),
+        "n": len(label),
         "probability_difference": float(off.max()),
         "map_difference": float(maps),
         "label_changed": float((label != before).mean()),
-        "n_test": int(test.sum()),
-        "accuracy": right,
-        "accuracy_drop": was_right - right,
     }
 
 

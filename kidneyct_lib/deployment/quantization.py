@@ -15,12 +15,19 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import numpy as np
 
 if TYPE_CHECKING:
     import keras
 
+# Each pass of tf2onnx's optimiser takes the memory of all weights anew: these five are what graphs
+# from LiteRT need.
+_PASSES = (
+    *("optimize_transpose", "fold_constants", "merge_duplication"),
+    *("remove_identity", "remove_back_to_back"),
+)
 _MANY = 2**12  # weights of a layer that are worth rounding
 _LARGEST = 127  # of a number of 8 bits with a sign
 
@@ -70,8 +77,11 @@ def to_onnx(whole: Path, path: Path) -> None:
     names = {facts["name"]: name for name, facts in details.items()}
     with _quiet():
         import tf2onnx
+        from tf2onnx.optimizer import _optimizers as passes
 
-        model, _ = tf2onnx.convert.from_tflite(str(whole))
+        kept = {name: passes[name] for name in _PASSES}
+        with patch.dict(passes, kept, clear=True):
+            model, _ = tf2onnx.convert.from_tflite(str(whole))
     graph = model.graph
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]

@@ -91,6 +91,22 @@ def _fold_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> list
     ]
 
 
+def unseen(predictions: pd.DataFrame, classes: Sequence[str], saved: str) -> FoldPredictions:
+    """Take the predictions by which a saved model is calibrated: of slices not fitted to.
+
+    Parameters
+    ----------
+    predictions, classes
+        As in `study_folds`.
+    saved
+        "slice" or "patient": the first fold's model, and so that fold's validation slices. "final":
+        the model fitted on all patients, which has no such slices; the test slices of all folds by
+        patient stand in, each predicted by a model of the same recipe.
+    """
+    folds = study_folds(predictions, classes)
+    return pooled_test(folds["patient", 2]) if saved == "final" else folds[saved, 2][0].validation
+
+
 def pooled_test(folds: Sequence[Fold]) -> FoldPredictions:
     """Put the test predictions of all folds one after the other."""
     parts = [fold.test for fold in folds]

@@ -54,8 +54,12 @@ def locate(maps: np.ndarray, masks: np.ndarray) -> pd.DataFrame:
     Raises
     ------
     StudyError
-        If a mask is empty.
+        If there is no mask, or one is empty.
     """
+    if not len(masks):
+        raise StudyError(
+            "No slice has a mask: each lies at its slice's path, with the ending .png."
+        )
     if not masks.any(axis=(1, 2)).all():
         raise StudyError("A slice without a lesion can't tell whether a map points at it.")
     size = masks.shape[-1]

@@ -58,7 +58,8 @@ def build(settings: NetworkSettings) -> keras.Model:
 
     The published one is backbone, GAP, Dense ReLU, Dropout, Dense softmax. The patient recipe's is
     a softmax straight on `PATIENT_FEATURES` of slices shown in one display window: it has few
-    weights to learn patients with, and hardly sees in which window a series was exported.
+    weights to learn patients with, and hardly sees in which window a series was exported
+    (`recipes.LinearTraining` fits it).
     BatchNorm layers stay in inference mode: their statistics never move, whatever is unfrozen
     (https://keras.io/guides/transfer_learning).
 
@@ -191,10 +192,16 @@ def predict_gray(model: keras.Model, images: np.ndarray, *, batch: int, label: s
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def crop_gray(images: np.ndarray, *, crop: str, size: int, batch: int) -> np.ndarray:
-    """Crop gray slices (N, H, W) in 0..255, as `roi_crops.CROPS` says: uint8 (N, size, size)."""
+def crop_gray(
+    images: np.ndarray, *, crop: str, size: int, batch: int, harmonize: bool = False
+) -> np.ndarray:
+    """Crop gray slices (N, H, W) in 0..255, as `roi_crops.CROPS` says: uint8 (N, size, size).
+
+    With `harmonize` each is first brought to one display window.
+    """
     pixels = keras.Input((*images.shape[1:], 3))
-    shown = keras.Model(pixels, RoiCrops([crop], size)(pixels))
+    given = HarmonizeWindow()(pixels) if harmonize else pixels
+    shown = keras.Model(pixels, RoiCrops([crop], size)(given))
     cropped = predict_gray(shown, images, batch=batch, label="crops")
     return cropped[..., 0].round().astype(np.uint8)
 

@@ -35,6 +35,7 @@ class Params(_Strict):
     source: Literal["phantom", "kaggle", "folder"]
     data: str | None = Field(description="folder of class sub-folders, or where a download goes")
     external: str | None = Field(description="folder of real external images, if any")
+    masks: str | None = Field(description="folder of the lesions' masks, if any")
     run_folder: str
     cache_folder: str
     expected_minutes: Annotated[float, Field(gt=0)]
@@ -84,6 +85,7 @@ class Params(_Strict):
     audit_seeds: Count = Field(description="repeats of folds, random labels and fewer patients")
     buffer_slices: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     audit_c: Annotated[float, Field(gt=0, description="of the logistic regression")]
+    ablation_slices: Count | None = Field(description="most slices of a group; null: all")
     cv_repeats: Count = Field(description="repeats of cross-validation")
     compared_backbones: Annotated[list[ComparedBackbone], Field(min_length=1)]
     small_cnn_epochs: Annotated[int, Field(ge=0, description="0: no small CNN is trained")]

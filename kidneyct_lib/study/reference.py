@@ -81,7 +81,7 @@ def _about(run: Run) -> dict[str, Any]:
     known = run.provenance()
     if not known or any("finished" not in facts for facts in run.notebooks().values()):
         raise StudyError(f"{run.folder} is no finished run; `make reproduce` finishes it.")
-    folders = ("run_folder", "cache_folder", "data", "external")
+    folders = ("run_folder", "cache_folder", "data", "external", "masks")
     return {
         "parameters": {k: v for k, v in known["parameters"].items() if k not in folders},
         "machine": {key: known["machine"][key] for key in provenance.DECISIVE},

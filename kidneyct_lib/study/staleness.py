@@ -21,7 +21,7 @@ from kidneyct_lib.study.run_folder import Run
 
 LIBRARY = Path(__file__).parents[1]
 _DRAWING = "kidneyct_lib.plots"
-_IN_THE_FOLDER = ("data", "external")  # parameters that name folders of images
+_IN_THE_FOLDER = ("data", "external", "masks")  # parameters that name folders of images
 
 NEEDS = {
     "01_download": [],
@@ -33,7 +33,7 @@ NEEDS = {
     "07_leakage_audit": ["04_two_stage_training"],
     "08_robustness_and_calibration": ["04_two_stage_training"],
     "09_patient_level": ["05_error_analysis"],
-    "10_deployment": ["08_robustness_and_calibration"],
+    "10_deployment": ["04_two_stage_training"],
 }
 """Whose results each notebook reads, beside those that these have read."""
 

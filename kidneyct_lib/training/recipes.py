@@ -10,6 +10,7 @@ import pandas as pd
 
 from kidneyct_lib.data.augmentation import AugmentedImages
 from kidneyct_lib.models import builder, freezing, linear_head
+from kidneyct_lib.models.backbones import BackboneSettings
 from kidneyct_lib.training import feature_cache
 from kidneyct_lib.training.feature_cache import Activations, Storage
 from kidneyct_lib.training.stage import StageSettings, predict, train_stage
@@ -65,6 +66,22 @@ def frozen_body(
     if prefix.layer == builder.POOL:
         return {1: prefix, 2: prefix}
     return {1: feature_cache.of_layer(net, builder.POOL, prefix, storage), 2: prefix}
+
+
+def as_shown(
+    settings: BackboneSettings, images: np.ndarray | AugmentedImages, storage: Storage
+) -> Activations:
+    """Pooled channels that the patient recipe is fitted to as well: of slices in their own windows.
+
+    Parameters
+    ----------
+    settings
+        The network's.
+    images, storage
+        As in `frozen_body`.
+    """
+    net = builder.region_features(builder.PATIENT_FEATURES, settings, harmonize=False)
+    return feature_cache.of_layer(net, builder.POOL, images, storage)
 
 
 class TwoStageTraining:
@@ -165,13 +182,21 @@ class LinearTraining:
         The study's classes.
     c : float
         Inverse strength of the penalty, as in `linear_head.fit`.
+    also : sequence of Activations
+        The same images seen in other ways, as by `as_shown`, for training alone.
     """
 
     def __init__(
-        self, net: keras.Model, body: Mapping[int, Activations], *, classes: Sequence[str], c: float
+        self,
+        net: keras.Model,
+        body: Mapping[int, Activations],
+        *,
+        classes: Sequence[str],
+        c: float,
+        also: Sequence[Activations] = (),
     ) -> None:
         self.net = net
-        self._features = body[1][np.arange(len(body[1]))]
+        self._features = np.concatenate([one[np.arange(len(one))] for one in (body[1], *also)])
         self._classes, self._c = classes, c
 
     def train(
@@ -186,7 +211,8 @@ class LinearTraining:
         for stage, used in {1: split == "train", 2: split != "test"}.items():
             rows = np.flatnonzero(np.tile(used, sets))
             images = rows % len(own)
-            samples = self._features[rows], targets[images], weights[images]
+            # An image weighs the same however often it is seen, so that the penalty does, too.
+            samples = self._features[rows], targets[images], weights[images] / sets
             head = linear_head.fit(*samples, classes=self._classes, c=self._c)
             self._head = head
             self.net.get_layer(builder.PROBABILITIES).set_weights(list(head))
@@ -222,8 +248,9 @@ def training(
     settings: Mapping[int, StageSettings],
     classes: Sequence[str],
     c: float,
+    also: Sequence[Activations] = (),
 ) -> TwoStageTraining | LinearTraining:
     """Training of the recipe "published" or "patient"; each takes what it needs."""
     if recipe == "patient":
-        return LinearTraining(net, body, classes=classes, c=c)
+        return LinearTraining(net, body, classes=classes, c=c, also=also)
     return TwoStageTraining(net, body, unfreeze_layers=unfreeze_layers, settings=settings)

@@ -13,6 +13,7 @@ from kidneyct_lib.evaluation.fold_predictions import (
     FoldPredictions,
     pooled_test,
     slice_weights,
+    unseen,
 )
 from kidneyct_lib.study.run_folder import Run
 
@@ -141,11 +142,10 @@ def fit_temperature(predictions: FoldPredictions, *, weigh: str) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=np.log(_TEMPERATURES)).x))
 
 
-def saved_temperature(run: Run, scheme: str) -> float:
-    """Temperature of the saved model of a scheme; 1 before notebook 08 has fitted it."""
-    if not (run.folder / "metrics/calibration.json").exists():
-        return 1.0
-    return run.read_metrics("calibration")[scheme]["stage2"]["temperature"][0]
+def saved_temperature(run: Run, saved: str) -> float:
+    """Temperature of a saved model, fitted on what `fold_predictions.unseen` gives of it."""
+    classes = run.provenance()["parameters"]["classes"]
+    return fit_temperature(unseen(run.read_table("predictions"), classes, saved), weigh="groups")
 
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -139,11 +139,11 @@ class Gate(NamedTuple):
     Attributes
     ----------
     score
-        Fitted on the training slices of a fold.
+        Fitted on the training slices of a fold, or on all.
     threshold
-        The least score that the requested share of the fold's validation slices stays within.
+        The least score that the requested share of slices stays within that it was not fitted on.
     test
-        Scores of the fold's test slices, (T,).
+        Scores of the fold's test slices, or of all folds', (T,).
     """
 
     score: Score
@@ -171,6 +171,29 @@ def fit_gate(
     score = fit(features[part == "train"])
     threshold = np.quantile(score(features[part == "validation"]), kept, method="higher")
     return Gate(score, float(threshold), score(features[part == "test"]))
+
+
+def fit_final_gate(
+    features: np.ndarray,
+    folds: Sequence[Sequence[str]],
+    fit: Callable[[np.ndarray], Score],
+    *,
+    kept: float,
+) -> Gate:
+    """Fit a score on all slices, and its threshold on slices of which it was not fitted.
+
+    Parameters
+    ----------
+    features, fit
+        As in `fit_gate`.
+    folds
+        The parts of each fold by patient, (N,). Its test slices are scored without what shows
+        their patients.
+    kept
+        Share of the test slices of all folds to accept, 0 to 1.
+    """
+    test = np.concatenate([fit_gate(features, part, fit, kept=kept).test for part in folds])
+    return Gate(fit(features), float(np.quantile(test, kept, method="higher")), test)
 
 
 def assess(

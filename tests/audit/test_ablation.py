@@ -181,6 +181,8 @@ def test_answers_of_other_folds_or_images_are_not_compared(catalog):
     rows = predicted(catalog, tested)
     assert ablation.saved_predictions(rows, catalog, 1 - tested, CLASSES) is None
     assert ablation.saved_predictions(rows[rows["path"] != "a"], catalog, tested, CLASSES) is None
+    some = ablation.saved_predictions(rows, catalog[1:], tested[1:], CLASSES)
+    assert some.tolist() == [[[0.7, 0.3], [0.4, 0.6]]]
     other = catalog.replace({"path": {"a": "d"}})
     assert ablation.saved_predictions(rows, other, tested, CLASSES) is None
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -177,6 +177,21 @@ def test_labels_may_come_as_a_column(probe, tested):
     nearest = probes.nearest_training(probe.features, tested, block=8)
     answers = nearest.predict(pd.Series(probe.table["label"]), CLASSES)
     assert (answers.sum(axis=1) == 1).all()
+
+
+def test_images_seen_in_two_ways_count_once(probe, tested):
+    train = tested != 0
+    twice = replace(probe, also=probe.features).predict(train, ~train)
+    np.testing.assert_allclose(twice, probe.predict(train, ~train), atol=1e-4)
+    other = probe.features[:, ::-1]
+    both = replace(probe, also=other).predict(train, ~train)
+    code = probe.table["label"].map(CLASSES.index).to_numpy()[train]
+    expected = clone(probe.estimator).fit(
+        np.concatenate([probe.features[train], other[train]]),
+        np.tile(code, 2),
+        logisticregression__sample_weight=np.full(2 * train.sum(), 0.5),
+    )
+    np.testing.assert_allclose(both, expected.predict_proba(probe.features[~train]), atol=1e-6)
 
 
 def test_groups_may_count_alike_whatever_their_size(probe):

@@ -145,6 +145,24 @@ def test_number_is_the_last_of_the_name(name, number):
 # --- folders that can't be indexed ---
 
 
+def test_thinning_spreads_over_each_series():
+    table = pd.DataFrame({"label": ["a"] * 9 + ["b"] * 3, "group": [1] * 7 + [2] * 5})
+    table["number"] = [7, 6, 5, 4, 3, 2, 1, 1, 2, 1, 2, 3]
+    kept = catalog.thinned(table, 3)
+    assert kept["number"].tolist() == [
+        7,
+        4,
+        1,
+        1,
+        2,
+        1,
+        2,
+        3,
+    ]  # first, middle and last of the first
+    assert kept.index.tolist() == [0, 3, 6, 7, 8, 9, 10, 11]
+    assert catalog.thinned(table, None) is table
+
+
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(CatalogError, match=r"absent is not a folder.*Cyst, Normal"):
         index_folder(tmp_path / "absent", CLASSES)

@@ -1,11 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.data import datasets
+from kidneyct_lib.data import datasets, image_io
 from kidneyct_lib.data.phantom import CohortSpec
 
 CLASSES = ["Normal", "Stone"]
@@ -59,13 +61,36 @@ def test_external_images_are_the_given_ones_or_the_phantoms_second_scanner(tmp_p
     assert images[0] != images[1]
 
 
-def test_lesions_are_known_of_phantoms_alone(tmp_path):
+def test_lesions_are_known_of_phantoms_and_where_masks_are_given(tmp_path):
     folder = datasets.obtain("phantom", None, COHORT, cache=tmp_path)
     paths = ["Stone/Stone- (1).png", "Normal/Normal- (1).png"]
-    assert datasets.lesion_masks("phantom", folder, paths, 32).any(axis=(1, 2)).tolist() == [
-        True,
-        False,
-    ]
-    unknown = datasets.lesion_masks("folder", folder, paths, 32)
+    own = datasets.mask_folder("phantom", folder, None)
+    assert datasets.lesion_masks(own, paths, 32).any(axis=(1, 2)).tolist() == [True, False]
+    assert datasets.mask_folder("folder", folder, None) is None
+    unknown = datasets.lesion_masks(None, paths, 32)
     assert unknown.shape == (2, 32, 32)
     assert not unknown.any()
+    assert datasets.mask_folder("folder", folder, str(tmp_path)) == tmp_path
+    with pytest.raises(StudyError, match="MASKS=nowhere is no folder"):
+        datasets.mask_folder("folder", folder, "nowhere")
+
+
+def test_a_mask_is_read_at_its_slices_path(tmp_path):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[8:24, 40:48] = 255
+    mask[60, 60] = 255  # a quarter of a pixel of the result
+    (tmp_path / "Stone").mkdir()
+    Image.fromarray(mask).save(tmp_path / "Stone/a (1).png")
+    given = ["Stone/a (1).jpg", "Stone/a (2).jpg", "Normal/a (1).jpg"]
+    lesions = datasets.lesion_masks(tmp_path, given, 32)
+    expected = np.zeros((3, 32, 32), bool)
+    expected[0, 4:12, 20:24] = True
+    np.testing.assert_array_equal(lesions, expected)
+    mask[8:24] = 0
+    Image.fromarray(mask).save(
+        tmp_path / "Stone/a (1).png"
+    )  # too small for half a pixel: one stays
+    assert np.argwhere(datasets.lesion_masks(tmp_path, given, 32)).tolist() == [[0, 30, 30]]
+    (tmp_path / "Stone/a (1).png").write_bytes(b"no image")
+    with pytest.raises(image_io.ImageError, match=r"a \(1\)\.png"):
+        datasets.lesion_masks(tmp_path, given, 32)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.data import phantom
+from kidneyct_lib.data import datasets, phantom
 from kidneyct_lib.data.phantom.anatomy import build_person
 from kidneyct_lib.data.phantom.lesions import CLASSES, Site, draw_lesions
 from kidneyct_lib.data.phantom.paint import Painter, Texture, View, rotation, solid
@@ -363,9 +363,9 @@ def test_masks_are_read_where_they_were_written(tmp_path):
     phantom.write_cohort(tmp_path / "cohort", phantom.CohortSpec(**drawing))
     slices = list(phantom.generate(phantom.CohortSpec(**drawing)))
     paths = [f"{one.label}/{one.label}- ({one.number}).png" for one in slices]
-    masks = phantom.read_masks(tmp_path / "cohort", paths, 64)
+    masks = datasets.lesion_masks(tmp_path / "cohort/masks", paths, 64)
     assert np.array_equal(masks, [one.mask for one in slices])
-    smaller = phantom.read_masks(tmp_path / "cohort", paths, 32)
+    smaller = datasets.lesion_masks(tmp_path / "cohort/masks", paths, 32)
     assert smaller.shape == (8, 32, 32)
     assert np.array_equal(smaller.any(axis=(1, 2)), [one.mask.any() for one in slices])
-    assert phantom.read_masks(tmp_path / "cohort", [], 32).shape == (0, 32, 32)
+    assert datasets.lesion_masks(tmp_path / "cohort/masks", [], 32).shape == (0, 32, 32)

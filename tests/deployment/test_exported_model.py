@@ -19,13 +19,13 @@ CLASSES = ["Normal", "Stone"]
 
 @pytest.fixture
 def folder(tmp_path):
-    place = tmp_path / "outputs/made/export/patient"
+    place = tmp_path / "outputs/made/export/final"
     place.mkdir(parents=True)
     (tmp_path / "params").mkdir()
     write_graph(place / "model-float32.onnx")
     bundle = {
         "study": "made",
-        "scheme": "patient",
+        "scheme": "final",
         "weights": "imagenet",
         "classes": CLASSES,
         "operating_points": {"distance": 0.5, "confidence": 0.7, "recall": {}},
@@ -52,7 +52,7 @@ def test_answers_tell_what_to_heed(folder, tmp_path):
     assert odd["label"] == "Normal"
     assert (odd["out_of_distribution"], odd["low_confidence"]) == (True, True)
     assert odd["distance"] == 0.8
-    assert odd["model"] == "made/patient"
+    assert odd["model"] == "made/final"
 
 
 def test_predict_prefers_it_and_needs_no_tensorflow(folder, tmp_path):
@@ -92,7 +92,7 @@ def test_a_bundle_that_lacks_a_fact_is_named(folder):
 def test_an_untrained_backbone_is_told(folder):
     known = json.loads((folder / BUNDLE).read_text()) | {"weights": "none"}
     (folder / BUNDLE).write_text(json.dumps(known))
-    assert ExportedModel(folder).name == "made/patient (untrained backbone)"
+    assert ExportedModel(folder).name == "made/final (untrained backbone)"
 
 
 def test_export_without_a_study_says_how_to_make_one(tmp_path, monkeypatch, capsys):

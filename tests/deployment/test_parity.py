@@ -1,7 +1,6 @@
 """Exported files against the Keras model, and the stopwatch."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from made_up_graph import write_graph
 
@@ -16,32 +15,11 @@ def predictions(probabilities, maps):
 def test_answers_are_compared_picture_by_picture():
     expected = predictions([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]], [2, -4, 1, 0])
     result = predictions([[0.9, 0.1], [0.6, 0.4], [0.25, 0.75], [0.7, 0.3]], [2, -3, 1, 0])
-    true, test = np.array([0, 1, 0, 1]), np.array([True, True, True, False])
-    scores = parity.compare(expected, result, true, test)
+    scores = parity.compare(expected, result)
     assert scores["n"] == 4
-    assert scores["n_test"] == 3
     assert scores["probability_difference"] == pytest.approx(0.2)
     assert scores["map_difference"] == 0.25
     assert scores["label_changed"] == 0.25
-    assert scores["accuracy"] == pytest.approx(1 / 3)
-    assert scores["accuracy_drop"] == pytest.approx(1 / 3)
-
-
-def test_test_slices_come_first_and_each_slice_once():
-    split = pd.DataFrame(
-        {
-            "path": [f"{number}.png" for number in range(10)] * 2,
-            "label": "Stone",
-            "fold": np.repeat([0, 1], 10),
-            "patient": ["test"] * 3 + ["train"] * 7 + ["train"] * 7 + ["test"] * 3,
-        }
-    )
-    chosen = parity.choose(split, "patient", most=6, seed=1)
-    assert list(chosen["test"]) == [True] * 3 + [False] * 3
-    assert set(chosen["path"][:3]) == {"0.png", "1.png", "2.png"}
-    assert chosen["path"].is_unique
-    assert len(parity.choose(split, "patient", most=50, seed=1)) == 10
-    assert not chosen.equals(parity.choose(split, "patient", most=6, seed=2))
 
 
 def test_a_file_is_timed_in_a_process_of_its_own(tmp_path):

@@ -9,6 +9,7 @@ from kidneyct_lib.evaluation.fold_predictions import (
     pooled_test,
     slice_weights,
     study_folds,
+    unseen,
 )
 
 CLASSES = ["A", "B"]
@@ -69,6 +70,18 @@ def test_the_pooled_test_rows_are_every_image_once():
     pooled = pooled_test(study_folds(predictions(), CLASSES)["patient", 1])
     rows = np.floor(pooled.probabilities[:, 0] * 100 - 1 + 1e-6)
     assert sorted(rows) == list(range(30))
+
+
+def test_a_saved_model_is_calibrated_on_slices_it_was_not_fitted_to():
+    folds = study_folds(predictions(), CLASSES)
+    for scheme in ("slice", "patient"):
+        given, expected = unseen(predictions(), CLASSES, scheme), folds[scheme, 2][0].validation
+        np.testing.assert_array_equal(given.probabilities, expected.probabilities)
+    final = unseen(predictions(), CLASSES, "final")
+    np.testing.assert_array_equal(
+        final.probabilities, pooled_test(folds["patient", 2]).probabilities
+    )
+    assert len(final.true) == 30
 
 
 def test_one_split_is_one_fold():

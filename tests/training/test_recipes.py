@@ -8,7 +8,8 @@ import pytest
 from kidneyct_lib.data import augmentation
 from kidneyct_lib.data.augmentation import Augmentation, AugmentedImages
 from kidneyct_lib.data.image_io import gray_to_rgb
-from kidneyct_lib.models import builder, freezing
+from kidneyct_lib.models import builder, freezing, linear_head
+from kidneyct_lib.models.backbones import BackboneSettings
 from kidneyct_lib.training import feature_cache, recipes
 from kidneyct_lib.training.feature_cache import Storage
 from kidneyct_lib.training.stage import StageSettings, predict, train_stage
@@ -333,6 +334,38 @@ def test_the_tested_slices_have_no_say(linear, tmp_path):
         for t in (TARGETS, flipped)
     )
     np.testing.assert_array_equal(one, other)
+
+
+def test_without_a_test_part_the_patient_recipe_is_fitted_to_all(linear, tmp_path):
+    everyone = np.where(SPLIT == "validation", "validation", "train")
+    *_, (stage, _) = linear.train(TARGETS, np.ones(N), everyone, tmp_path / "none")
+    assert stage == 2
+    kernel, bias = linear.net.get_layer(builder.PROBABILITIES).get_weights()
+    seen = len(linear._features) // N  # as it is and as views: once in all
+    samples = linear._features, np.tile(TARGETS, seen), np.full(seen * N, 1 / seen)
+    head = linear_head.fit(*samples, classes=["Normal", "Stone"], c=0.1)
+    np.testing.assert_allclose(kernel, head.kernel, atol=1e-5)
+    np.testing.assert_allclose(bias, head.bias, atol=1e-5)
+
+
+def test_the_patient_recipe_is_fitted_to_slices_in_their_own_windows_too(
+    patient_net, images, cache, tmp_path
+):
+    storage = Storage(cache, 5)
+    body = recipes.frozen_body(patient_net, images, storage, unfreeze_layers=0)
+    settings = BackboneSettings("resnet50", "none", SIZE, 96, seed=1)
+    also = recipes.as_shown(settings, images, storage)
+    own, harmonized = also[np.arange(N)], body[1][np.arange(N)]
+    assert own.shape == harmonized.shape
+    assert not np.allclose(own, harmonized)
+    how = {"classes": ["a", "b"], "c": 0.1}
+    training = recipes.LinearTraining(patient_net, body, also=[also], **how)
+    (_, first), _ = training.train(TARGETS, np.ones(N), SPLIT, tmp_path / "none")
+    rows = np.flatnonzero(SPLIT == "train")
+    both = np.concatenate([harmonized[rows], own[rows]])
+    halves = np.full(len(both), 0.5)
+    head = linear_head.fit(both, np.tile(TARGETS[rows], 2), halves, **how)
+    np.testing.assert_allclose(first.probabilities, head.probabilities(harmonized), atol=1e-6)
 
 
 def test_views_train_the_patient_recipe_too(patient_net, patient_body, shown, cache, tmp_path):

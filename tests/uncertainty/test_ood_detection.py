@@ -136,6 +136,17 @@ def test_a_gate_is_fitted_on_training_and_set_on_validation():
     assert (again.test > again.threshold).all()
 
 
+def test_the_final_gate_is_fitted_on_all_and_set_on_slices_unseen():
+    features = features_of()
+    folds = [rows["patient"].to_numpy() for _, rows in split_of().groupby("fold")]
+    gate = ood_detection.fit_final_gate(features, folds, ood_detection.mahalanobis, kept=KEPT)
+    score = ood_detection.mahalanobis(features)
+    np.testing.assert_array_equal(gate.score(features), score(features))
+    assert len(gate.test) == len(features)
+    assert (gate.test < gate.threshold).mean() <= KEPT <= (gate.test <= gate.threshold).mean()
+    assert gate.threshold > np.quantile(score(features), KEPT)  # what was fitted lies nearer
+
+
 @pytest.fixture(scope="module")
 def judged():
     features = features_of()

@@ -1,6 +1,6 @@
 """Pictures of a study and what Python answers for them, for the tests of the page.
 
-`.venv/bin/python web/e2e/expected.py --study phantom --scheme patient OUT_FOLDER` writes pictures
+`.venv/bin/python web/e2e/expected.py --study phantom --scheme final OUT_FOLDER` writes pictures
 of every class as they are, some of them again as JPEG, and expected.json with the answers of the
 exported 8-bit model.
 """
@@ -30,7 +30,7 @@ def parse() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", default="phantom", help="folder in outputs/")
-    parser.add_argument("--scheme", default="patient", help="which of its exported models")
+    parser.add_argument("--scheme", default="final", help="which of its exported models")
     parser.add_argument("folder", type=Path, metavar="OUT_FOLDER", help="where to write")
     return parser.parse_args()
 

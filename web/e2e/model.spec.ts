@@ -58,6 +58,7 @@ test("another model answers the same files anew", async ({ watched: page }) => {
   await expect(page.locator("#bars")).not.toHaveText(before, { useInnerText: true });
   await expect(page.locator('#rows tr[data-state="answered"]')).toHaveCount(1);
   await expect(page.locator("#numbers dt")).toHaveText([
+    "New patients, in another display window",
     "New patients",
     "Patients seen in training (as published)",
   ]);

@@ -1,5 +1,5 @@
 """A synthetic abdominal CT cohort with known patients, the study's embedded default."""
 
-from kidneyct_lib.data.phantom.cohort import CohortSpec, Slice, generate, read_masks, write_cohort
+from kidneyct_lib.data.phantom.cohort import CohortSpec, Slice, generate, write_cohort
 
-__all__ = ["CohortSpec", "Slice", "generate", "read_masks", "write_cohort"]
+__all__ = ["CohortSpec", "Slice", "generate", "write_cohort"]

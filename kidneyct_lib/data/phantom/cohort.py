@@ -20,7 +20,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.data.image_io import read_gray, resize
 from kidneyct_lib.data.phantom.anatomy import build_person
 from kidneyct_lib.data.phantom.lesions import CLASSES, Site, draw_lesions
 from kidneyct_lib.data.phantom.paint import Painter, Texture
@@ -135,18 +134,6 @@ def write_cohort(folder: Path, spec: CohortSpec) -> None:
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def read_masks(folder: Path, paths: Sequence[str], size: int) -> np.ndarray:
-    """Lesions of N slices of a written cohort, at another size: bool (N, size, size).
-
-    True are the pixels of which at least half is lesion; one at least where there is any. The
-    `paths` of the slices are relative to the `folder` that `write_cohort` made.
-    """
-    masks = [resize(read_gray(folder / "masks" / path), size) for path in paths]
-    shares = np.reshape(masks, (-1, size, size)) / 255
-    highest = shares.max(axis=(1, 2), keepdims=True, initial=0)
-    return (shares >= np.minimum(0.5, highest)) & (shares > 0)
 
 
 def _draw_patient(rng, label, spec, count):

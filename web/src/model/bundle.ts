@@ -9,7 +9,7 @@ export interface Bundle {
   weights: string;
   classes: string[];
   operating_points: OperatingPoints;
-  metrics: Partial<Record<"slice" | "patient", Metrics>>;
+  metrics: Partial<Record<"slice" | "patient" | "other_window", Metrics>>;
   files: Record<string, FileFacts>;
   intended_use: string;
 }

@@ -14,7 +14,7 @@ const NO_MODELS =
   "There is no model in this page's folder yet. Make one with the command " +
   "kidneyct export --study phantom, then build the page again.";
 
-/** All models of the page's folder, those for new patients first. */
+/** All models of the page's folder, those fitted on all patients first. */
 export async function loadOffers(): Promise<Offer[]> {
   const list = await loadList();
   const offers = await Promise.all(
@@ -24,10 +24,10 @@ export async function loadOffers(): Promise<Offer[]> {
       bundle: parseBundle(await loadJson(`${FOLDER}/${path}/bundle.json`), name),
     })),
   );
-  return offers.sort((a, b) => Number(isPatient(b)) - Number(isPatient(a)));
+  return offers.sort((a, b) => rank(a) - rank(b));
 }
 
-const isPatient = ({ bundle }: Offer) => bundle.scheme === "patient";
+const rank = ({ bundle }: Offer) => ["final", "patient", "slice"].indexOf(bundle.scheme);
 
 async function loadList(): Promise<{ name: string; path: string }[]> {
   let list: unknown;

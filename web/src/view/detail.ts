@@ -111,12 +111,12 @@ function bars(probabilities: number[], classes: string[], answer: number): HTMLE
 }
 
 function trackRecord({ metrics }: Bundle): string {
-  const text = (key: "patient" | "slice") => {
+  const text = (key: keyof Bundle["metrics"]) => {
     const measured = metrics[key];
     return measured ? accuracyText(measured) : "not measured";
   };
   return (
-    `Such a model is right on new patients in ${text("patient")}; on patients seen in training, ` +
-    `as published, in ${text("slice")}.`
+    `Such a model is right on new patients in ${text("patient")}, shown in another display window ` +
+    `in ${text("other_window")}; on patients seen in training, as published, in ${text("slice")}.`
   );
 }

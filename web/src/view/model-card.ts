@@ -63,7 +63,7 @@ export class ModelCard {
 
 function optionText(name: string, { classes, scheme, weights }: Bundle): string {
   const trained = weights === "none" ? ", untrained backbone" : "";
-  return `${name}: ${classes.join(", ")} (by ${scheme}${trained})`;
+  return `${name}: ${classes.join(", ")} (${scheme}${trained})`;
 }
 
 function pair(term: string, text: string): HTMLElement[] {
@@ -77,9 +77,10 @@ function accuracy(measured: Metrics): (Node | string)[] {
   ];
 }
 
-/** Both headline numbers, always together. */
+/** The three headline numbers, always together. */
 export function numbers({ metrics }: Bundle): HTMLElement[] {
   const rows = [
+    ["New patients, in another display window", metrics.other_window],
     ["New patients", metrics.patient],
     ["Patients seen in training (as published)", metrics.slice],
   ] as const;

@@ -69,6 +69,7 @@ export function backboneText({ backbone, weights }: Bundle): string {
 }
 
 export function schemeText(scheme: string): string {
+  if (scheme === "final") return "fitted on all patients; the numbers are its recipe's";
   return scheme === "patient"
     ? "trained with its test patients kept apart"
     : "trained as published, with slices of its test patients";

@@ -1,0 +1,109 @@
+"""Hidden twins: groups that may be one patient, in another contrast phase or display window.
+
+Near-duplicate slices form a group, so a second series of a patient forms another one. What both
+have in common is the body: slices in one display window, cropped to it, are compared between all
+groups. In data where a patient has one class, groups of two classes are surely strangers; how alike
+these are tells how alike two groups must be to be taken for one patient.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
+from kidneyct_lib.splitting import cross_validation
+from kidneyct_lib.splitting.holdout import components
+
+
+def pairs(thumbs: np.ndarray, table: pd.DataFrame) -> pd.DataFrame:
+    """Compare all pairs of groups by their two slices that are most alike.
+
+    Parameters
+    ----------
+    thumbs
+        float32 (N, D) from `near_duplicates.thumbnails`, of slices in one display window, cropped
+        to the body: a dot product is a correlation.
+    table
+        Catalog of the N slices: ``label``, ``group``.
+
+    Returns
+    -------
+    DataFrame, the most alike pairs first: ``group_a``, ``group_b``, ``row_a``, ``row_b`` (the row
+    numbers of the two slices), ``one_class`` (whether both groups are of the same class) and
+    ``correlation`` of the two slices, -1 to 1.
+    """
+    rows_of = table.reset_index(drop=True).groupby("group").groups
+    label = table.groupby("group")["label"].first()
+    groups, found = list(rows_of), []
+    for k, a in enumerate(groups):
+        own = thumbs[rows_of[a]]
+        for b in groups[k + 1 :]:
+            alike = own @ thumbs[rows_of[b]].T
+            i, j = np.unravel_index(alike.argmax(), alike.shape)
+            place = {"group_a": a, "group_b": b, "row_a": rows_of[a][i], "row_b": rows_of[b][j]}
+            likeness = {"one_class": label[a] == label[b], "correlation": float(alike[i, j])}
+            found.append(place | likeness)
+    return pd.DataFrame(found).sort_values("correlation", ascending=False, ignore_index=True)
+
+
+def likely(compared: pd.DataFrame) -> pd.DataFrame:
+    """Choose the pairs of one class that are more alike than any two groups of two classes.
+
+    `compared` is from `pairs`.
+    """
+    strangers = compared.loc[~compared["one_class"], "correlation"]
+    return compared[compared["one_class"] & (compared["correlation"] > strangers.max())]
+
+
+def summarise(
+    compared: pd.DataFrame,
+    probe: Probe,
+    *,
+    folds: int,
+    seed: int,
+    bootstrap: Bootstrap,
+) -> dict:
+    """Count the likely twins, and score a classifier by patient with twins apart and together.
+
+    Parameters
+    ----------
+    compared
+        From `pairs`.
+    probe
+        Classifier, with the catalog whose groups were compared.
+    folds, seed
+        How many folds; seed of their assignments, the same for both.
+    bootstrap
+        Resamples of the groups as they were.
+
+    Returns
+    -------
+    dict of plain numbers: ``pairs`` and ``stranger_pairs`` (of one class, of two), ``auroc``
+    (probability that a pair of one class is more alike than one of two; 0.5: no sign of twins),
+    ``limit`` (correlation of the two strangers most alike), ``likely`` (pairs above it),
+    and the scores ``apart`` and ``together``, each as from `Probe.score`.
+    """
+    twins, one_class = likely(compared), compared["one_class"]
+    everything = np.ones(len(probe.table), bool)
+    scores = {}
+    for name, links in {"apart": twins[:0], "together": twins}.items():
+        joined = probe.table.assign(group=joined_groups(probe.table["group"], links))
+        tested = cross_validation.assign_folds(joined, "patient", folds=folds, seed=seed)
+        scores[name] = probe.score(probe.out_of_fold(tested), everything, bootstrap=bootstrap)
+    return {
+        "pairs": int(one_class.sum()),
+        "stranger_pairs": int((~one_class).sum()),
+        "auroc": float(roc_auc_score(one_class, compared["correlation"])),
+        "limit": float(compared.loc[~one_class, "correlation"].max()),
+        "likely": len(twins),
+    } | scores
+
+
+def joined_groups(group: Sequence[int], twins: pd.DataFrame) -> np.ndarray:
+    """Number the groups anew, int (N,), so that the two of each row of `likely` are one."""
+    known = pd.Index(np.unique(group))
+    links = (known.get_indexer(twins[column]) for column in ("group_a", "group_b"))
+    return components(*links, len(known))[known.get_indexer(group)]
