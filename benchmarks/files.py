@@ -72,8 +72,8 @@ def main() -> None:
     with clock.phase("grouping"):
         thumbs = near_duplicates.thumbnails(images, job["thumbnail_size"])
         lowest = min(job["group_threshold"], *job["group_thresholds"])
-        edges = near_duplicates.near_duplicates(thumbs, lowest, block=2048)
-        group = near_duplicates.find_groups(len(table), edges, job["group_threshold"])
+        edges = near_duplicates.near_duplicates(thumbs, lowest)
+        group = near_duplicates.find_groups(edges, job["group_threshold"])
     write_result(
         job, seconds=clock.seconds, files=len(table), links=len(edges.i), groups=len(set(group))
     )

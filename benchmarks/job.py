@@ -100,5 +100,5 @@ def recover_groups(
     """Group of each image, as notebook 03 recovers it."""
     images = catalog.decode_all(folder, table, settings.image_size, scratch / "grouping")
     thumbs = near_duplicates.thumbnails(images, settings.thumbnail_size)
-    edges = near_duplicates.near_duplicates(thumbs, settings.group_threshold, block=2048)
-    return near_duplicates.find_groups(len(table), edges, settings.group_threshold)
+    edges = near_duplicates.near_duplicates(thumbs, settings.group_threshold)
+    return near_duplicates.find_groups(edges, settings.group_threshold)

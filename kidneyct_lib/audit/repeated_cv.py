@@ -51,7 +51,7 @@ def threshold_sweep(
     everything = np.ones(len(probe.table), bool)
     result = []
     for threshold in tqdm(thresholds, desc="grouping thresholds", unit="threshold"):
-        group = near_duplicates.find_groups(len(probe.table), edges, threshold)
+        group = near_duplicates.find_groups(edges, threshold)
         regrouped = replace(probe, table=probe.table.assign(group=group))
         row = {"threshold": float(threshold), "groups": int(group.max()) + 1, "skipped": ""}
         result.append(row)

@@ -20,6 +20,7 @@ from kidneyct_lib.plots.style import (
     interval_rows,
     journal_style,
     line_with_intervals,
+    mark_level,
     new_figure,
     with_legend,
     write_beside,
@@ -144,8 +145,6 @@ def shortcuts(
     models
         {model: {"patient" and "other_window": the same}}: slices as shown, and in the display
         window of another class.
-    chance
-        Accuracy at chance level.
     """
     rows = len(kinds) + len(models)
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.3 + 0.3 * rows)
@@ -220,7 +219,7 @@ def buffered_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
     figure, ((axes,),) = new_figure(HALF_WIDTH, 3.2)
     ticks = [f"{'all' if row['gap'] is None else row['gap']}\n{row['series_left']}" for row in rows]
     _curve_over_steps(axes, rows, ticks)
-    _level(axes, chance, "chance", ":")
+    mark_level(axes, chance, f"chance {chance:.2f}")
     series = rows[0]["groups"] if rows else 0
     below = f"(below: how many of {series} series still have slices in training)"
     axes.set_xlabel(f"Slices left out on either side of the tested ones\n{below}")
@@ -233,20 +232,14 @@ def grouping_sweep(
 ) -> Figure:
     """Draw the accuracy by patient over the threshold that makes slices one patient's.
 
-    Parameters
-    ----------
-    rows
-        From `repeated_cv.threshold_sweep`; skipped thresholds get no point.
-    by_slice
-        Accuracy by slice, drawn as the level that a grouping too fine would reach.
-    chosen, chance
-        As in every figure.
+    `rows` are from `repeated_cv.threshold_sweep`; skipped thresholds get no point. The accuracy
+    `by_slice` is drawn as the level that a grouping too fine would reach.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
     ticks = [f"{row['threshold']:g}\n{row['groups']:,}" for row in rows]
     _curve_over_steps(axes, rows, ticks)
-    _level(axes, chance, "chance", ":", right=True)
-    _level(axes, by_slice, "by slice", "--")
+    mark_level(axes, chance, f"chance {chance:.2f}", right=True)
+    mark_level(axes, by_slice, f"by slice {by_slice:.2f}", line="--")
     for place, row in enumerate(rows):
         if row["threshold"] == chosen:
             axes.axvline(place, color="0.4", linewidth=0.9, linestyle="--", zorder=0)
@@ -285,7 +278,7 @@ def patient_curve(
         panel.xaxis.set_major_formatter("{x:g}")
         panel.set(ylim=(0, 1.02), xlabel="Patients (groups) in training")
     axes[0, 0].set_ylabel("Score on new patients")
-    _level(axes[0, 0], chance, "chance", ":", right=True)
+    mark_level(axes[0, 0], chance, f"chance {chance:.2f}", right=True)
     # The panel with an extrapolation, if there is one, has all entries.
     return with_legend(figure, max(axes.flat, key=lambda panel: len(panel.lines)))
 
@@ -301,14 +294,6 @@ def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str])
     axes.set_xticks(range(len(rows)), ticks)
     axes.set(xlim=(-0.4, max(len(rows), 1) - 0.4), ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
     axes.set_ylabel("Accuracy, with 95 % interval")
-
-
-def _level(axes: Axes, value: float, name: str, line: str, *, right: bool = False) -> None:
-    """Mark a level by a horizontal line and name it at its left or right end."""
-    axes.axhline(value, color="0.35", linewidth=0.9, linestyle=line, zorder=0)
-    place, offset = (int(right), value), (-3 if right else 3, 2)
-    look = {"xycoords": ("axes fraction", "data"), "ha": "right" if right else "left"}
-    write_beside(axes, f"{name} {value:.2f}", place, offset, **look)
 
 
 def _number_points(

@@ -38,15 +38,7 @@ def class_curves(
 
     The legends give the areas under the curves. Gray diagonals of a ROC curve and short lines at
     the right of a precision-recall curve, at the shares of the classes, are what chance reaches.
-
-    Parameters
-    ----------
-    curves_by_scheme
-        {scheme: points from `metrics.curves`}.
-    classes
-        The study's.
-    kind
-        "roc" or "pr" (precision-recall).
+    `curves_by_scheme` is {scheme: points from `metrics.curves`}, `kind` "roc" or "pr".
     """
     xlabel, ylabel, area, steps = _CURVES[kind]
     width = FULL_WIDTH if len(curves_by_scheme) > 1 else HALF_WIDTH

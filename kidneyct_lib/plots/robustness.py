@@ -16,6 +16,7 @@ from kidneyct_lib.plots.style import (
     SCHEMES,
     image_rows,
     journal_style,
+    mark_level,
     new_figure,
     panel_grid,
     series_styles,
@@ -128,17 +129,9 @@ def reliability(
 def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) -> Figure:
     """Draw how often the conformal sets hold the true class, one marker per unit of calibration.
 
-    There is one panel per scheme (column) and guarantee (row).
-
-    Parameters
-    ----------
-    table
-        Rows of one stage and method from `conformal.table`: ``scheme``, ``guarantee``, ``unit``,
-        ``coverage``, ``group_coverage``, ``size`` and ``coverage_<class>``.
-    classes
-        The study's.
-    target
-        The nominal coverage, marked by a line.
+    There is one panel per scheme (column) and guarantee (row), with a line at the nominal coverage,
+    `target`. `table` has the rows of one stage and method from `conformal.table`: ``scheme``,
+    ``guarantee``, ``unit``, ``coverage``, ``group_coverage``, ``size`` and ``coverage_<class>``.
     """
     schemes, guarantees = list(table["scheme"].unique()), list(table["guarantee"].unique())
     ticks = {"coverage": "all\nslices", "group_coverage": "mean of\ngroups"}
@@ -248,9 +241,7 @@ def operating_points(
                 alarms, recall, along, across, **look, capsize=3, markeredgecolor="black"
             )
         target = point["target_recall"]
-        panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
-        text = f"target: {target:.0%}"
-        write_beside(panel, text, (0.98, target), (0, 2), ha="right", va="bottom")
+        mark_level(panel, target, f"target: {target:.0%}", right=True)
         panel.set(xlabel="False alarms among other classes", ylabel="Recall of the class")
         panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.07))
         for axis in (panel.xaxis, panel.yaxis):
@@ -283,8 +274,6 @@ def ood_scores(
         Above it an image is rejected.
     in_distribution
         Kinds that should be accepted; drawn in another style.
-    seed
-        Of the scatter.
     """
     figure, ((axes,),) = new_figure(FULL_WIDTH, 1.0 + 0.27 * len(scores))
     rng = np.random.default_rng(seed)

@@ -184,6 +184,16 @@ def write_beside(
     axes.annotate(text, point, offset, textcoords="offset points", **options)
 
 
+def mark_level(
+    axes: Axes, value: float, text: str, *, line: str = ":", right: bool = False
+) -> None:
+    """Mark a level by a horizontal line and write a text at its left or right end."""
+    axes.axhline(value, color="0.35", linewidth=0.9, linestyle=line, zorder=0)
+    place, offset = (int(right), value), (-3 if right else 3, 2)
+    look = {"xycoords": ("axes fraction", "data"), "ha": "right" if right else "left"}
+    write_beside(axes, text, place, offset, **look)
+
+
 def draw_intervals(
     axes: Axes, x: ArrayLike, ends: Iterable, *, colour: str = "black", capsize: float = 2.5
 ) -> None:

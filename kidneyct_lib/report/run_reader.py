@@ -46,7 +46,7 @@ class Saved:
     @cached_property
     def files(self) -> set[str]:
         """Paths in the run's folder that its notebooks last wrote, and the notebooks."""
-        notebooks = self.run.provenance().get("notebooks", {})
+        notebooks = self.run.notebooks()
         written = {path for known in notebooks.values() for path in known.get("outputs", [])}
         written |= {f"notebooks/{name}.ipynb" for name in notebooks}
         return {path for path in written if (self.run.folder / path).is_file()}

@@ -23,7 +23,7 @@ splits, of two recipes or image sizes are then the same."""
 
 
 class Edges(NamedTuple):
-    """Pairs of slices (i < j) whose thumbnails correlate above `threshold`; nothing else is known.
+    """Pairs of n slices (i < j) whose thumbnails correlate above `threshold`: all that is known.
 
     `i` and `j` are row numbers, int32 (E,); `correlation` is Pearson's, float32 (E,), -1 to 1.
     """
@@ -31,6 +31,7 @@ class Edges(NamedTuple):
     i: np.ndarray
     j: np.ndarray
     correlation: np.ndarray
+    n: int
     threshold: float
 
 
@@ -58,7 +59,7 @@ def thumbnails(images: np.ndarray, size: int) -> np.ndarray:
     return thumbs
 
 
-def near_duplicates(thumbs: np.ndarray, threshold: float, *, block: int) -> Edges:
+def near_duplicates(thumbs: np.ndarray, threshold: float, *, block: int = 2048) -> Edges:
     """Find all pairs of thumbnails that correlate above a threshold.
 
     Only the upper triangle of the correlation matrix is computed, one square of it at a
@@ -91,16 +92,14 @@ def near_duplicates(thumbs: np.ndarray, threshold: float, *, block: int) -> Edge
             pairs = (i + top).astype(np.int32), (j + left).astype(np.int32)
             found.append((*pairs, np.clip(square[i, j], -1, 1)))
     i, j, correlation = map(np.concatenate, zip(*found, strict=True))
-    return Edges(i, j, correlation, threshold)
+    return Edges(i, j, correlation, len(thumbs), threshold)
 
 
-def find_groups(n: int, edges: Edges, threshold: float) -> np.ndarray:
+def find_groups(edges: Edges, threshold: float) -> np.ndarray:
     """Number the connected components of the slices linked above a threshold.
 
     Parameters
     ----------
-    n
-        Number of slices.
     edges
         From `near_duplicates`, found at this threshold or a lower one.
     threshold
@@ -118,17 +117,17 @@ def find_groups(n: int, edges: Edges, threshold: float) -> np.ndarray:
     if threshold < edges.threshold:
         raise ValueError(f"edges are known above {edges.threshold} only, not above {threshold}")
     used = edges.correlation > threshold
-    return components(edges.i[used], edges.j[used], n)
+    return components(edges.i[used], edges.j[used], edges.n)
 
 
 def threshold_curve(
-    edges: Edges, n: int, labels: Sequence[str], thresholds: Sequence[float]
+    edges: Edges, labels: Sequence[str], thresholds: Sequence[float]
 ) -> pd.DataFrame:
     """Show how the groups depend on the threshold, from one set of edges.
 
     Parameters
     ----------
-    edges, n
+    edges
         As in `find_groups`; the edges reach down to the lowest of `thresholds`.
     labels
         Class of each slice, (n,).
@@ -145,7 +144,7 @@ def threshold_curve(
     crossing = edges.correlation[label[edges.i] != label[edges.j]]
     rows = []
     for threshold in thresholds:
-        sizes = np.bincount(find_groups(n, edges, threshold))
+        sizes = np.bincount(find_groups(edges, threshold))
         links = int((crossing > threshold).sum())
         rows.append((float(threshold), len(sizes), int(sizes.max(initial=0)), links))
     return pd.DataFrame(rows, columns=["threshold", "groups", "largest", "cross_class_links"])

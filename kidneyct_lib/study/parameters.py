@@ -14,7 +14,6 @@ from kidneyct_lib.core.errors import StudyError
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, lt=1)]
 Strength = Annotated[float, Field(ge=0, le=1)]
 ComparedBackbone = Annotated[
     str, Field(pattern="^(resnet50|densenet121|efficientnetb0)-(imagenet|none)$")
@@ -52,8 +51,8 @@ class Params(_Strict):
     phantom_size: Annotated[int, Field(ge=64, le=512)]
     phantom_window_shift: Annotated[float, Field(ge=-100, le=100)]
     thumbnail_size: Annotated[int, Field(ge=8, le=256)]
-    group_threshold: Rate
-    group_thresholds: Annotated[list[Rate], Field(min_length=1)]
+    group_threshold: Fraction
+    group_thresholds: Annotated[list[Fraction], Field(min_length=1)]
     folds: Annotated[int, Field(ge=1, le=20, description="1: one split by the fractions below")]
     test_fraction: Fraction
     validation_fraction: Fraction
@@ -70,10 +69,10 @@ class Params(_Strict):
     class_weight: Literal["none", "slice", "group"]
     batch_size: Count
     stage1_epochs: Count
-    stage1_learning_rate: Rate
+    stage1_learning_rate: Fraction
     stage1_patience: Count
     stage2_epochs: Count
-    stage2_learning_rate: Rate
+    stage2_learning_rate: Fraction
     stage2_patience: Count
     augment_views: Annotated[int, Field(ge=0, description="of each image; 0: as published")]
     augment_geometry: Strength
@@ -91,14 +90,14 @@ class Params(_Strict):
     compared_backbones: Annotated[list[ComparedBackbone], Field(min_length=1)]
     small_cnn_epochs: Annotated[int, Field(ge=0, description="0: no small CNN is trained")]
     calibration_bins: Annotated[int, Field(ge=2, le=100)]
-    conformal_coverage: Rate
+    conformal_coverage: Fraction
     must_not_miss: Annotated[list[str], Field(min_length=1)]
     must_not_miss_recall: Annotated[float, Field(gt=0, le=1)]
     deployment_images: Count = Field(description="on which exported files are compared")
     deployment_formats: Annotated[list[Literal["onnx", "litert"]], Field(min_length=1)]
     deployment_threads: Annotated[list[Count], Field(min_length=1)]
     deployment_batches: Annotated[list[Count], Field(min_length=1)]
-    ood_accepted: Rate = Field(description="share of validation slices that are accepted")
+    ood_accepted: Fraction = Field(description="share of validation slices that are accepted")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

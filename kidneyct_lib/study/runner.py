@@ -43,8 +43,8 @@ def run_folder(params: Params, **changes: Any) -> str:
     marked = changed(params, changes)
     if params.weights == "none":
         marked["weights"] = "none"
-    names = sorted(marked, key=list(_MARKS).index)
-    return params.run_folder + "".join(_MARKS[name].format(marked[name]) for name in names)
+    marks = [mark.format(marked[key]) for key, mark in _MARKS.items() if key in marked]
+    return params.run_folder + "".join(marks)
 
 
 def scaled_minutes(params: Params, **changes: Any) -> float:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from made_up_run import make
 from sklearn import metrics as sk
 
-from kidneyct_lib import plots
 from kidneyct_lib.evaluation import binary_metrics, fold_predictions
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, wilson_interval
 from kidneyct_lib.evaluation.fold_predictions import Fold, FoldPredictions
 from kidneyct_lib.evaluation.predictions import EvaluationError
+from kidneyct_lib.plots import evaluation as evaluation_plots
 
 CLASSES = ["Normal", "Stone"]
 SAMPLING = Bootstrap(100, 0)
@@ -372,7 +372,7 @@ def test_the_notebook_tells_of_two_classes_where_there_are_two(classes, tmp_path
     names = {
         "fold_predictions": fold_predictions,
         "binary_metrics": binary_metrics,
-        "plots": plots,
+        "evaluation_plots": evaluation_plots,
         "run": run,
         "classes": classes,
     }

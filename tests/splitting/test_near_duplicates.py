@@ -99,14 +99,14 @@ def test_edges_are_those_of_the_literal_search_whatever_the_block(block):
 def test_no_images_have_no_edges_and_no_groups():
     edges = near_duplicates(np.empty((0, 4), np.float32), 0.9, block=8)
     assert len(edges.i) == len(edges.correlation) == 0
-    assert len(find_groups(0, edges, 0.9)) == 0
+    assert len(find_groups(edges, 0.9)) == 0
 
 
 def test_a_chain_is_one_group_though_its_ends_differ():
     images = series(1, 8, 32, seed=3)
     thumbs = thumbnails(images, 32)
     assert thumbs[0] @ thumbs[-1] < 0.95
-    assert set(find_groups(8, near_duplicates(thumbs, 0.95, block=8), 0.95)) == {0}
+    assert set(find_groups(near_duplicates(thumbs, 0.95, block=8), 0.95)) == {0}
 
 
 def test_series_are_recovered_also_where_their_slices_lie_apart():
@@ -114,7 +114,7 @@ def test_series_are_recovered_also_where_their_slices_lie_apart():
     truth = np.repeat(np.arange(6), 10)
     order = np.random.default_rng(0).permutation(60)
     edges = near_duplicates(thumbnails(images[order], 32), 0.94, block=16)
-    result = find_groups(60, edges, 0.94)
+    result = find_groups(edges, 0.94)
     assert pairwise_scores(result, truth[order])["precision"] == 1
     assert pairwise_scores(result, truth[order])["recall"] == 1
 
@@ -126,16 +126,16 @@ def test_groups_are_those_of_the_literal_flood_numbered_by_first_appearance(n, d
     pairs = data.draw(st.lists(st.sampled_from(possible), unique=True) if possible else st.just([]))
     strength = data.draw(st.lists(st.floats(0.5, 1), min_size=len(pairs), max_size=len(pairs)))
     i, j = np.array(pairs, np.int32).reshape(-1, 2).T
-    edges = Edges(i, j, np.array(strength, np.float32), 0.4)
+    edges = Edges(i, j, np.array(strength, np.float32), n, 0.4)
     used = {pair for pair, r in zip(pairs, strength, strict=True) if np.float32(r) > 0.75}
-    result = find_groups(n, edges, 0.75).tolist()
+    result = find_groups(edges, 0.75).tolist()
     assert result == slow_groups(n, used)
 
 
 def test_groups_below_the_searched_threshold_are_refused():
     edges = near_duplicates(thumbnails(series(2, 3, 32, seed=5), 16), 0.9, block=8)
     with pytest.raises(ValueError, match=r"above 0\.9 only"):
-        find_groups(6, edges, 0.8)
+        find_groups(edges, 0.8)
 
 
 def test_threshold_curve_counts_what_each_threshold_gives():
@@ -143,9 +143,10 @@ def test_threshold_curve_counts_what_each_threshold_gives():
         np.array([0, 1, 2, 0], np.int32),
         np.array([1, 2, 3, 4], np.int32),
         np.array([0.99, 0.95, 0.85, 0.81], np.float32),
+        5,
         0.8,
     )
-    curve = threshold_curve(edges, 5, list("AAABB"), [0.8, 0.83, 0.9, 0.97, 0.995])
+    curve = threshold_curve(edges, list("AAABB"), [0.8, 0.83, 0.9, 0.97, 0.995])
     assert curve["threshold"].tolist() == [0.8, 0.83, 0.9, 0.97, 0.995]
     assert curve["groups"].tolist() == [1, 2, 3, 4, 5]
     assert curve["largest"].tolist() == [5, 4, 3, 2, 1]
