@@ -6,14 +6,15 @@ import pandas as pd
 import yaml
 
 from kidneyct_lib.audit import counterfactual
-from kidneyct_lib.evaluation import binary_metrics, fold_predictions, paired_bootstrap, subgroups
+from kidneyct_lib.evaluation import binary_metrics, paired_bootstrap, subgroups
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.predictions import predictions_table, probability_columns
+from kidneyct_lib.evaluation.predictions import predictions_table, probability_columns, study_folds
 from kidneyct_lib.plots import evaluation as evaluation_plots
 from kidneyct_lib.splitting import cross_validation
 from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run, project_root
+from kidneyct_lib.uncertainty import operating_points
 
 FIGURES = {
     "01_download": ["class_counts"],
@@ -189,8 +190,8 @@ def _compare_two(run, predictions, classes, resampling):
         key: binary_metrics.summarise(rows, classes, classes[-1], bootstrap=resampling)
         for key, rows in tested.groupby(["scheme", "stage"], sort=False)
     }
-    for key, folds in fold_predictions.study_folds(predictions, classes).items():
-        scores[key]["youden"] = binary_metrics.youden_point(folds, 1, bootstrap=resampling)
+    for key, folds in study_folds(predictions, classes).items():
+        scores[key]["youden"] = operating_points.youden_point(folds, 1, bootstrap=resampling)
     table = binary_metrics.table(scores)
     run.write_table("binary", table)
     run.write_metrics("binary", {scheme: scores[scheme, 2] for scheme in ("slice", "patient")})

@@ -129,6 +129,5 @@ def summarise(
     columns = probability_columns(classes)
     before, after = (rows[columns].to_numpy().argmax(axis=1) for rows in (as_shown, elsewhere))
     flips, ones = (before != after).astype(float), np.ones(len(after))
-    interval = bootstrap.ratio_interval(flips, ones, elsewhere["group"].to_numpy(), bounds=(0, 1))
     scores = metrics.summarise(elsewhere, classes, bootstrap=bootstrap)
-    return scores | {"flips": float(flips.mean()), "flips_ci95": interval}
+    return scores | bootstrap.ratio("flips", flips, ones, elsewhere["group"].to_numpy())

@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from kidneyct_lib.evaluation import metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.fold_predictions import slice_weights
-from kidneyct_lib.evaluation.predictions import probability_columns
+from kidneyct_lib.evaluation.predictions import probability_columns, slice_weights
 
 _MOST_ITERATIONS = 2000
 

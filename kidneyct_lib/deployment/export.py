@@ -15,7 +15,7 @@ from kidneyct_lib.data import catalog
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.deployment import inference_graph, quantization
 from kidneyct_lib.deployment.predictor import BUNDLE
-from kidneyct_lib.evaluation.fold_predictions import unseen
+from kidneyct_lib.evaluation.predictions import unseen
 from kidneyct_lib.models import builder
 from kidneyct_lib.study.run_folder import Run, project_root
 from kidneyct_lib.training import feature_cache, recipes

@@ -1,29 +1,25 @@
 """What a study of two classes reports: how many are found, how many are spared, how well ranked.
 
 One of the two classes is the positive one, the class that must not be missed; its probability is
-the score. The prediction of the highest probability is the standard operating point (0.5).
-Youden's, chosen on validation slices, stands beside it; the threshold for a target sensitivity
-is that of `uncertainty.operating_points`.
+the score. The prediction of the highest probability is the standard operating point (0.5);
+Youden's and the one for a target sensitivity are those of `uncertainty.operating_points`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_curve
 
 from kidneyct_lib.evaluation.bootstrap import (
     FEW_GROUPS,
     Bootstrap,
     flat_row,
-    percentile_interval,
+    group_interval,
     wilson_interval,
 )
-from kidneyct_lib.evaluation.fold_predictions import Fold, pooled_test
 from kidneyct_lib.evaluation.predictions import EvaluationError, check_predictions
 
-_ROUNDING = 1e-9  # of a difference of rates: equal gains shall be equal
 _OF_BOTH = (
     "balanced_accuracy",
     "positive_predictive_value",
@@ -31,15 +27,6 @@ _OF_BOTH = (
     "roc_auc",
     "pr_auc",
 )
-
-
-class _Slices(NamedTuple):
-    """Slices of two classes, the highest score first; each field (N,) but for `ends`."""
-
-    positive: np.ndarray  # bool
-    alarm: np.ndarray  # bool: the prediction is the positive class
-    group: np.ndarray  # int: code of the group, from 0
-    ends: np.ndarray  # int: the last place of each run of equal scores
 
 
 def summarise(
@@ -97,81 +84,29 @@ def summarise(
             f"The positive class {positive!r} is none of {', '.join(classes)}: "
             "must_not_miss names it."
         )
-    true, probabilities = check_predictions(predictions, classes, columns=["group"])
-    code = list(classes).index(positive)
-    of_class, alarm = true == code, probabilities.argmax(axis=1) == code
-    group, _ = pd.factorize(predictions["group"])
+    checked = check_predictions(predictions, classes)
+    code, group = list(classes).index(positive), checked.group
+    of_class, alarm = checked.true == code, checked.predicted == code
+    if of_class.all() or not of_class.any():
+        raise EvaluationError("All slices are of one class: two are needed to tell them apart.")
+    rates: dict[str, Any] = {}
+    for name, right, among in (
+        ("sensitivity", alarm & of_class, of_class),
+        ("specificity", ~alarm & ~of_class, ~of_class),
+    ):
+        rates |= bootstrap.ratio(name, right, among, group)
+        rates[f"{name}_wilson95"] = wilson_interval(int(right.sum()), int(among.sum()))
     return {
         "positive_class": positive,
-        "n": len(true),
+        "n": len(group),
         "groups": int(group.max()) + 1,
         "positives": int(of_class.sum()),
         "positive_groups": _count(group[of_class]),
         "negative_groups": _count(group[~of_class]),
         "prevalence": float(of_class.mean()),
-        **_rates(of_class, alarm, group, wilson=True, bootstrap=bootstrap),
-        **_both_classes(of_class, alarm, probabilities[:, code], group, bootstrap=bootstrap),
+        **rates,
+        **_both_classes(of_class, alarm, checked.probabilities[:, code], group, bootstrap),
     }
-
-
-def youden_threshold(positive: np.ndarray, probability: np.ndarray) -> float:
-    """Give the threshold with the largest sensitivity + specificity (Youden 1950).
-
-    Parameters
-    ----------
-    positive
-        Whether a slice is of the positive class, bool (N,).
-    probability
-        Of the positive class, (N,); found means at or above the threshold.
-
-    Returns
-    -------
-    The probability of one of the slices, the highest of equals; 0.5, the standard, where slices
-    of one class alone have nothing to teach.
-    """
-    if positive.all() or not positive.any():
-        return 0.5
-    fpr, tpr, thresholds = roc_curve(positive, probability, drop_intermediate=False)
-    gain = (tpr - fpr)[1:]  # without the first threshold, which is infinite and finds nothing
-    return float(thresholds[1:][np.argmax(gain >= gain.max() - _ROUNDING)])
-
-
-def youden_point(folds: Sequence[Fold], code: int, *, bootstrap: Bootstrap) -> dict:
-    """Choose Youden's threshold on validation slices and read what it does on test slices.
-
-    It weighs a lost point of sensitivity and one of specificity alike; for a class that must not
-    be missed, `uncertainty.operating_points` sets the threshold.
-
-    Parameters
-    ----------
-    folds
-        From `fold_predictions.study_folds`; each has its own threshold.
-    code
-        Index of the positive class.
-    bootstrap
-        Resamples of the groups.
-
-    Returns
-    -------
-    dict of plain numbers: ``thresholds`` (one per fold), ``sensitivity`` and ``specificity`` with
-    ``_ci95``.
-
-    Raises
-    ------
-    EvaluationError
-        If all test slices are of one class.
-    """
-    thresholds = [
-        youden_threshold(validation.true == code, validation.probabilities[:, code])
-        for validation, _ in folds
-    ]
-    alarms = [
-        fold.test.probabilities[:, code] >= threshold
-        for fold, threshold in zip(folds, thresholds, strict=True)
-    ]
-    true, _, group = pooled_test(folds)
-    rates = _rates(true == code, np.concatenate(alarms), group, bootstrap=bootstrap)
-    return {"thresholds": thresholds, **rates}
 
 
 def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
@@ -180,7 +115,8 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
     Parameters
     ----------
     results
-        {(scheme, stage): what `summarise` gives, and `youden_point` under ``youden``}.
+        {(scheme, stage): what `summarise` gives, and `operating_points.youden_point` under
+        ``youden``}.
 
     Returns
     -------
@@ -203,85 +139,52 @@ def _count(groups: np.ndarray) -> int:
     return len(np.unique(groups))
 
 
-def _rates(
-    positive: np.ndarray,
-    alarm: np.ndarray,
-    group: np.ndarray,
-    *,
-    bootstrap: Bootstrap,
-    wilson: bool = False,
-) -> dict:
-    """Give sensitivity and specificity with their intervals."""
-    if positive.all() or not positive.any():
-        raise EvaluationError("All slices are of one class: two are needed to tell them apart.")
-    rates: dict[str, Any] = {}
-    for name, right, among in (
-        ("sensitivity", alarm & positive, positive),
-        ("specificity", ~alarm & ~positive, ~positive),
-    ):
-        rates[name] = float(right.sum() / among.sum())
-        rates[f"{name}_ci95"] = bootstrap.ratio_interval(right, among, group, bounds=(0, 1))
-        if wilson:
-            rates[f"{name}_wilson95"] = wilson_interval(int(right.sum()), int(among.sum()))
-    return rates
-
-
 def _both_classes(
     positive: np.ndarray,
     alarm: np.ndarray,
     score: np.ndarray,
     group: np.ndarray,
-    *,
     bootstrap: Bootstrap,
 ) -> dict:
     """Give the measures that depend on both classes, with their intervals."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    slices = _Slices(positive[order], alarm[order], group[order], ends)
-    times = bootstrap.times(int(group.max()) + 1)
-    drawn = np.array([_measures(slices, row) for row in times])
-    once = _measures(slices, np.ones(times.shape[1], int))
-    of_both = [positive, ~positive]
     needed = {"positive_predictive_value": alarm, "negative_predictive_value": ~alarm}
-    scores: dict[str, Any] = {}
-    for name, value, values in zip(_OF_BOTH, once, drawn.T, strict=True):
-        among = [*of_both, *([needed[name]] if name in needed else [])]
-        known = min(_count(group[mask]) for mask in among) > 1
-        interval = percentile_interval(values[~np.isnan(values)]) if known else [0.0, 1.0]
-        scores[name] = None if np.isnan(value) else float(value)
-        scores[f"{name}_ci95"] = interval
-    return scores
+    groups = {
+        name: min(_count(group[mask]) for mask in (positive, ~positive, needed.get(name, positive)))
+        for name in _OF_BOTH
+    }
+    # Sorted once, for all resamples: counts of the slices at or above each score are then
+    # cumulative sums. Slices of equal score are one point of the curves.
+    order = np.argsort(-score, kind="stable")
+    positive, alarm, group = positive[order], alarm[order], group[order]
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
 
-
-def _measures(slices: _Slices, times: np.ndarray) -> np.ndarray:
-    """Compute `_OF_BOTH` with each slice occurring as often as its group was drawn.
-
-    The slices are sorted once, for all resamples: counts of those at or above each score are then
-    cumulative sums. Slices of equal score are one point of the curves.
-
-    Returns
-    -------
-    float (5,); NaN where a measure does not exist, all of them without a slice of either class.
-    """
-    weight = times[slices.group]
-    positive = weight * slices.positive
-    hits, alarms = positive.cumsum(), weight.cumsum()
-    positives, negatives = hits[-1], alarms[-1] - hits[-1]
-    if not positives or not negatives:
-        return np.full(len(_OF_BOTH), np.nan)
-    hits, alarms = (np.append(0, sums[slices.ends]) for sums in (hits, alarms))
-    precision = hits / np.maximum(alarms, 1)  # no slice so far: none was found either
-    right = positive @ slices.alarm
-    wrong = weight @ slices.alarm - right
-    return np.array(
-        [
+    def measures(times: np.ndarray) -> list[float]:
+        """`_OF_BOTH` with each group `times` times; NaN where a measure does not exist."""
+        weight = times[group]
+        hits, alarms = (weight * positive).cumsum(), weight.cumsum()
+        positives, negatives = hits[-1], alarms[-1] - hits[-1]
+        if not positives or not negatives:
+            return [np.nan] * len(_OF_BOTH)
+        hits, alarms = (np.append(0, sums[ends]) for sums in (hits, alarms))
+        precision = hits / np.maximum(alarms, 1)  # no slice so far: none was found either
+        right = (weight * positive) @ alarm
+        wrong = weight @ alarm - right
+        return [
             (right / positives + 1 - wrong / negatives) / 2,
             _share(right, wrong),
             _share(negatives - wrong, positives - right),
             np.trapezoid(hits, alarms - hits) / (positives * negatives),
             np.diff(hits) @ precision[1:] / positives,
         ]
-    )
+
+    times = bootstrap.times(int(group.max()) + 1)
+    drawn = np.array([measures(row) for row in times])
+    once = measures(np.ones_like(times[0]))
+    scores: dict[str, Any] = {}
+    for name, value, values in zip(_OF_BOTH, once, drawn.T, strict=True):
+        scores[name] = None if np.isnan(value) else float(value)
+        scores[f"{name}_ci95"] = group_interval(values[~np.isnan(values)], groups[name])
+    return scores
 
 
 def _share(part: float, rest: float) -> float:

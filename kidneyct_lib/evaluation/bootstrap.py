@@ -37,42 +37,6 @@ class Bootstrap:
         rng = np.random.default_rng(self.seed)
         return rng.multinomial(groups, np.full(groups, 1 / groups), size=self.resamples)
 
-    def ratio_interval(
-        self,
-        numerator: np.ndarray,
-        denominator: np.ndarray,
-        group: np.ndarray,
-        *,
-        bounds: tuple[float, float],
-    ) -> list[float]:
-        """Give the 95 % interval of sum(numerator) / sum(denominator) over resampled groups.
-
-        A resample's sums are those of its groups, so one product replaces drawing slices. Resamples
-        that happen to miss every group with a denominator are left out.
-
-        Parameters
-        ----------
-        numerator, denominator
-            One value per slice, (N,); for a mean the denominator is 1, for a recall it says
-            whether the slice is of the class.
-        group
-            Group of each slice, (N,).
-        bounds
-            Smallest and largest possible ratio: the interval where fewer than two groups have a
-            denominator, for one group says nothing of other ones.
-
-        Returns
-        -------
-        [low, high]
-        """
-        _, code = np.unique(group, return_inverse=True)
-        above, below = np.bincount(code, numerator), np.bincount(code, denominator)
-        if np.count_nonzero(below) < 2:
-            return [float(bound) for bound in bounds]
-        times = self.times(len(below))
-        totals = times @ below
-        return percentile_interval((times @ above)[totals > 0] / totals[totals > 0])
-
     def ratio(
         self,
         name: str,
@@ -82,22 +46,31 @@ class Bootstrap:
         *,
         bounds: tuple[float, float] = (0, 1),
     ) -> dict[str, Any]:
-        """Give sum(numerator) / sum(denominator) as `name`, its interval as ``<name>_ci95``.
+        """Give sum(numerator) / sum(denominator), and its 95 % interval over resampled groups.
 
-        Parameters are those of `ratio_interval`.
+        A resample's sums are those of its groups, so one product replaces drawing slices. Resamples
+        that happen to miss every group with a denominator are left out.
+
+        Parameters
+        ----------
+        name
+            Key of the ratio; its interval [low, high] stands under ``<name>_ci95``.
+        numerator, denominator
+            One value per slice, (N,); for a mean the denominator is 1, for a recall it says
+            whether the slice is of the class.
+        group
+            Group of each slice, (N,).
+        bounds
+            Smallest and largest possible ratio: the interval where fewer than two groups have a
+            denominator, for one group says nothing of other ones.
         """
-        interval = self.ratio_interval(numerator, denominator, group, bounds=bounds)
-        return {name: float(numerator.sum() / denominator.sum()), f"{name}_ci95": interval}
-
-    def score_intervals(self, confusions: np.ndarray) -> tuple[list[float], list[float]]:
-        """Give the 95 % intervals of accuracy and macro-F1 of group confusions, int (G, K, K).
-
-        With fewer than two groups nothing is known of other ones: [0, 1] for both.
-        """
-        if len(confusions) < 2:
-            return [0.0, 1.0], [0.0, 1.0]
-        accuracy, macro_f1 = resampled_scores(confusions, self.times(len(confusions)))
-        return percentile_interval(accuracy), percentile_interval(macro_f1)
+        _, code = np.unique(group, return_inverse=True)
+        above, below = np.bincount(code, numerator), np.bincount(code, denominator)
+        times = self.times(len(below))
+        totals = times @ below
+        drawn = (times @ above)[totals > 0] / totals[totals > 0]
+        ratio = numerator.sum() / denominator.sum()
+        return estimate(name, ratio, drawn, int(np.count_nonzero(below)), bounds=bounds)
 
 
 NO_INTERVAL = Bootstrap(resamples=1, seed=0)
@@ -162,6 +135,19 @@ def group_interval(
 ) -> list[float]:
     """Give the `percentile_interval` of values resampled by group, or `bounds` of one group."""
     return percentile_interval(values) if groups > 1 else [float(bound) for bound in bounds]
+
+
+def estimate(
+    name: str,
+    value: float,
+    drawn: np.ndarray,
+    groups: int,
+    *,
+    bounds: tuple[float, float] = (0, 1),
+) -> dict[str, Any]:
+    """Give a value as `name`, and as ``<name>_ci95`` the `group_interval` of its resamples."""
+    interval = group_interval(drawn, groups, bounds=bounds)
+    return {name: float(value), f"{name}_ci95": interval}
 
 
 def flat_row(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,31 +13,20 @@ from sklearn.metrics import (
     auc,
     average_precision_score,
     confusion_matrix,
-    f1_score,
     precision_recall_curve,
     precision_recall_fscore_support,
     roc_curve,
 )
 
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, group_confusions, wilson_interval
-from kidneyct_lib.evaluation.predictions import (
-    EvaluationError,
-    check_predictions,
-    probability_columns,
+from kidneyct_lib.evaluation.bootstrap import (
+    Bootstrap,
+    flat_row,
+    group_confusions,
+    group_interval,
+    resampled_scores,
+    wilson_interval,
 )
-
-__all__ = [
-    "EvaluationError",
-    "by_group",
-    "confusion",
-    "curves",
-    "headline",
-    "probability_columns",
-    "summarise",
-    "worst_errors",
-]
-
-_SMALLEST_PROBABILITY = 1e-7
+from kidneyct_lib.evaluation.predictions import EvaluationError, check_predictions
 
 
 def summarise(predictions: pd.DataFrame, classes: Sequence[str], *, bootstrap: Bootstrap) -> dict:
@@ -76,26 +65,28 @@ def summarise(predictions: pd.DataFrame, classes: Sequence[str], *, bootstrap: B
     EvaluationError
         If the table fails `check_predictions`.
     """
-    true, probabilities = check_predictions(predictions, classes, columns=["group"])
-    predicted = probabilities.argmax(axis=1)
-    group, _ = pd.factorize(predictions["group"])
-    right = true == predicted
-    accuracy_ci95, macro_f1_ci95 = bootstrap.score_intervals(
-        group_confusions(true, predicted, group, len(classes))
+    checked = check_predictions(predictions, classes)
+    right = checked.right
+    confusions = group_confusions(checked.true, checked.predicted, checked.group, len(classes))
+    groups = len(confusions)
+    accuracy, macro_f1 = resampled_scores(confusions, bootstrap.times(groups))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        checked.true, checked.predicted, labels=range(len(classes)), zero_division=0
     )
-    of_truth = probabilities[np.arange(len(true)), true]
+    per_class = pd.DataFrame(
+        {"precision": precision, "recall": recall, "f1": f1, "support": support}, list(classes)
+    )
+    per_class["groups"] = (confusions.sum(axis=2) > 0).sum(axis=0)
     return {
-        "n": len(true),
-        "groups": int(group.max()) + 1,
+        "n": len(right),
+        "groups": groups,
         "accuracy": float(right.mean()),
-        "accuracy_ci95": accuracy_ci95,
+        "accuracy_ci95": group_interval(accuracy, groups),
         "accuracy_wilson95": wilson_interval(int(right.sum()), len(right)),
-        "loss": float(-np.log(np.clip(of_truth, _SMALLEST_PROBABILITY, 1)).mean()),
-        "macro_f1": float(
-            f1_score(true, predicted, labels=range(len(classes)), average="macro", zero_division=0)
-        ),
-        "macro_f1_ci95": macro_f1_ci95,
-        "per_class": _per_class(true, predicted, group, classes),
+        "loss": float(checked.nll.mean()),
+        "macro_f1": float(f1.mean()),
+        "macro_f1_ci95": group_interval(macro_f1, groups),
+        "per_class": per_class.to_dict("index"),
     }
 
 
@@ -118,8 +109,8 @@ def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame
     EvaluationError
         If the table fails `check_predictions`.
     """
-    true, probabilities = check_predictions(predictions, classes, columns=[])
-    counts = confusion_matrix(true, probabilities.argmax(axis=1), labels=range(len(classes)))
+    checked = check_predictions(predictions, classes)
+    counts = confusion_matrix(checked.true, checked.predicted, labels=range(len(classes)))
     return pd.DataFrame(
         counts,
         index=pd.Index(classes, name="true"),
@@ -148,17 +139,17 @@ def by_group(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     EvaluationError
         If the table fails `check_predictions`.
     """
-    true, probabilities = check_predictions(predictions, classes, columns=["group"])
+    checked = check_predictions(predictions, classes)
     slices = pd.DataFrame(
         {
             "group": predictions["group"].to_numpy(),
-            "label": pd.Categorical.from_codes(true, pd.Index(classes)),
-            "correct": probabilities.argmax(axis=1) == true,
-            "p_true": probabilities[np.arange(len(true)), true],
+            "label": pd.Categorical.from_codes(checked.true, pd.Index(classes)),
+            "correct": checked.right,
+            "p_true": checked.of_truth,
         }
     )
     codes = list(range(len(classes)))
-    slices[codes] = probabilities
+    slices[codes] = checked.probabilities
     grouped = slices.groupby(["label", "group"], observed=True)
     table = grouped.agg(
         n=("correct", "size"), accuracy=("correct", "mean"), p_true=("p_true", "mean")
@@ -189,11 +180,11 @@ def named_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.D
     EvaluationError
         If the table fails `check_predictions`.
     """
-    true, probabilities = check_predictions(predictions, classes, columns=["path", "group"])
+    checked = check_predictions(predictions, classes, columns=["path"])
     named = predictions[["path", "group", "label"]].assign(
-        predicted=np.array(classes)[probabilities.argmax(axis=1)],
-        confidence=probabilities.max(axis=1),
-        p_true=probabilities[np.arange(len(true)), true],
+        predicted=np.array(classes)[checked.predicted],
+        confidence=checked.confidence,
+        p_true=checked.of_truth,
     )
     return named.sort_values("confidence", ascending=False, kind="stable")
 
@@ -245,7 +236,7 @@ def curves(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     EvaluationError
         If the table fails `check_predictions`.
     """
-    true, probabilities = check_predictions(predictions, classes, columns=[])
+    true, probabilities, _ = check_predictions(predictions, classes)
     frames = []
     for code, name in enumerate(classes):
         positive, score = true == code, probabilities[:, code]
@@ -284,48 +275,14 @@ def headline(metrics_by_scheme: Mapping[str, Mapping]) -> pd.DataFrame:
     """
     rows = []
     for scheme, final in metrics_by_scheme.items():
-        stages = {1: final.get("stage1"), 2: final}
-        rows += [
-            {"scheme": scheme, "stage": stage, "window": window, **_headline_row(metrics)}
-            for stage, shown in stages.items()
-            if shown is not None
-            for window, metrics in (
-                ("as shown", shown),
-                ("another class's", shown.get("other_window")),
-            )
-            if metrics is not None
-        ]
-    return pd.DataFrame(rows)
-
-
-def _headline_row(metrics: Mapping) -> dict:
-    """Flatten one result of `summarise`."""
-    row = {}
-    for key in ("n", "groups", "accuracy", "loss", "macro_f1"):
-        row[key] = metrics[key]
-        for interval, name in (("ci95", key), ("wilson95", f"{key}_wilson")):
-            if f"{key}_{interval}" in metrics:
-                row[f"{name}_low"], row[f"{name}_high"] = metrics[f"{key}_{interval}"]
-    recalls = {f"recall_{name}": values["recall"] for name, values in metrics["per_class"].items()}
-    return row | recalls
-
-
-def _per_class(
-    true: np.ndarray, predicted: np.ndarray, group: np.ndarray, classes: Sequence[str]
-) -> dict[str, dict]:
-    """Give precision, recall, F1, slices and groups of each class."""
-    scores = precision_recall_fscore_support(
-        true, predicted, labels=range(len(classes)), zero_division=0
-    )
-    return {
-        name: {
-            "precision": float(precision),
-            "recall": float(recall),
-            "f1": float(f1),
-            "support": int(support),
-            "groups": len(np.unique(group[true == code])),
-        }
-        for code, (name, precision, recall, f1, support) in enumerate(
-            zip(classes, *scores, strict=True)
-        )
-    }
+        for stage, shown in {1: final.get("stage1"), 2: final}.items():
+            windows = {"as shown": shown, "another class's": (shown or {}).get("other_window")}
+            for window, metrics in windows.items():
+                if metrics is None:
+                    continue
+                of_classes = metrics["per_class"].items()
+                recalls = {f"recall_{name}": values["recall"] for name, values in of_classes}
+                named = {"scheme": scheme, "stage": stage, "window": window}
+                rows.append(named | flat_row(metrics) | recalls)
+    flips = ["flips", "flips_low", "flips_high"]
+    return pd.DataFrame(rows).drop(columns=flips, errors="ignore")

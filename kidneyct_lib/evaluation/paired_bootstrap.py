@@ -14,7 +14,7 @@ from kidneyct_lib.evaluation.bootstrap import (
     FEW_GROUPS,
     Bootstrap,
     group_confusions,
-    percentile_interval,
+    group_interval,
     resampled_scores,
 )
 from kidneyct_lib.evaluation.predictions import EvaluationError, check_predictions
@@ -33,12 +33,8 @@ def compare(
     ----------
     baseline, compared
         ``path``, ``label``, ``group`` and the probability columns, in any order of rows.
-    classes
-        The study's classes.
-    bootstrap
-        Number of resamples of groups.
-    seed
-        Of the resamples.
+    classes, bootstrap
+        The study's classes, and the resamples of the groups.
 
     Returns
     -------
@@ -62,19 +58,28 @@ def compare(
     for column in ("label", "group"):
         if (tables[0][column].to_numpy() != tables[1][column].to_numpy()).any():
             raise EvaluationError(f"The two predictions differ in column {column!r}.")
-    group, _ = pd.factorize(tables[0]["group"])
-    confusions = []
-    for table in tables:
-        true, probabilities = check_predictions(table, classes, columns=["path", "group"])
-        predicted = probabilities.argmax(axis=1)
-        confusions.append(group_confusions(true, predicted, group, len(classes)))
-    gained = np.subtract(*[np.einsum("gkk->g", counts) for counts in reversed(confusions)])
-    facts = {"n": len(group), "groups": len(gained), "few_groups": len(gained) < FEW_GROUPS}
-    shares = {
-        "share_better": float((gained > 0).mean()),
-        "share_worse": float((gained < 0).mean()),
+    sides = [check_predictions(table, classes) for table in tables]
+    before, after = (
+        group_confusions(side.true, side.predicted, side.group, len(classes)) for side in sides
+    )
+    groups = len(before)
+    result: dict[str, float | int | bool] = {
+        "n": len(tables[0]),
+        "groups": groups,
+        "few_groups": groups < FEW_GROUPS,
     }
-    return facts | _differences(confusions[0], confusions[1], bootstrap) | shares
+    estimates, resamples = (
+        np.subtract(resampled_scores(after, times), resampled_scores(before, times))
+        for times in (np.ones((1, groups), int), bootstrap.times(groups))
+    )
+    for name, (value,), drawn in zip(("accuracy", "macro_f1"), estimates, resamples, strict=True):
+        low, high = group_interval(drawn, groups, bounds=(-1, 1))
+        key = f"{name}_difference"
+        result |= {key: float(value), f"{key}_low": low, f"{key}_high": high}
+    gained = np.einsum("gkk->g", after) - np.einsum("gkk->g", before)
+    result["share_better"] = float((gained > 0).mean())
+    result["share_worse"] = float((gained < 0).mean())
+    return result
 
 
 def same_images(first: pd.DataFrame, second: pd.DataFrame) -> bool:
@@ -119,21 +124,3 @@ def _pairs(tests: pd.DataFrame) -> Iterator[tuple[str, tuple, tuple]]:
             ]
             for baseline, compared in pairwise(sides):
                 yield kind, baseline, compared
-
-
-def _differences(
-    baseline: np.ndarray, compared: np.ndarray, bootstrap: Bootstrap
-) -> dict[str, float]:
-    """Differences of accuracy and macro-F1 of two (G, K, K) counts, with their intervals."""
-    once = np.ones((1, len(baseline)), int)
-    times = bootstrap.times(len(baseline))
-    estimates, resamples = (
-        np.subtract(resampled_scores(compared, drawn), resampled_scores(baseline, drawn))
-        for drawn in (once, times)
-    )
-    result: dict[str, float] = {}
-    for name, estimate, values in zip(("accuracy", "macro_f1"), estimates, resamples, strict=True):
-        low, high = percentile_interval(values) if len(baseline) > 1 else (-1.0, 1.0)
-        key = f"{name}_difference"
-        result |= {key: float(estimate[0]), f"{key}_low": low, f"{key}_high": high}
-    return result

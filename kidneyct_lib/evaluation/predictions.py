@@ -1,11 +1,19 @@
-"""The predictions table: one row per image, one probability column a class."""
+"""The predictions table, one row per image and a probability column a class; and its arrays.
+
+Whatever is fitted to a model's predictions is fitted to the validation slices of a fold and
+applied to its test slices; the test slices of all folds are then pooled.
+"""
 
 from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
 from kidneyct_lib.core.errors import StudyError
+
+CLIP = 1e-7
+"""Smallest probability in a logarithm."""
 
 # Rounding that a softmax in single precision, written to CSV, may leave in a row's sum.
 _SUM_TOLERANCE = 1e-3
@@ -15,30 +23,76 @@ class EvaluationError(StudyError):
     """A predictions table that metrics cannot be computed from."""
 
 
+class Predictions(NamedTuple):
+    """What a model said of some slices.
+
+    Attributes
+    ----------
+    true
+        Index of the true class, int (N,).
+    probabilities
+        float64 (N, K).
+    group
+        Code of each slice's group, from 0, int (N,).
+    """
+
+    true: np.ndarray
+    probabilities: np.ndarray
+    group: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Index of the class of highest probability, the first of equals, int (N,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Probability of each predicted class, float64 (N,)."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def of_truth(self) -> np.ndarray:
+        """Probability of each true class, float64 (N,)."""
+        return self.probabilities[np.arange(len(self.true)), self.true]
+
+    @property
+    def nll(self) -> np.ndarray:
+        """Negative log likelihood in nats, probabilities clipped at `CLIP`, float64 (N,)."""
+        return -np.log(self.of_truth.clip(CLIP, 1))
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each predicted class is the true one, bool (N,)."""
+        return self.predicted == self.true
+
+
+class Fold(NamedTuple):
+    """The two parts of one fold that training did not fit; a group has one code in all folds."""
+
+    validation: Predictions
+    test: Predictions
+
+
 def probability_columns(classes: Sequence[str]) -> list[str]:
     """Name the probability column of each class: ``p_<class>``."""
     return [f"p_{name}" for name in classes]
 
 
 def check_predictions(
-    predictions: pd.DataFrame, classes: Sequence[str], *, columns: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
+    predictions: pd.DataFrame, classes: Sequence[str], *, columns: Sequence[str] = ()
+) -> Predictions:
     """Check that metrics can be computed from a table, and take its arrays out.
 
     Parameters
     ----------
     predictions
-        One row per image: ``label``, the probability columns, and `columns`. Where it has them,
-        ``scheme``, ``stage`` and ``split`` hold one value each and ``path`` holds no value twice.
+        One row per image: ``label``, ``group``, the probability columns, and `columns`. Where it
+        has them, ``scheme``, ``stage`` and ``split`` hold one value each and ``path`` holds no
+        value twice.
     classes
         The study's classes.
     columns
         Further columns that the caller needs.
-
-    Returns
-    -------
-    The true class of each row as an index into `classes`, int (N,), and the probabilities,
-    float64 (N, K).
 
     Raises
     ------
@@ -48,7 +102,7 @@ def check_predictions(
     """
     if predictions.empty:
         raise EvaluationError("There are no predictions to evaluate.")
-    needed = ["label", *columns, *probability_columns(classes)]
+    needed = ["label", "group", *columns, *probability_columns(classes)]
     for column in needed:
         if column not in predictions:
             raise EvaluationError(f"The predictions have no column {column!r}.")
@@ -65,7 +119,8 @@ def check_predictions(
     if (true < 0).any():
         unknown = predictions["label"].iloc[int((true < 0).argmax())]
         raise EvaluationError(f"Label {unknown!r} is not one of the classes {', '.join(classes)}.")
-    return true, _checked_probabilities(predictions[probability_columns(classes)])
+    probabilities = _checked_probabilities(predictions[probability_columns(classes)])
+    return Predictions(true, probabilities, pd.factorize(predictions["group"])[0])
 
 
 def _checked_probabilities(table: pd.DataFrame) -> np.ndarray:
@@ -121,3 +176,65 @@ def predictions_table(
     known = known.assign(scheme=scheme, stage=stage, split=np.asarray(split), fold=fold)
     scores = pd.DataFrame(np.asarray(probabilities), columns=probability_columns(classes))
     return pd.concat([known, scores], axis=1)
+
+
+def study_folds(
+    predictions: pd.DataFrame, classes: Sequence[str]
+) -> dict[tuple[str, int], list[Fold]]:
+    """Take validation and test predictions out of tables/predictions.csv.
+
+    Returns
+    -------
+    {(scheme, stage): folds}, in the table's order.
+
+    Raises
+    ------
+    StudyError
+        If a fold has no validation or no test rows, or the table fails `check_predictions`.
+    """
+    grouped = predictions.reset_index(drop=True).groupby(["scheme", "stage"], sort=False)
+    keyed = {cast(tuple[str, int], key): rows for key, rows in grouped}
+    return {key: _folds(rows, classes) for key, rows in keyed.items()}
+
+
+def _folds(predictions: pd.DataFrame, classes: Sequence[str]) -> list[Fold]:
+    group = pd.Series(pd.factorize(predictions["group"])[0], predictions.index)
+    folds = []
+    for number, rows in predictions.groupby("fold"):
+        parts = []
+        for name in ("validation", "test"):
+            chosen = rows[rows["split"] == name]
+            if chosen.empty:
+                raise StudyError(f"Fold {number} of the predictions has no {name} rows.")
+            part = check_predictions(chosen, classes)
+            parts.append(part._replace(group=group[chosen.index].to_numpy()))
+        folds.append(Fold(*parts))
+    return folds
+
+
+def unseen(predictions: pd.DataFrame, classes: Sequence[str], saved: str) -> Predictions:
+    """Take the predictions by which a saved model is calibrated: of slices not fitted to.
+
+    Parameters
+    ----------
+    predictions, classes
+        As in `study_folds`.
+    saved
+        "slice" or "patient": the first fold's model, and so that fold's validation slices. "final":
+        the model fitted on all patients, which has no such slices; the test slices of all folds by
+        patient stand in, each predicted by a model of the same recipe.
+    """
+    folds = study_folds(predictions, classes)
+    return pooled_test(folds["patient", 2]) if saved == "final" else folds[saved, 2][0].validation
+
+
+def pooled_test(folds: Sequence[Fold]) -> Predictions:
+    """Put the test predictions of all folds one after the other."""
+    parts = [fold.test for fold in folds]
+    return Predictions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def slice_weights(group: np.ndarray) -> np.ndarray:
+    """Weigh slices so that each group weighs 1 in all: float (N,)."""
+    _, code, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    return 1 / sizes[code]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from kidneyct_lib.evaluation.bootstrap import FEW_GROUPS, Bootstrap
+from kidneyct_lib.evaluation.bootstrap import FEW_GROUPS, Bootstrap, flat_row
 from kidneyct_lib.evaluation.metrics import summarise
 
 # What is brighter than the darkest 1 % of an image by more than this is tissue, not air.
@@ -96,11 +96,8 @@ def by_subgroup(
         for level, members in known.groupby(subgroup, observed=True):
             result = summarise(members, classes, bootstrap=bootstrap)
             f1 = [values["f1"] for values in result["per_class"].values() if values["support"]]
-            rows.append(
-                {"subgroup": subgroup, "level": level}
-                | {key: result[key] for key in ("n", "groups", "accuracy")}
-                | dict(zip(("accuracy_low", "accuracy_high"), result["accuracy_ci95"], strict=True))
-                | {"classes": len(f1), "macro_f1": float(np.mean(f1))}
-                | {"few_groups": result["groups"] < FEW_GROUPS}
-            )
-    return pd.DataFrame(rows)
+            row = {"subgroup": subgroup, "level": level} | flat_row(result)
+            row |= {"classes": len(f1), "macro_f1": float(np.mean(f1))}
+            rows.append(row | {"few_groups": result["groups"] < FEW_GROUPS})
+    columns = ["subgroup", "level", "n", "groups", "accuracy", "accuracy_low", "accuracy_high"]
+    return pd.DataFrame(rows, columns=[*columns, "classes", "macro_f1", "few_groups"])

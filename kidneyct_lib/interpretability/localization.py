@@ -95,9 +95,7 @@ def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: Bootstrap)
     result["area"] = located["area"].mean()
     once = np.ones(len(located))
     for name, bounds in MEASURES.items():
-        values = located[name].to_numpy()
-        result[name] = float(values.mean())
-        result[f"{name}_ci95"] = bootstrap.ratio_interval(values, once, group, bounds=bounds)
+        result |= bootstrap.ratio(name, located[name].to_numpy(), once, group, bounds=bounds)
     return result
 
 

@@ -136,7 +136,7 @@ def summarise(
         pairs = zip(maps[TRAINED], drawn, strict=True)
         alike = np.array([[*map(likeness, *pair)] for pair in pairs])
         mean = alike.mean(axis=0)
-        row = {"step": step, "correlation": float(mean.mean())}
-        row["ci95"] = bootstrap.ratio_interval(mean, np.ones(len(mean)), group, bounds=(-1, 1))
+        found = bootstrap.ratio("correlation", mean, np.ones(len(mean)), group, bounds=(-1, 1))
+        row = {"step": step, "correlation": found["correlation"], "ci95": found["correlation_ci95"]}
         rows.append(row | {"unsigned": float(np.abs(alike).mean())})
     return rows

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, group_interval
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, estimate, group_interval
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from kidneyct_lib.study import sibling_runs
 from kidneyct_lib.study.run_folder import Run
@@ -224,6 +224,5 @@ def _with_intervals(
     result: dict[str, Any] = {}
     for name, values in measures.items():
         bounds = (-1 if name in signed else 0, 1)
-        result[name] = float(values[0])
-        result[f"{name}_ci95"] = group_interval(values[1:], groups, bounds=bounds)
+        result |= estimate(name, values[0], values[1:], groups, bounds=bounds)
     return result

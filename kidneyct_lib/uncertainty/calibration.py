@@ -7,30 +7,22 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table, group_interval
-from kidneyct_lib.evaluation.fold_predictions import (
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, estimate, flat_table
+from kidneyct_lib.evaluation.predictions import (
+    CLIP,
     Fold,
-    FoldPredictions,
+    Predictions,
     pooled_test,
     slice_weights,
     unseen,
 )
 from kidneyct_lib.study.run_folder import Run
 
-CLIP = 1e-7
-"""Smallest probability in a logarithm, as in `metrics.summarise`."""
-
 _SMALLEST_FLOAT = np.finfo(np.float32).tiny  # a softmax in single precision may reach 0
 _TEMPERATURES = (0.01, 100.0)
 
 
-def nll(predictions: FoldPredictions) -> np.ndarray:
-    """Negative log likelihood of each slice in nats, probabilities clipped at `CLIP`: (N,)."""
-    of_truth = predictions.probabilities[np.arange(len(predictions.true)), predictions.true]
-    return -np.log(of_truth.clip(CLIP, 1))
-
-
-def brier(predictions: FoldPredictions) -> np.ndarray:
+def brier(predictions: Predictions) -> np.ndarray:
     """Squared error of each slice's probabilities, summed over the classes: (N,), 0 to 2.
 
     Brier 1950; scikit-learn's ``brier_score_loss`` for more than two classes.
@@ -39,7 +31,7 @@ def brier(predictions: FoldPredictions) -> np.ndarray:
     return ((predictions.probabilities - truth) ** 2).sum(axis=1)
 
 
-def scores(predictions: FoldPredictions, *, bins: int, bootstrap: Bootstrap) -> dict:
+def scores(predictions: Predictions, *, bins: int, bootstrap: Bootstrap) -> dict:
     """Score the probabilities, with 95 % intervals by bootstrap over groups.
 
     NLL and Brier score are proper: they are lowest for the true probabilities. The expected
@@ -71,7 +63,7 @@ def scores(predictions: FoldPredictions, *, bins: int, bootstrap: Bootstrap) -> 
         "confidence": float(confidence.mean()),
     }
     once = np.ones(len(right))
-    result |= bootstrap.ratio("nll", nll(predictions), once, code, bounds=(0, -np.log(CLIP)))
+    result |= bootstrap.ratio("nll", predictions.nll, once, code, bounds=(0, -np.log(CLIP)))
     result |= bootstrap.ratio("brier", brier(predictions), once, code, bounds=(0, 2))
     times = bootstrap.times(len(sizes))
     for name in ("width", "mass"):
@@ -80,12 +72,12 @@ def scores(predictions: FoldPredictions, *, bins: int, bootstrap: Bootstrap) -> 
         gaps = np.zeros((len(sizes), number.max() + 1))
         np.add.at(gaps, (code, number), confidence - right)
         drawn = np.abs(times @ gaps).sum(axis=1) / (times @ sizes)
-        result[f"ece_{name}"] = float(np.abs(gaps.sum(axis=0)).sum() / len(right))
-        result[f"ece_{name}_ci95"] = group_interval(drawn, len(sizes))
+        ece = np.abs(gaps.sum(axis=0)).sum() / len(right)
+        result |= estimate(f"ece_{name}", ece, drawn, len(sizes))
     return result
 
 
-def reliability(predictions: FoldPredictions, *, bins: int, equal: str) -> pd.DataFrame:
+def reliability(predictions: Predictions, *, bins: int, equal: str) -> pd.DataFrame:
     """Set confidence against accuracy, bin by bin.
 
     Parameters
@@ -109,7 +101,7 @@ def reliability(predictions: FoldPredictions, *, bins: int, equal: str) -> pd.Da
     return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
 
 
-def fit_temperature(predictions: FoldPredictions, *, weigh: str) -> float:
+def fit_temperature(predictions: Predictions, *, weigh: str) -> float:
     """Fit the one number that the logits are divided by (Guo et al. 2017, arXiv 1706.04599).
 
     The logarithms of the probabilities are the logits up to a constant that softmax ignores. The
@@ -143,7 +135,7 @@ def fit_temperature(predictions: FoldPredictions, *, weigh: str) -> float:
 
 
 def saved_temperature(run: Run, saved: str) -> float:
-    """Temperature of a saved model, fitted on what `fold_predictions.unseen` gives of it."""
+    """Temperature of a saved model, fitted on what `predictions.unseen` gives of it."""
     classes = run.provenance()["parameters"]["classes"]
     return fit_temperature(unseen(run.read_table("predictions"), classes, saved), weigh="groups")
 
@@ -170,7 +162,7 @@ def assess(folds: Sequence[Fold], *, bins: int, bootstrap: Bootstrap) -> dict:
     Parameters
     ----------
     folds
-        From `fold_predictions.study_folds`.
+        From `predictions.study_folds`.
     bins, bootstrap
         As in `scores`.
 

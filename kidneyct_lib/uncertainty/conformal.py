@@ -14,12 +14,7 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table
-from kidneyct_lib.evaluation.fold_predictions import (
-    Fold,
-    FoldPredictions,
-    pooled_test,
-    slice_weights,
-)
+from kidneyct_lib.evaluation.predictions import Fold, Predictions, pooled_test, slice_weights
 
 _ROUNDING = 1e-9  # of (n + 1) * coverage, which is often a whole number
 
@@ -95,12 +90,9 @@ def conformal_threshold(scores: np.ndarray, weights: np.ndarray, coverage: float
     -------
     The threshold; 1, which every class passes, where there are too few units to guarantee more.
     """
-    used = weights > 0
-    order = np.argsort(scores[used], kind="stable")
-    below = np.cumsum(weights[used][order])
-    needed = coverage * (weights.sum() + 1) - _ROUNDING
-    place = int(np.searchsorted(below, needed))
-    return float(scores[used][order][place]) if place < len(order) else 1.0
+    scores, weights = np.append(scores, 1), np.append(weights, 1)
+    share = coverage - _ROUNDING / weights.sum()
+    return float(np.quantile(scores, share, weights=weights, method="inverted_cdf"))
 
 
 class Sets(NamedTuple):
@@ -117,7 +109,7 @@ class Sets(NamedTuple):
     """
 
     member: np.ndarray
-    predictions: FoldPredictions
+    predictions: Predictions
     thresholds: np.ndarray
 
 
@@ -129,7 +121,7 @@ def conformal_sets(
     Parameters
     ----------
     folds
-        From `fold_predictions.study_folds`.
+        From `predictions.study_folds`.
     method, unit
         A key of `METHODS` and one of `UNITS`.
     conditional
@@ -141,11 +133,10 @@ def conformal_sets(
     score = METHODS[method]
     thresholds, members = [], []
     for validation, test in folds:
-        scores = score(validation.probabilities)
-        of_truth = scores[np.arange(len(scores)), validation.true]
-        limits = np.empty(scores.shape[1])
+        of_truth = validation._replace(probabilities=score(validation.probabilities)).of_truth
+        limits = np.empty(test.probabilities.shape[1])
         for code in range(len(limits)):
-            used = validation.true == code if conditional else np.ones(len(scores), bool)
+            used = validation.true == code if conditional else np.ones(len(of_truth), bool)
             weights = unit_weights(validation.group[used], unit, seed=seed)
             limits[code] = conformal_threshold(of_truth[used], weights, coverage)
         thresholds.append(limits)

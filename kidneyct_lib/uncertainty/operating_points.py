@@ -1,16 +1,20 @@
-"""Operating points of high sensitivity: thresholds that find nearly all slices of a class."""
+"""Operating points: thresholds learned on validation slices, and what they do on test slices.
 
-from collections.abc import Mapping, Sequence
+For a class that must not be missed the threshold is to find nearly all of its slices. Youden's
+weighs a lost point of sensitivity and one of specificity alike.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table
-from kidneyct_lib.evaluation.fold_predictions import Fold, pooled_test
+from kidneyct_lib.evaluation.predictions import EvaluationError, Fold, Predictions, pooled_test
 
-_ROUNDING = 1e-9  # of count * recall, which is often a whole number
+_ROUNDING = 1e-9  # of counts and differences of rates, which are often equal or whole numbers
 
 
 def recall_threshold(positive: np.ndarray, probability: np.ndarray, recall: float) -> float:
@@ -37,6 +41,23 @@ def recall_threshold(positive: np.ndarray, probability: np.ndarray, recall: floa
     return float(falling[max(needed, 1) - 1])
 
 
+def youden_threshold(positive: np.ndarray, probability: np.ndarray) -> float:
+    """Give the threshold with the largest sensitivity + specificity (Youden 1950).
+
+    Takes what `recall_threshold` does.
+
+    Returns
+    -------
+    The probability of one of the slices, the highest of equals; 0.5, the standard, where slices
+    of one class alone have nothing to teach.
+    """
+    if positive.all() or not positive.any():
+        return 0.5
+    fpr, tpr, thresholds = roc_curve(positive, probability, drop_intermediate=False)
+    gain = (tpr - fpr)[1:]  # without the first threshold, which is infinite and finds nothing
+    return float(thresholds[1:][np.argmax(gain >= gain.max() - _ROUNDING)])
+
+
 def operating_point(
     folds: Sequence[Fold], code: int, *, recall: float, bootstrap: Bootstrap
 ) -> dict:
@@ -45,7 +66,7 @@ def operating_point(
     Parameters
     ----------
     folds
-        From `fold_predictions.study_folds`; each has its own threshold.
+        From `predictions.study_folds`; each has its own threshold.
     code, recall
         Index of the class, and the asked share of it, 0 to 1.
     bootstrap
@@ -62,19 +83,12 @@ def operating_point(
 
     Raises
     ------
-    StudyError
+    EvaluationError
         If no test slice, or every one, is of the class.
     """
-    thresholds, alarms = [], []
-    for validation, test in folds:
-        learned = validation.true == code, validation.probabilities[:, code]
-        thresholds.append(recall_threshold(*learned, recall))
-        alarms.append(test.probabilities[:, code] >= thresholds[-1])
-    alarm = np.concatenate(alarms)
-    true, probabilities, group = pooled_test(folds)
-    positive = true == code
-    if positive.all() or not positive.any():
-        raise StudyError("An operating point needs test slices of the class and of another one.")
+    choose = partial(recall_threshold, recall=recall)
+    thresholds, alarm, test = _alarms(folds, code, choose)
+    positive, group = test.true == code, test.group
     point = {
         "target_recall": recall,
         "thresholds": thresholds,
@@ -82,7 +96,7 @@ def operating_point(
         **bootstrap.ratio("specificity", ~alarm & ~positive, ~positive, group),
     }
     of_class, alarmed = set(group[positive]), set(group[positive & alarm])
-    fpr, tpr, _ = roc_curve(positive, probabilities[:, code], drop_intermediate=False)
+    fpr, tpr, _ = roc_curve(positive, test.probabilities[:, code], drop_intermediate=False)
     first = int(np.argmax(tpr >= recall - _ROUNDING))
     return point | {
         "false_alarms_per_100": 100 * (1 - point["specificity"]),
@@ -96,6 +110,42 @@ def operating_point(
             "false_alarms_per_100": float(100 * fpr[first]),
         },
     }
+
+
+def youden_point(folds: Sequence[Fold], code: int, *, bootstrap: Bootstrap) -> dict:
+    """Choose Youden's threshold on validation slices and read what it does on test slices.
+
+    Takes and raises as `operating_point` does.
+
+    Returns
+    -------
+    dict of plain numbers: ``thresholds`` (one per fold), ``sensitivity`` and ``specificity`` with
+    ``_ci95``.
+    """
+    thresholds, alarm, test = _alarms(folds, code, youden_threshold)
+    positive = test.true == code
+    return {
+        "thresholds": thresholds,
+        **bootstrap.ratio("sensitivity", alarm & positive, positive, test.group),
+        **bootstrap.ratio("specificity", ~alarm & ~positive, ~positive, test.group),
+    }
+
+
+def _alarms(
+    folds: Sequence[Fold], code: int, choose: Callable[[np.ndarray, np.ndarray], float]
+) -> tuple[list[float], np.ndarray, Predictions]:
+    """Give each fold's threshold, and of all test slices: whether they reach it; predictions."""
+    thresholds, alarms = [], []
+    for validation, test in folds:
+        thresholds.append(choose(validation.true == code, validation.probabilities[:, code]))
+        alarms.append(test.probabilities[:, code] >= thresholds[-1])
+    tested = pooled_test(folds)
+    positive = tested.true == code
+    if positive.all() or not positive.any():
+        raise EvaluationError(
+            "An operating point needs test slices of the class and of another one."
+        )
+    return thresholds, np.concatenate(alarms), tested
 
 
 def assess(

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_table, group_interval
-from kidneyct_lib.evaluation.fold_predictions import FoldPredictions
+from kidneyct_lib.evaluation.bootstrap import Bootstrap, estimate, flat_table
+from kidneyct_lib.evaluation.predictions import Predictions
 
 _ROUNDING = 1e-9  # of shares of slices, which are often whole numbers of them
 
 
-def risk_coverage(predictions: FoldPredictions) -> pd.DataFrame:
+def risk_coverage(predictions: Predictions) -> pd.DataFrame:
     """Trace the error among the most confident slices (El-Yaniv and Wiener 2010).
 
     Confidence is the highest probability. Slices of equal confidence are classified together.
@@ -27,9 +27,7 @@ def risk_coverage(predictions: FoldPredictions) -> pd.DataFrame:
     return curve.assign(risk=wrong.cumsum()[ends] / (ends + 1))
 
 
-def summarise(
-    predictions: FoldPredictions, withheld: Sequence[float], *, bootstrap: Bootstrap
-) -> dict:
+def summarise(predictions: Predictions, withheld: Sequence[float], *, bootstrap: Bootstrap) -> dict:
     """Say what is gained by withholding the least confident slices.
 
     The area under the risk-coverage curve (AURC, Geifman et al. 2019) is the mean over slices of
@@ -71,8 +69,7 @@ def summarise(
     drawn = np.array([aurc(times[group]) for times in bootstrap.times(groups)])
     return {
         "error": float(wrong.mean()),
-        "aurc": aurc(np.ones(n)),
-        "aurc_ci95": group_interval(drawn, groups),
+        **estimate("aurc", aurc(np.ones(n)), drawn, groups),
         "aurc_best": float((np.sort(wrong).cumsum() / np.arange(1, n + 1)).mean()),
         "withheld": gains,
     }
@@ -92,7 +89,7 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
 
 
 def _surest_first(
-    predictions: FoldPredictions,
+    predictions: Predictions,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Sort slices by falling confidence.
 

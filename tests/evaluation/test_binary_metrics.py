@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 from made_up_run import make
 from sklearn import metrics as sk
 
-from kidneyct_lib.evaluation import binary_metrics, fold_predictions
+from kidneyct_lib.evaluation import binary_metrics
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, wilson_interval
-from kidneyct_lib.evaluation.fold_predictions import Fold, FoldPredictions
-from kidneyct_lib.evaluation.predictions import EvaluationError
+from kidneyct_lib.evaluation.predictions import (
+    EvaluationError,
+    Fold,
+    check_predictions,
+    study_folds,
+)
 from kidneyct_lib.plots import evaluation as evaluation_plots
+from kidneyct_lib.uncertainty import operating_points
 
 CLASSES = ["Normal", "Stone"]
 SAMPLING = Bootstrap(100, 0)
@@ -273,70 +278,13 @@ def test_what_cannot_be_summarised_is_refused(damage, classes, positive, message
         binary_metrics.summarise(damage(random_table()), classes, positive, bootstrap=SAMPLING)
 
 
-# --- Youden's point ---------------------------------------------------------------------------
-
-
-@given(slices)
-@settings(max_examples=100, deadline=None)
-def test_youdens_threshold_is_the_highest_that_gains_most(rows):
-    stone, score, _ = (np.array(values) for values in zip(*rows, strict=True))
-    found = binary_metrics.youden_threshold(stone, score)
-    if stone.all() or not stone.any():
-        assert found == 0.5
-        return
-    gain = {t: (score >= t)[stone].mean() - (score >= t)[~stone].mean() for t in np.unique(score)}
-    most = max(gain.values())
-    assert found == max(t for t in gain if gain[t] > most - 1e-9)
-
-
-def predictions_of(table):
-    probabilities = table[["p_Normal", "p_Stone"]].to_numpy()
-    true = (table["label"] == "Stone").to_numpy().astype(int)
-    return FoldPredictions(true, probabilities, table["group"].to_numpy())
-
-
-def test_youdens_point_is_chosen_on_validation_and_read_on_test():
-    parts = [(random_table(80, seed=k), random_table(60, seed=10 + k)) for k in range(3)]
-    folds = [Fold(*map(predictions_of, pair)) for pair in parts]
-    point = binary_metrics.youden_point(folds, 1, bootstrap=SAMPLING)
-    true, alarm, thresholds = [], [], []
-    for validation, test in parts:
-        thresholds.append(
-            binary_metrics.youden_threshold(
-                (validation["label"] == "Stone").to_numpy(), validation["p_Stone"].to_numpy()
-            )
-        )
-        true += list(test["label"] == "Stone")
-        alarm += list(test["p_Stone"] >= thresholds[-1])
-    assert point["thresholds"] == thresholds
-    assert len(set(thresholds)) == 3
-    assert point["sensitivity"] == pytest.approx(sk.recall_score(true, alarm))
-    assert point["specificity"] == pytest.approx(sk.recall_score(true, alarm, pos_label=False))
-    for name in ("sensitivity", "specificity"):
-        low, high = point[f"{name}_ci95"]
-        assert low < point[name] < high
-
-
-def test_a_model_that_is_wrong_throughout_still_has_a_finite_threshold():
-    part = predictions_of(table_of([True, False], [0.1, 0.9]))
-    point = binary_metrics.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
-    assert point["thresholds"] == [0.1]
-    json.dumps(point, allow_nan=False)
-
-
-def test_youdens_point_needs_test_slices_of_both_classes():
-    part = predictions_of(table_of([True, True], [0.1, 0.9]))
-    with pytest.raises(EvaluationError, match="one class"):
-        binary_metrics.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
-
-
 # --- the table, and the notebook's section ----------------------------------------------------
 
 
 def test_the_table_has_a_row_for_each_scheme_and_stage():
     found = binary_metrics.summarise(random_table(), CLASSES, "Stone", bootstrap=SAMPLING)
-    part = predictions_of(random_table())
-    found["youden"] = binary_metrics.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
+    part = check_predictions(random_table(), CLASSES)
+    found["youden"] = operating_points.youden_point([Fold(part, part)], 1, bootstrap=SAMPLING)
     many = found | {"positive_groups": 10, "negative_groups": 10}
     table = binary_metrics.table({("slice", 1): found, ("patient", 2): many})
     assert table[["scheme", "stage", "few_groups"]].to_numpy().tolist() == [
@@ -370,7 +318,8 @@ def test_the_notebook_tells_of_two_classes_where_there_are_two(classes, tmp_path
     predictions, shown = run.read_table("predictions"), []
     tested = predictions[predictions["split"] == "test"]
     names = {
-        "fold_predictions": fold_predictions,
+        "study_folds": study_folds,
+        "operating_points": operating_points,
         "binary_metrics": binary_metrics,
         "evaluation_plots": evaluation_plots,
         "run": run,
@@ -404,6 +353,6 @@ def test_the_notebook_tells_of_two_classes_where_there_are_two(classes, tmp_path
         expected = sk.roc_auc_score(rows["label"] == "Blocked", rows["p_Blocked"])
         assert result["roc_auc"] == pytest.approx(expected)
         assert row.roc_auc == pytest.approx(expected)
-        folds = fold_predictions.study_folds(predictions, classes)[row.scheme, row.stage]
-        assert result["youden"] == binary_metrics.youden_point(folds, 1, bootstrap=SAMPLING)
+        folds = study_folds(predictions, classes)[row.scheme, row.stage]
+        assert result["youden"] == operating_points.youden_point(folds, 1, bootstrap=SAMPLING)
     assert len(table) == 4

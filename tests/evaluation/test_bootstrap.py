@@ -3,6 +3,7 @@ import pytest
 
 from kidneyct_lib.evaluation.bootstrap import (
     Bootstrap,
+    estimate,
     flat_row,
     flat_table,
     group_interval,
@@ -10,6 +11,10 @@ from kidneyct_lib.evaluation.bootstrap import (
 )
 
 SAMPLING = Bootstrap(300, 4)
+
+
+def interval(numerator, denominator, group, **bounds):
+    return SAMPLING.ratio("it", numerator, denominator, group, **bounds)["it_ci95"]
 
 
 def literal_interval(numerator, denominator, group, bootstrap, seed):
@@ -30,27 +35,21 @@ def test_the_interval_is_that_of_drawing_groups_one_by_one(seed):
     group = rng.integers(5, 30, 200)  # codes with gaps: groups that are not there are not drawn
     found, among = rng.random(200), rng.random(200) < 0.4
     expected = literal_interval(found * among, among, group, 300, 4)
-    np.testing.assert_allclose(
-        SAMPLING.ratio_interval(found * among, among, group, bounds=(0, 1)), expected, rtol=1e-12
-    )
+    np.testing.assert_allclose(interval(found * among, among, group), expected, rtol=1e-12)
 
 
 def test_resamples_without_a_group_that_counts_are_left_out():
     group = np.arange(40)
     among = group < 2  # two of 40 groups: most resamples miss one or both
-    interval = SAMPLING.ratio_interval(group == 0, among, group, bounds=(0, 1))
-    assert interval == [0.0, 1.0]
-    assert np.isfinite(SAMPLING.ratio_interval(among, among, group, bounds=(0, 1))).all()
+    assert interval(group == 0, among, group) == [0.0, 1.0]
+    assert np.isfinite(interval(among, among, group)).all()
 
 
 def test_one_group_says_nothing_of_others():
     once, group = np.ones(9), np.full(9, 3)
-    assert SAMPLING.ratio_interval(once, once, group, bounds=(0, 2)) == [0.0, 2.0]
+    assert interval(once, once, group, bounds=(0, 2)) == [0.0, 2.0]
     among = np.arange(9) < 3
-    assert SAMPLING.ratio_interval(among, among, np.repeat([0, 1, 2], 3), bounds=(0, 1)) == [
-        0.0,
-        1.0,
-    ]
+    assert interval(among, among, np.repeat([0, 1, 2], 3)) == [0.0, 1.0]
 
 
 def test_as_many_groups_are_drawn_as_there_are():
@@ -74,8 +73,14 @@ def test_a_ratio_stands_beside_its_interval():
     group = np.repeat([0, 1, 2], 3)
     found, among = np.arange(9) % 2, np.ones(9)
     ratio = SAMPLING.ratio("recall", found, among, group, bounds=(0, 2))
-    interval = SAMPLING.ratio_interval(found, among, group, bounds=(0, 2))
-    assert ratio == {"recall": pytest.approx(4 / 9), "recall_ci95": interval}
+    assert ratio == {"recall": pytest.approx(4 / 9), "recall_ci95": interval(found, among, group)}
+
+
+def test_a_value_stands_beside_the_interval_of_its_resamples():
+    values = np.arange(1001)
+    found = estimate("error", np.float64(0.5), values, 2)
+    assert found == {"error": 0.5, "error_ci95": percentile_interval(values)}
+    assert estimate("error", 0.5, values, 1)["error_ci95"] == [0.0, 1.0]
 
 
 def test_a_result_becomes_a_row():

@@ -10,16 +10,15 @@ from sklearn import metrics as sk
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.bootstrap import Bootstrap, wilson_interval
 from kidneyct_lib.evaluation.metrics import (
-    EvaluationError,
     by_group,
     confusion,
     curves,
     examples,
     headline,
-    probability_columns,
     summarise,
     worst_errors,
 )
+from kidneyct_lib.evaluation.predictions import EvaluationError, probability_columns
 
 CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
 

@@ -10,8 +10,8 @@ from scipy.special import softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.fold_predictions import Fold, FoldPredictions
-from kidneyct_lib.evaluation.metrics import probability_columns, summarise
+from kidneyct_lib.evaluation.metrics import summarise
+from kidneyct_lib.evaluation.predictions import Fold, Predictions, probability_columns
 from kidneyct_lib.uncertainty import calibration
 
 CLASSES = ["A", "B", "C"]
@@ -30,7 +30,7 @@ def logits_and_truth(n, seed=0, scale=2.0):
 def predictions_of(n=400, seed=0, factor=1.0, groups=40):
     logits, true = logits_and_truth(n, seed)
     group = np.random.default_rng(seed + 1).integers(0, groups, n)
-    return FoldPredictions(true, softmax(factor * logits, axis=1), group)
+    return Predictions(true, softmax(factor * logits, axis=1), group)
 
 
 def literal_ece(predictions, edges):
@@ -65,7 +65,7 @@ def test_scores_are_those_of_scikit_learn(seed):
 
 
 def test_the_brier_score_sums_over_the_classes():
-    predictions = FoldPredictions(np.array([2]), np.array([[0.5, 0.3, 0.2]]), np.array([0]))
+    predictions = Predictions(np.array([2]), np.array([[0.5, 0.3, 0.2]]), np.array([0]))
     assert calibration.brier(predictions)[0] == pytest.approx(0.25 + 0.09 + 0.64)
 
 
@@ -84,7 +84,7 @@ def test_bins_of_equal_mass_hold_equally_many_and_keep_ties_together():
     bins = calibration.reliability(predictions_of(), bins=8, equal="mass")
     assert bins["n"].tolist() == [50] * 8
     tied = np.tile([[0.9, 0.1, 0.0]], (100, 1))
-    predictions = FoldPredictions(np.repeat([0, 1], [80, 20]), tied, np.arange(100))
+    predictions = Predictions(np.repeat([0, 1], [80, 20]), tied, np.arange(100))
     bins = calibration.reliability(predictions, bins=8, equal="mass")
     assert bins["n"].tolist() == [100]
     assert bins["accuracy"].tolist() == [0.8]
@@ -92,7 +92,7 @@ def test_bins_of_equal_mass_hold_equally_many_and_keep_ties_together():
 
 def test_a_confidence_on_an_edge_belongs_below():
     probabilities = np.array([[0.5, 0.5, 0], [0.6, 0.4, 0], [1, 0, 0]])
-    predictions = FoldPredictions(np.zeros(3, int), probabilities, np.arange(3))
+    predictions = Predictions(np.zeros(3, int), probabilities, np.arange(3))
     bins = calibration.reliability(predictions, bins=2, equal="width")
     assert bins["n"].tolist() == [1, 2]
     assert bins["confidence"].tolist() == [0.5, 0.8]
@@ -133,8 +133,8 @@ def test_intervals_are_those_of_resampled_slices():
         rows = np.concatenate(
             [np.flatnonzero(predictions.group == g) for g in np.repeat(names, times)]
         )
-        resample = FoldPredictions(*(values[rows] for values in predictions))
-        drawn["nll"].append(calibration.nll(resample).mean())
+        resample = Predictions(*(values[rows] for values in predictions))
+        drawn["nll"].append(resample.nll.mean())
         drawn["brier"].append(calibration.brier(resample).mean())
         drawn["ece_width"].append(literal_ece(resample, edges))
     for name, values in drawn.items():
@@ -187,9 +187,9 @@ def test_the_fit_minimises_what_it_says():
 
 
 def test_a_large_group_outvotes_others_only_where_slices_are_weighed():
-    sure = FoldPredictions(np.zeros(90, int), np.tile([0.9, 0.1], (90, 1)), np.zeros(90, int))
-    wrong = FoldPredictions(np.ones(9, int), np.tile([0.9, 0.1], (9, 1)), np.arange(1, 10))
-    predictions = FoldPredictions(*(np.concatenate(pair) for pair in zip(sure, wrong, strict=True)))
+    sure = Predictions(np.zeros(90, int), np.tile([0.9, 0.1], (90, 1)), np.zeros(90, int))
+    wrong = Predictions(np.ones(9, int), np.tile([0.9, 0.1], (9, 1)), np.arange(1, 10))
+    predictions = Predictions(*(np.concatenate(pair) for pair in zip(sure, wrong, strict=True)))
     by_slice = calibration.fit_temperature(predictions, weigh="slices")
     by_group = calibration.fit_temperature(predictions, weigh="groups")
     assert by_slice == pytest.approx(1, abs=0.1)  # 90 of 99 are right at 0.9
@@ -201,7 +201,7 @@ def test_a_large_group_outvotes_others_only_where_slices_are_weighed():
 )
 @pytest.mark.parametrize("true", [0, 1])
 def test_degenerate_answers_give_finite_numbers(row, true):
-    predictions = FoldPredictions(np.full(5, true), np.tile(row, (5, 1)), np.zeros(5, int))
+    predictions = Predictions(np.full(5, true), np.tile(row, (5, 1)), np.zeros(5, int))
     temperature = calibration.fit_temperature(predictions, weigh="groups")
     assert 0.01 <= temperature <= 100
     result = calibration.assess([Fold(predictions, predictions)], bins=15, bootstrap=SAMPLING)
@@ -211,7 +211,7 @@ def test_degenerate_answers_give_finite_numbers(row, true):
 
 
 def test_validation_without_errors_does_not_make_the_answers_certain():
-    predictions = FoldPredictions(np.zeros(50, int), np.tile([0.8, 0.2], (50, 1)), np.arange(50))
+    predictions = Predictions(np.zeros(50, int), np.tile([0.8, 0.2], (50, 1)), np.arange(50))
     assert 0.2 < calibration.fit_temperature(predictions, weigh="groups") < 1
 
 
@@ -233,7 +233,7 @@ def test_each_fold_is_scaled_by_its_own_validation_slices():
     assert result["after"]["nll"] < result["before"]["nll"]
     assert result["after"]["accuracy"] == result["before"]["accuracy"]
     swapped = calibration.rescaled(folds, [four, one])
-    worse = np.mean([calibration.nll(fold.test).mean() for fold in swapped])
+    worse = np.mean([fold.test.nll.mean() for fold in swapped])
     assert worse > result["after"]["nll"]
     json.dumps(result, allow_nan=False)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.fold_predictions import Fold, FoldPredictions
+from kidneyct_lib.evaluation.predictions import Fold, Predictions
 from kidneyct_lib.uncertainty import conformal
 
 CLASSES = ["A", "B", "C", "D"]
@@ -20,7 +20,7 @@ def drawn(n, seed, groups=None):
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet([0.4] * 4, n)
     true = (probabilities.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, 3)
-    return FoldPredictions(true, probabilities, np.arange(n) if groups is None else groups)
+    return Predictions(true, probabilities, np.arange(n) if groups is None else groups)
 
 
 def correlated(groups, size, seed):
@@ -31,7 +31,7 @@ def correlated(groups, size, seed):
     logits = rng.normal(size=(groups * size, 4)) * 0.2
     logits[np.arange(groups * size), true] += skill
     odds = np.exp(logits)
-    return FoldPredictions(
+    return Predictions(
         true, odds / odds.sum(axis=1, keepdims=True), np.repeat(np.arange(groups), size)
     )
 
@@ -108,10 +108,10 @@ def test_units():
 
 
 def test_sets_on_an_example():
-    validation = FoldPredictions(
+    validation = Predictions(
         np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]]), np.arange(3)
     )
-    test = FoldPredictions(np.array([0, 1]), np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([7, 8]))
+    test = Predictions(np.array([0, 1]), np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([7, 8]))
     options = {"unit": "slices", "coverage": 0.5, "seed": 0}
     sets = conformal.conformal_sets(
         [Fold(validation, test)], method="lac", conditional=False, **options
@@ -192,7 +192,7 @@ def test_aps_sets_are_never_empty_and_lac_sets_may_be():
 def test_a_class_absent_from_validation_is_in_every_set():
     validation = drawn(200, 1)
     kept = validation.true != 2
-    fold = Fold(FoldPredictions(*(values[kept] for values in validation)), drawn(100, 2))
+    fold = Fold(Predictions(*(values[kept] for values in validation)), drawn(100, 2))
     sets = conformal.conformal_sets([fold], **MARGINAL | {"method": "lac", "conditional": True})
     assert sets.member[:, 2].all()
     assert not sets.member[:, 0].all()
@@ -202,7 +202,7 @@ def test_a_group_of_two_classes_is_a_unit_of_each():
     n = 10  # ten groups, each of one slice of A and nine of B
     true = np.tile(np.repeat([0, 1], [1, 9]), n)
     probabilities = np.tile([[0.6, 0.4]], (10 * n, 1))
-    validation = FoldPredictions(true, probabilities, np.repeat(np.arange(n), 10))
+    validation = Predictions(true, probabilities, np.repeat(np.arange(n), 10))
     for unit in conformal.UNITS:
         options = MARGINAL | {"method": "lac", "unit": unit, "conditional": True}
         sets = conformal.conformal_sets([Fold(validation, validation)], **options)
@@ -223,7 +223,7 @@ def test_each_fold_has_its_own_thresholds():
 
 def test_a_summary_counts_slices_groups_and_sizes():
     true = np.array([0, 0, 0, 1])
-    predictions = FoldPredictions(true, np.full((4, 2), 0.5), np.array([0, 0, 0, 1]))
+    predictions = Predictions(true, np.full((4, 2), 0.5), np.array([0, 0, 0, 1]))
     member = np.array([[1, 0], [1, 1], [0, 0], [1, 0]], bool)
     sets = conformal.Sets(member, predictions, np.array([[0.5, 0.5]]))
     result = conformal.summarise_sets(sets, ["A", "B"], bootstrap=SAMPLING)
@@ -242,7 +242,7 @@ def test_a_class_without_test_slices_is_left_out():
         [
             Fold(
                 drawn(50, 1),
-                FoldPredictions(np.zeros(4, int), drawn(4, 2).probabilities, np.arange(4)),
+                Predictions(np.zeros(4, int), drawn(4, 2).probabilities, np.arange(4)),
             )
         ],
         **MARGINAL | {"method": "lac"},
@@ -267,9 +267,7 @@ def test_everything_is_assessed_and_can_be_written():
 
 
 def test_certain_probabilities_and_one_group_give_finite_numbers():
-    certain = FoldPredictions(
-        np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]), np.zeros(2, int)
-    )
+    certain = Predictions(np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]]), np.zeros(2, int))
     result = conformal.assess(
         [Fold(certain, certain)], ["A", "B"], coverage=0.9, bootstrap=SAMPLING
     )

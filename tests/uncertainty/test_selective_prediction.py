@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_curve
+from sklearn.metrics import recall_score, roc_curve
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.fold_predictions import Fold, FoldPredictions, pooled_test
+from kidneyct_lib.evaluation.predictions import EvaluationError, Fold, Predictions, pooled_test
 from kidneyct_lib.uncertainty import operating_points, selective_prediction
 
 SAMPLING = Bootstrap(100, 0)
@@ -19,14 +19,14 @@ def two_class(confidence, right, group=None):
     confidence = np.asarray(confidence, float)
     true = np.where(right, 0, 1)
     group = np.arange(len(true)) if group is None else np.asarray(group)
-    return FoldPredictions(true, np.column_stack([confidence, 1 - confidence]), group)
+    return Predictions(true, np.column_stack([confidence, 1 - confidence]), group)
 
 
 def random_predictions(n, seed, groups=20, k=3):
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet([0.7] * k, n)
     true = (probabilities.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(0, k - 1)
-    return FoldPredictions(true, probabilities, rng.integers(0, groups, n))
+    return Predictions(true, probabilities, rng.integers(0, groups, n))
 
 
 def literal_aurc(predictions):
@@ -62,7 +62,7 @@ def test_slices_of_equal_confidence_are_answered_together():
     assert curve["risk"].tolist() == [1 / 3, 1 / 4]
     result = selective_prediction.summarise(predictions, [0.5], bootstrap=SAMPLING)
     assert result["withheld"]["0.5"] == {"coverage": 0.75, "accuracy": pytest.approx(2 / 3)}
-    shuffled = FoldPredictions(*(values[[2, 0, 3, 1]] for values in predictions))
+    shuffled = Predictions(*(values[[2, 0, 3, 1]] for values in predictions))
     assert (
         selective_prediction.summarise(shuffled, [], bootstrap=SAMPLING)["aurc"] == result["aurc"]
     )
@@ -84,7 +84,7 @@ def test_the_interval_of_the_area_is_that_of_resampled_slices():
         rows = np.concatenate(
             [np.flatnonzero(predictions.group == g) for g in np.repeat(range(9), times)]
         )
-        drawn.append(literal_aurc(FoldPredictions(*(values[rows] for values in predictions))))
+        drawn.append(literal_aurc(Predictions(*(values[rows] for values in predictions))))
     result = selective_prediction.summarise(predictions, [], bootstrap=Bootstrap(100, 5))
     np.testing.assert_allclose(result["aurc_ci95"], np.quantile(drawn, [0.025, 0.975]))
 
@@ -216,3 +216,52 @@ def test_the_point_table_has_a_row_a_class():
     assert table["label"].tolist() == ["C", "A"]
     assert table["roc_recall"].tolist() == [p["on_test_roc"]["recall"] for p in found.values()]
     assert "thresholds" not in table
+
+
+# --- Youden's point ---------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(np.arange(1, 16) / 16)), min_size=2))
+@settings(max_examples=100, deadline=None)
+def test_youdens_threshold_is_the_highest_that_gains_most(slices):
+    stone, score = (np.array(values) for values in zip(*slices, strict=True))
+    found = operating_points.youden_threshold(stone, score)
+    if stone.all() or not stone.any():
+        assert found == 0.5
+        return
+    gain = {t: (score >= t)[stone].mean() - (score >= t)[~stone].mean() for t in np.unique(score)}
+    most = max(gain.values())
+    assert found == max(t for t in gain if gain[t] > most - 1e-9)
+
+
+def test_youdens_point_is_chosen_on_validation_and_read_on_test():
+    folds = [
+        Fold(random_predictions(80, k, k=2), random_predictions(60, 10 + k, k=2)) for k in range(3)
+    ]
+    point = operating_points.youden_point(folds, 1, bootstrap=SAMPLING)
+    true, alarm, thresholds = [], [], []
+    for validation, test in folds:
+        learned = validation.true == 1, validation.probabilities[:, 1]
+        thresholds.append(operating_points.youden_threshold(*learned))
+        true += list(test.true == 1)
+        alarm += list(test.probabilities[:, 1] >= thresholds[-1])
+    assert point["thresholds"] == thresholds
+    assert len(set(thresholds)) == 3
+    assert point["sensitivity"] == pytest.approx(recall_score(true, alarm))
+    assert point["specificity"] == pytest.approx(recall_score(true, alarm, pos_label=False))
+    for name in ("sensitivity", "specificity"):
+        low, high = point[f"{name}_ci95"]
+        assert low < point[name] < high
+
+
+def test_a_model_that_is_wrong_throughout_still_has_a_finite_threshold():
+    part = two_class([0.1, 0.9], [True, False])
+    point = operating_points.youden_point([Fold(part, part)], 0, bootstrap=SAMPLING)
+    assert point["thresholds"] == [0.1]
+    json.dumps(point, allow_nan=False)
+
+
+def test_youdens_point_needs_test_slices_of_both_classes():
+    part = two_class([0.1, 0.9], [True, True])
+    with pytest.raises(EvaluationError, match="another one"):
+        operating_points.youden_point([Fold(part, part)], 0, bootstrap=SAMPLING)
