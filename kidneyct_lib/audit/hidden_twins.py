@@ -75,7 +75,8 @@ def summarise(
     probe
         Classifier, with the catalog whose groups were compared.
     folds, seed
-        How many folds; seed of their assignments, the same for both.
+        How many folds, fewer where a class has fewer patients once twins are joined; seed of their
+        assignments. Both are the same for the two scores.
     bootstrap
         Resamples of the groups as they were.
 
@@ -84,14 +85,18 @@ def summarise(
     dict of plain numbers: ``pairs`` and ``stranger_pairs`` (of one class, of two), ``auroc``
     (probability that a pair of one class is more alike than one of two; 0.5: no sign of twins),
     ``limit`` (correlation of the two strangers most alike), ``likely`` (pairs above it),
-    and the scores ``apart`` and ``together``, each as from `Probe.score`.
+    ``likely_by_chance`` (how many would be if pairs of one class were as alike as strangers),
+    and the scores ``apart`` and ``together``, each as from `Probe.score`; these are left out where
+    a class has one patient left, which no fold can keep apart.
     """
     twins, one_class = likely(compared), compared["one_class"]
     everything = np.ones(len(probe.table), bool)
-    scores = {}
-    for name, links in {"apart": twins[:0], "together": twins}.items():
-        joined = probe.table.assign(group=joined_groups(probe.table["group"], links))
-        tested = cross_validation.assign_folds(joined, "patient", folds=folds, seed=seed)
+    table, scores = probe.table, {}
+    ways = {"apart": table, "together": table.assign(group=joined_groups(table["group"], twins))}
+    patients = int(ways["together"].groupby("label")["group"].nunique().min())
+    for name, grouped in ways.items() if patients > 1 else ():
+        count = min(folds, patients)
+        tested = cross_validation.assign_folds(grouped, "patient", folds=count, seed=seed)
         scores[name] = probe.score(probe.out_of_fold(tested), everything, bootstrap=bootstrap)
     return {
         "pairs": int(one_class.sum()),
@@ -99,6 +104,7 @@ def summarise(
         "auroc": float(roc_auc_score(one_class, compared["correlation"])),
         "limit": float(compared.loc[~one_class, "correlation"].max()),
         "likely": len(twins),
+        "likely_by_chance": float(one_class.sum() / ((~one_class).sum() + 1)),
     } | scores
 
 

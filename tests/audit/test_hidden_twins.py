@@ -72,5 +72,11 @@ def test_twins_kept_together_cost_what_they_gave(synthetic_probe):
     assert result["likely"] == 8
     assert (result["pairs"], result["stranger_pairs"]) == (56, 64)
     assert result["auroc"] > 0.5
+    assert result["likely_by_chance"] == pytest.approx(56 / 65)
     assert result["apart"]["accuracy"] > result["together"]["accuracy"] + 0.2
     json.dumps(result, allow_nan=False)
+    fewer = hidden_twins.summarise(compared, probe, **how | {"folds": 7})
+    assert fewer["together"]["groups"] == 16  # of eight patients, in folds of four a class
+    one = (compared["group_a"] < 8) & (compared["group_b"] < 8)
+    compared.loc[one, "correlation"] = 2.0  # all of a class are one patient
+    assert "together" not in hidden_twins.summarise(compared, probe, **how)
