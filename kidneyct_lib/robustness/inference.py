@@ -103,7 +103,7 @@ def of_corrupted(
 
     def compute(positions: np.ndarray) -> np.ndarray:
         corrupted = [
-            corruptions.corrupt(images[[row]], [keys[row]], name, severity, seed=seed)[0]
+            corruptions.corrupt(images[row], keys[row], name, severity, seed=seed)
             for name, severity, row in (wanted[position] for position in positions)
         ]
         return predict(np.stack(corrupted))

@@ -37,8 +37,7 @@ def examples(image: np.ndarray, key: str, *, seed: int) -> dict[str, list[np.nda
     `key` is the sha256 of its file, `seed` that of the corruptions.
     """
     return {
-        name: [image]
-        + [corrupt(image[None], [key], name, severity, seed=seed)[0] for severity in SEVERITIES]
+        name: [image] + [corrupt(image, key, name, severity, seed=seed) for severity in SEVERITIES]
         for name in CORRUPTIONS
     }
 
@@ -172,11 +171,6 @@ def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
                 rows.append((scheme, stage, name, severity, value, low, high))
     columns = ["scheme", "stage", "corruption", "severity", "balanced_error", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def counts_table(counts: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
-    """All counts, {(scheme, stage): table}, as one table with these two columns before theirs."""
-    return pd.concat(counts, names=["scheme", "stage"]).reset_index([0, 1]).reset_index(drop=True)
 
 
 def without_augmentation(run: Run) -> Run | None:
