@@ -4,7 +4,7 @@ A group that is hard is hard for both, so where both stand on the same patients 
 surer than two intervals tell: one draw of the groups serves both sides.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -92,7 +92,8 @@ def compare_all(
 ) -> pd.DataFrame:
     """Compare the schemes of each stage, and the stages of each scheme, where they can be paired.
 
-    Schemes can be where both test the same images, as with several folds.
+    Neighbours, in the order of the rows, can be where both test the same images, as schemes do with
+    several folds.
 
     Parameters
     ----------
@@ -107,20 +108,14 @@ def compare_all(
     ``compared`` (such as "slice, stage 2"), and the keys of `compare`.
     """
     rows = []
-    for kind, (baseline, one), (compared, other) in _pairs(tests):
-        if same_images(one, other):
-            named = {"kind": kind, "baseline": baseline, "compared": compared}
-            rows.append(named | compare(one, other, classes, bootstrap=bootstrap))
-    return pd.DataFrame(rows)
-
-
-def _pairs(tests: pd.DataFrame) -> Iterator[tuple[str, tuple, tuple]]:
-    """Pairs of neighbours, in the order in which schemes and stages appear."""
     for kind, held, varied in (("schemes", "stage", "scheme"), ("stages", "scheme", "stage")):
-        for _, rows in tests.groupby(held, sort=False):
-            sides = [
-                (f"{side['scheme'].iloc[0]}, stage {side['stage'].iloc[0]}", side)
-                for _, side in rows.groupby(varied, sort=False)
-            ]
-            for baseline, compared in pairwise(sides):
-                yield kind, baseline, compared
+        for _, alike in tests.groupby(held, sort=False):
+            sides = {
+                f"{side['scheme'].iloc[0]}, stage {side['stage'].iloc[0]}": side
+                for _, side in alike.groupby(varied, sort=False)
+            }
+            for (baseline, one), (compared, other) in pairwise(sides.items()):
+                if same_images(one, other):
+                    named = {"kind": kind, "baseline": baseline, "compared": compared}
+                    rows.append(named | compare(one, other, classes, bootstrap=bootstrap))
+    return pd.DataFrame(rows)

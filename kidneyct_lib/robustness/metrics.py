@@ -162,15 +162,13 @@ def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
     There is a row per ``scheme``, ``stage``, ``corruption`` and ``severity`` (0: clean), with
     ``balanced_error`` and ``low`` and ``high``, its 95 % interval.
     """
-    rows = []
-    for (scheme, stage), summary in summaries.items():
+    tables = {}
+    for key, summary in summaries.items():
         for name, errors in summary["by_corruption"].items():
-            values = [summary["clean"], *errors["balanced_error"]]
-            intervals = [summary["clean_ci95"], *errors["balanced_error_ci95"]]
-            for severity, (value, (low, high)) in enumerate(zip(values, intervals, strict=True)):
-                rows.append((scheme, stage, name, severity, value, low, high))
-    columns = ["scheme", "stage", "corruption", "severity", "balanced_error", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+            table = pd.DataFrame({"balanced_error": [summary["clean"], *errors["balanced_error"]]})
+            table[["low", "high"]] = [summary["clean_ci95"], *errors["balanced_error_ci95"]]
+            tables[*key, name] = table
+    return pd.concat(tables, names=["scheme", "stage", "corruption", "severity"]).reset_index()
 
 
 def without_augmentation(run: Run) -> Run | None:
