@@ -13,8 +13,9 @@ import pandas as pd
 from kidneyct_lib.evaluation.bootstrap import (
     FEW_GROUPS,
     Bootstrap,
+    estimate,
+    flat_row,
     group_confusions,
-    group_interval,
     resampled_scores,
 )
 from kidneyct_lib.evaluation.predictions import EvaluationError, check_predictions
@@ -63,19 +64,14 @@ def compare(
         group_confusions(side.true, side.predicted, side.group, len(classes)) for side in sides
     )
     groups = len(before)
-    result: dict[str, float | int | bool] = {
-        "n": len(tables[0]),
-        "groups": groups,
-        "few_groups": groups < FEW_GROUPS,
-    }
+    result: dict[str, float | int | bool] = {"n": len(tables[0]), "groups": groups}
+    result["few_groups"] = groups < FEW_GROUPS
     estimates, resamples = (
         np.subtract(resampled_scores(after, times), resampled_scores(before, times))
         for times in (np.ones((1, groups), int), bootstrap.times(groups))
     )
     for name, (value,), drawn in zip(("accuracy", "macro_f1"), estimates, resamples, strict=True):
-        low, high = group_interval(drawn, groups, bounds=(-1, 1))
-        key = f"{name}_difference"
-        result |= {key: float(value), f"{key}_low": low, f"{key}_high": high}
+        result |= flat_row(estimate(f"{name}_difference", value, drawn, groups, bounds=(-1, 1)))
     gained = np.einsum("gkk->g", after) - np.einsum("gkk->g", before)
     result["share_better"] = float((gained > 0).mean())
     result["share_worse"] = float((gained < 0).mean())
