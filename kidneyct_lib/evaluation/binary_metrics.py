@@ -15,18 +15,11 @@ from kidneyct_lib.evaluation.bootstrap import (
     FEW_GROUPS,
     Bootstrap,
     flat_row,
+    flat_table,
     group_interval,
     wilson_interval,
 )
 from kidneyct_lib.evaluation.predictions import EvaluationError, check_predictions
-
-_OF_BOTH = (
-    "balanced_accuracy",
-    "positive_predictive_value",
-    "negative_predictive_value",
-    "roc_auc",
-    "pr_auc",
-)
 
 
 def summarise(
@@ -38,10 +31,9 @@ def summarise(
 ) -> dict:
     """Compute what a study of two classes reports of one scheme, stage and part.
 
-    The 95 % intervals are percentile intervals of a cluster bootstrap over groups, as in
-    `kidneyct_lib.evaluation.summarise`. Resamples without a slice that a measure needs are left
-    out. Where fewer than two groups have such slices nothing is known of other patients, and the
-    interval is [0, 1].
+    The 95 % intervals are those of `metrics.summarise`. Resamples without a slice that a measure
+    needs are left out. Where fewer than two groups have such slices nothing is known of other
+    patients, and the interval is [0, 1].
 
     Predictive values hold for these slices' own prevalence: where the class is rarer, more of the
     alarms are false. PR-AUC is the average precision (no interpolation); chance reaches the
@@ -50,15 +42,10 @@ def summarise(
 
     Parameters
     ----------
-    predictions
-        ``label``, ``group`` and the probability columns, at least one row of each class.
-    classes
-        The study's two classes; the class of the highest probability (the first of equals) is
-        the prediction.
+    predictions, classes, bootstrap
+        As in `metrics.summarise`, of two classes and at least one row of each.
     positive
         The class that must not be missed.
-    bootstrap
-        Resamples of the groups.
 
     Returns
     -------
@@ -123,15 +110,12 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
     DataFrame with one row per scheme and stage: its numbers, those of Youden's point as
     ``youden_<name>``, and ``few_groups``: whether either class has fewer than `FEW_GROUPS`.
     """
-    return pd.DataFrame(
-        [
-            {"scheme": scheme, "stage": stage}
-            | flat_row(result)
-            | {f"youden_{name}": value for name, value in flat_row(result["youden"]).items()}
-            | {"few_groups": min(result["positive_groups"], result["negative_groups"]) < FEW_GROUPS}
-            for (scheme, stage), result in results.items()
-        ]
-    )
+    rows: dict[tuple, Mapping] = {}
+    for key, result in results.items():
+        youden = {f"youden_{name}": value for name, value in flat_row(result["youden"]).items()}
+        few_groups = min(result["positive_groups"], result["negative_groups"]) < FEW_GROUPS
+        rows[key] = {**result, **youden, "few_groups": few_groups}
+    return flat_table(rows, ["scheme", "stage"])
 
 
 def _count(groups: np.ndarray) -> int:
@@ -147,43 +131,41 @@ def _both_classes(
     bootstrap: Bootstrap,
 ) -> dict:
     """Give the measures that depend on both classes, with their intervals."""
-    needed = {"positive_predictive_value": alarm, "negative_predictive_value": ~alarm}
-    groups = {
-        name: min(_count(group[mask]) for mask in (positive, ~positive, needed.get(name, positive)))
-        for name in _OF_BOTH
-    }
     # Sorted once, for all resamples: counts of the slices at or above each score are then
     # cumulative sums. Slices of equal score are one point of the curves.
     order = np.argsort(-score, kind="stable")
     positive, alarm, group = positive[order], alarm[order], group[order]
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
 
-    def measures(times: np.ndarray) -> list[float]:
-        """`_OF_BOTH` with each group `times` times; NaN where a measure does not exist."""
+    def measures(times: np.ndarray) -> dict[str, float]:
+        """Measures with each group `times` times, NaN where there are none; {} of one class."""
         weight = times[group]
         hits, alarms = (weight * positive).cumsum(), weight.cumsum()
         positives, negatives = hits[-1], alarms[-1] - hits[-1]
         if not positives or not negatives:
-            return [np.nan] * len(_OF_BOTH)
+            return {}
         hits, alarms = (np.append(0, sums[ends]) for sums in (hits, alarms))
         precision = hits / np.maximum(alarms, 1)  # no slice so far: none was found either
         right = (weight * positive) @ alarm
         wrong = weight @ alarm - right
-        return [
-            (right / positives + 1 - wrong / negatives) / 2,
-            _share(right, wrong),
-            _share(negatives - wrong, positives - right),
-            np.trapezoid(hits, alarms - hits) / (positives * negatives),
-            np.diff(hits) @ precision[1:] / positives,
-        ]
+        return {
+            "balanced_accuracy": (right / positives + 1 - wrong / negatives) / 2,
+            "positive_predictive_value": _share(right, wrong),
+            "negative_predictive_value": _share(negatives - wrong, positives - right),
+            "roc_auc": np.trapezoid(hits, alarms - hits) / (positives * negatives),
+            "pr_auc": np.diff(hits) @ precision[1:] / positives,
+        }
 
     times = bootstrap.times(int(group.max()) + 1)
-    drawn = np.array([measures(row) for row in times])
     once = measures(np.ones_like(times[0]))
+    drawn = pd.DataFrame([measures(row) for row in times], columns=list(once))
+    needed = {"positive_predictive_value": alarm, "negative_predictive_value": ~alarm}
     scores: dict[str, Any] = {}
-    for name, value, values in zip(_OF_BOTH, once, drawn.T, strict=True):
+    for name, value in once.items():
+        among = (positive, ~positive, needed.get(name, positive))
+        groups = min(_count(group[mask]) for mask in among)
         scores[name] = None if np.isnan(value) else float(value)
-        scores[f"{name}_ci95"] = group_interval(values[~np.isnan(values)], groups[name])
+        scores[f"{name}_ci95"] = group_interval(drawn[name].dropna().to_numpy(), groups)
     return scores
 
 

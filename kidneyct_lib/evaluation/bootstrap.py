@@ -23,10 +23,8 @@ class Bootstrap:
 
     Attributes
     ----------
-    resamples
-        Number of resamples behind each interval.
-    seed
-        Of the random draws.
+    resamples, seed
+        Number of resamples behind each interval; seed of the random draws.
     """
 
     resamples: int
@@ -82,11 +80,6 @@ def wilson_interval(successes: int, n: int) -> list[float]:
 
     Slices of one patient are not independent; shown beside the cluster interval to say so.
 
-    Parameters
-    ----------
-    successes, n
-        Number of successes, and of trials (at least 1).
-
     Returns
     -------
     [low, high], proportions from 0 to 1 (Wilson 1927).
@@ -94,7 +87,7 @@ def wilson_interval(successes: int, n: int) -> list[float]:
     Raises
     ------
     EvaluationError
-        If there are no trials.
+        If `n`, the number of trials, is below 1.
     """
     if n < 1:
         raise EvaluationError("A proportion of no images has no interval.")

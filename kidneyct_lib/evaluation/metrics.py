@@ -1,7 +1,8 @@
 """Predictions to metrics: one table of probabilities in, numbers and tables out.
 
 A predictions table has one row per image with ``label``, ``group`` and one probability column
-a class (see `evaluation.predictions`). Metrics are of one scheme, stage and part at a time.
+a class, one for each of the study's classes; what fails `predictions.check_predictions` raises its
+EvaluationError. Metrics are of one scheme, stage and part at a time.
 Slices of one patient are not independent, so every interval is clustered by group.
 """
 
@@ -26,7 +27,11 @@ from kidneyct_lib.evaluation.bootstrap import (
     resampled_scores,
     wilson_interval,
 )
-from kidneyct_lib.evaluation.predictions import EvaluationError, check_predictions
+from kidneyct_lib.evaluation.predictions import (
+    EvaluationError,
+    check_predictions,
+    probability_columns,
+)
 
 
 def summarise(predictions: pd.DataFrame, classes: Sequence[str], *, bootstrap: Bootstrap) -> dict:
@@ -91,94 +96,51 @@ def summarise(predictions: pd.DataFrame, classes: Sequence[str], *, bootstrap: B
 
 
 def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Count slices by true class (rows) and predicted class (columns).
-
-    Parameters
-    ----------
-    predictions
-        ``label`` and the probability columns.
-    classes
-        The study's classes, in the order of rows and columns.
+    """Count slices by true class (rows) and predicted class (columns), in the order of `classes`.
 
     Returns
     -------
     int DataFrame (K, K), index named "true" and columns named "predicted".
-
-    Raises
-    ------
-    EvaluationError
-        If the table fails `check_predictions`.
     """
     checked = check_predictions(predictions, classes)
     counts = confusion_matrix(checked.true, checked.predicted, labels=range(len(classes)))
-    return pd.DataFrame(
-        counts,
-        index=pd.Index(classes, name="true"),
-        columns=pd.Index(classes, name="predicted"),
-    )
+    true, predicted = (pd.Index(classes, name=name) for name in ("true", "predicted"))
+    return pd.DataFrame(counts, true, predicted)
 
 
 def by_group(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Summarise each group of slices.
-
-    Parameters
-    ----------
-    predictions
-        ``label``, ``group`` and the probability columns.
-    classes
-        The study's classes.
 
     Returns
     -------
     DataFrame with one row per group (and class, where a group mixes classes), in order of class
     and group: ``group``, ``label``, ``n`` (slices), ``accuracy``, ``p_true`` (mean probability
     of the true class) and ``vote`` (class of the highest mean probability).
-
-    Raises
-    ------
-    EvaluationError
-        If the table fails `check_predictions`.
     """
     checked = check_predictions(predictions, classes)
-    slices = pd.DataFrame(
-        {
-            "group": predictions["group"].to_numpy(),
-            "label": pd.Categorical.from_codes(checked.true, pd.Index(classes)),
-            "correct": checked.right,
-            "p_true": checked.of_truth,
-        }
+    columns = probability_columns(classes)
+    slices = predictions[["group", *columns]].assign(
+        label=pd.Categorical(predictions["label"], pd.Index(classes)),
+        correct=checked.right,
+        p_true=checked.of_truth,
     )
-    codes = list(range(len(classes)))
-    slices[codes] = checked.probabilities
     grouped = slices.groupby(["label", "group"], observed=True)
     table = grouped.agg(
         n=("correct", "size"), accuracy=("correct", "mean"), p_true=("p_true", "mean")
     )
-    table["vote"] = np.array(classes)[grouped[codes].mean().to_numpy().argmax(axis=1)]
+    table["vote"] = np.array(classes)[grouped[columns].mean().to_numpy().argmax(axis=1)]
     table = table.reset_index().astype({"label": str})
     return table[["group", "label", "n", "accuracy", "p_true", "vote"]]
 
 
 def named_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """Name the class that each prediction decides for.
-
-    Parameters
-    ----------
-    predictions
-        ``path``, ``label``, ``group`` and the probability columns.
-    classes
-        The study's classes.
+    """Name the class that each prediction, with the ``path`` of its image, decides for.
 
     Returns
     -------
     DataFrame, most confident first: ``path``, ``group``, ``label``, ``predicted``,
     ``confidence`` (probability of the predicted class) and ``p_true`` (of the true class);
     the index is that of `predictions`.
-
-    Raises
-    ------
-    EvaluationError
-        If the table fails `check_predictions`.
     """
     checked = check_predictions(predictions, classes, columns=["path"])
     named = predictions[["path", "group", "label"]].assign(
@@ -190,18 +152,13 @@ def named_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.D
 
 
 def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], n: int) -> pd.DataFrame:
-    """List the at most `n` wrong predictions made with the highest confidence.
-
-    Takes, returns and raises as `named_predictions` does.
-    """
+    """List the at most `n` wrong `named_predictions` made with the highest confidence."""
     named = named_predictions(predictions, classes)
     return named[named["predicted"] != named["label"]].head(n)
 
 
 def examples(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Pick the most confident right and the most confident wrong prediction of each class.
-
-    Takes and raises as `named_predictions` does.
 
     Returns
     -------
@@ -217,24 +174,12 @@ def examples(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
 def curves(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Trace the ROC and precision-recall curves of each class against the others.
 
-    Parameters
-    ----------
-    predictions
-        ``label`` and the probability columns.
-    classes
-        The study's classes.
-
     Returns
     -------
     DataFrame with one row per point: ``label``, ``curve`` ("roc" or "pr"), ``x`` (false positive
     rate; recall), ``y`` (true positive rate; precision), ``area`` (area under the ROC curve;
     average precision) and ``prevalence`` (share of the class). A class that no slice or every
-    slice belongs to has no curves.
-
-    Raises
-    ------
-    EvaluationError
-        If the table fails `check_predictions`.
+    slice belongs to has no curves; where none has, that raises EvaluationError.
     """
     true, probabilities, _ = check_predictions(predictions, classes)
     frames = []
@@ -244,10 +189,9 @@ def curves(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
             continue
         fpr, tpr, _ = roc_curve(positive, score)
         precision, recall, _ = precision_recall_curve(positive, score, drop_intermediate=True)
-        areas = auc(fpr, tpr), average_precision_score(positive, score)
-        for curve, x, y, area in zip(
-            ("roc", "pr"), (fpr, recall), (tpr, precision), areas, strict=True
-        ):
+        average_precision = average_precision_score(positive, score)
+        traced = ("roc", fpr, tpr, auc(fpr, tpr)), ("pr", recall, precision, average_precision)
+        for curve, x, y, area in traced:
             points = {"label": name, "curve": curve, "x": x, "y": y, "area": area}
             frames.append(pd.DataFrame(points).assign(prevalence=positive.mean()))
     if not frames:

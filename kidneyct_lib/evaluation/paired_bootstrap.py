@@ -4,7 +4,7 @@ A group that is hard is hard for both, so where both stand on the same patients 
 surer than two intervals tell: one draw of the groups serves both sides.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,8 +13,9 @@ import pandas as pd
 from kidneyct_lib.evaluation.bootstrap import (
     FEW_GROUPS,
     Bootstrap,
+    estimate,
+    flat_row,
     group_confusions,
-    group_interval,
     resampled_scores,
 )
 from kidneyct_lib.evaluation.predictions import EvaluationError, check_predictions
@@ -63,19 +64,14 @@ def compare(
         group_confusions(side.true, side.predicted, side.group, len(classes)) for side in sides
     )
     groups = len(before)
-    result: dict[str, float | int | bool] = {
-        "n": len(tables[0]),
-        "groups": groups,
-        "few_groups": groups < FEW_GROUPS,
-    }
+    result: dict[str, float | int | bool] = {"n": len(tables[0]), "groups": groups}
+    result["few_groups"] = groups < FEW_GROUPS
     estimates, resamples = (
         np.subtract(resampled_scores(after, times), resampled_scores(before, times))
         for times in (np.ones((1, groups), int), bootstrap.times(groups))
     )
     for name, (value,), drawn in zip(("accuracy", "macro_f1"), estimates, resamples, strict=True):
-        low, high = group_interval(drawn, groups, bounds=(-1, 1))
-        key = f"{name}_difference"
-        result |= {key: float(value), f"{key}_low": low, f"{key}_high": high}
+        result |= flat_row(estimate(f"{name}_difference", value, drawn, groups, bounds=(-1, 1)))
     gained = np.einsum("gkk->g", after) - np.einsum("gkk->g", before)
     result["share_better"] = float((gained > 0).mean())
     result["share_worse"] = float((gained < 0).mean())
@@ -92,7 +88,8 @@ def compare_all(
 ) -> pd.DataFrame:
     """Compare the schemes of each stage, and the stages of each scheme, where they can be paired.
 
-    Schemes can be where both test the same images, as with several folds.
+    Neighbours, in the order of the rows, can be where both test the same images, as schemes do with
+    several folds.
 
     Parameters
     ----------
@@ -107,20 +104,14 @@ def compare_all(
     ``compared`` (such as "slice, stage 2"), and the keys of `compare`.
     """
     rows = []
-    for kind, (baseline, one), (compared, other) in _pairs(tests):
-        if same_images(one, other):
-            named = {"kind": kind, "baseline": baseline, "compared": compared}
-            rows.append(named | compare(one, other, classes, bootstrap=bootstrap))
-    return pd.DataFrame(rows)
-
-
-def _pairs(tests: pd.DataFrame) -> Iterator[tuple[str, tuple, tuple]]:
-    """Pairs of neighbours, in the order in which schemes and stages appear."""
     for kind, held, varied in (("schemes", "stage", "scheme"), ("stages", "scheme", "stage")):
-        for _, rows in tests.groupby(held, sort=False):
-            sides = [
-                (f"{side['scheme'].iloc[0]}, stage {side['stage'].iloc[0]}", side)
-                for _, side in rows.groupby(varied, sort=False)
-            ]
-            for baseline, compared in pairwise(sides):
-                yield kind, baseline, compared
+        for _, alike in tests.groupby(held, sort=False):
+            sides = {
+                f"{side['scheme'].iloc[0]}, stage {side['stage'].iloc[0]}": side
+                for _, side in alike.groupby(varied, sort=False)
+            }
+            for (baseline, one), (compared, other) in pairwise(sides.items()):
+                if same_images(one, other):
+                    named = {"kind": kind, "baseline": baseline, "compared": compared}
+                    rows.append(named | compare(one, other, classes, bootstrap=bootstrap))
+    return pd.DataFrame(rows)

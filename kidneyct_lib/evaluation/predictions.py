@@ -153,12 +153,9 @@ def predictions_table(
     ----------
     catalog
         Columns ``path``, ``label`` and ``group``, one row per image.
-    split
-        Part of each image ("train", "validation" or "test"), in the catalog's order.
-    probabilities
-        Float (N, K), rows in the catalog's order, columns in the order of `classes`.
-    classes
-        The study's classes.
+    split, probabilities
+        Part of each image ("train", "validation" or "test"), and float (N, K) with columns in the
+        order of `classes`; both in the catalog's order.
     scheme, stage, fold
         What the model was trained on; one value each for the whole table.
 

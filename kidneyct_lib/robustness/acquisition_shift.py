@@ -80,19 +80,16 @@ def evaluate(
 
     Parameters
     ----------
-    model : Model
-        A saved model.
-    files : sequence of bytes
+    files
         Contents of the files: a variant of `SHIFTS`, or external images.
-    rows : pandas.DataFrame
+    rows
         Their rows of a catalog with groups.
-    classes, bootstrap
-        As in `metrics.summarise`.
+    model, classes, bootstrap
+        A saved model; as in `metrics.summarise`.
 
     Returns
     -------
-    dict
-        {"with": metrics, "without": metrics, or None where the model can't be fed}.
+    {"with": metrics, "without": metrics, or None where the model can't be fed}.
 
     Raises
     ------

@@ -24,11 +24,11 @@ class StagePredictions:
 
     Parameters
     ----------
-    first, second : keras.Model
+    first, second
         The network after stage 1 and after stage 2.
-    unfreeze_layers : int
+    unfreeze_layers
         Layers of the backbone, counted from its end, that stage 2 trained.
-    beside : StagePredictions or None
+    beside
         Of another scheme, whose traced networks are used with these weights: tracing takes longer
         than a prediction.
 
@@ -83,27 +83,25 @@ def of_corrupted(
 
     Parameters
     ----------
-    predict : StagePredictions
-        The models.
-    images : uint8 array (N, S, S)
-        Gray slices.
-    keys : sequence of str
-        sha256 of each slice's file: what is random in its corruption hangs on it and on `seed`.
-    cache : Path
+    predict
+        The models of both stages.
+    images, keys
+        Gray slices, uint8 (N, S, S), and the sha256 of each one's file: what is random in its
+        corruption hangs on it and on `seed`.
+    cache
         Folder of all stores; an interrupted call goes on where it was.
-    batch, seed : int
+    batch, seed
         Slices predicted at a time; seed of the corruptions.
 
     Returns
     -------
-    dict
-        By corruption: float32 (severities, N, 2, K), the stages in turn.
+    dict by corruption: float32 (severities, N, 2, K), the stages in turn.
     """
     wanted = list(itertools.product(CORRUPTIONS, SEVERITIES, range(len(images))))
 
     def compute(positions: np.ndarray) -> np.ndarray:
         corrupted = [
-            corruptions.corrupt(images[[row]], [keys[row]], name, severity, seed=seed)[0]
+            corruptions.corrupt(images[row], keys[row], name, severity, seed=seed)
             for name, severity, row in (wanted[position] for position in positions)
         ]
         return predict(np.stack(corrupted))

@@ -37,8 +37,7 @@ def examples(image: np.ndarray, key: str, *, seed: int) -> dict[str, list[np.nda
     `key` is the sha256 of its file, `seed` that of the corruptions.
     """
     return {
-        name: [image]
-        + [corrupt(image[None], [key], name, severity, seed=seed)[0] for severity in SEVERITIES]
+        name: [image] + [corrupt(image, key, name, severity, seed=seed) for severity in SEVERITIES]
         for name in CORRUPTIONS
     }
 
@@ -163,20 +162,13 @@ def error_table(summaries: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
     There is a row per ``scheme``, ``stage``, ``corruption`` and ``severity`` (0: clean), with
     ``balanced_error`` and ``low`` and ``high``, its 95 % interval.
     """
-    rows = []
-    for (scheme, stage), summary in summaries.items():
+    tables = {}
+    for key, summary in summaries.items():
         for name, errors in summary["by_corruption"].items():
-            values = [summary["clean"], *errors["balanced_error"]]
-            intervals = [summary["clean_ci95"], *errors["balanced_error_ci95"]]
-            for severity, (value, (low, high)) in enumerate(zip(values, intervals, strict=True)):
-                rows.append((scheme, stage, name, severity, value, low, high))
-    columns = ["scheme", "stage", "corruption", "severity", "balanced_error", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def counts_table(counts: Mapping[tuple[str, int], pd.DataFrame]) -> pd.DataFrame:
-    """All counts, {(scheme, stage): table}, as one table with these two columns before theirs."""
-    return pd.concat(counts, names=["scheme", "stage"]).reset_index([0, 1]).reset_index(drop=True)
+            table = pd.DataFrame({"balanced_error": [summary["clean"], *errors["balanced_error"]]})
+            table[["low", "high"]] = [summary["clean_ci95"], *errors["balanced_error_ci95"]]
+            tables[*key, name] = table
+    return pd.concat(tables, names=["scheme", "stage", "corruption", "severity"]).reset_index()
 
 
 def without_augmentation(run: Run) -> Run | None:

@@ -41,12 +41,8 @@ def scores(predictions: Predictions, *, bins: int, bootstrap: Bootstrap) -> dict
 
     Parameters
     ----------
-    predictions
-        Of any number of slices from 1.
-    bins
-        Bins of the calibration errors.
-    bootstrap
-        Resamples of the groups.
+    predictions, bins, bootstrap
+        Of any number of slices from 1; bins of the calibration errors; resamples of the groups.
 
     Returns
     -------
@@ -75,30 +71,6 @@ def scores(predictions: Predictions, *, bins: int, bootstrap: Bootstrap) -> dict
         ece = np.abs(gaps.sum(axis=0)).sum() / len(right)
         result |= estimate(f"ece_{name}", ece, drawn, len(sizes))
     return result
-
-
-def reliability(predictions: Predictions, *, bins: int, equal: str) -> pd.DataFrame:
-    """Set confidence against accuracy, bin by bin.
-
-    Parameters
-    ----------
-    predictions
-        Of any number of slices from 1.
-    bins
-        How many. A confidence on an edge belongs to the bin below it.
-    equal
-        "width": equally wide from 0 to 1. "mass": equally full; where many slices have one
-        confidence they stay together and the bins become fewer.
-
-    Returns
-    -------
-    DataFrame with one row for each bin that holds slices: ``n``, ``confidence`` and ``accuracy``
-    (means over its slices).
-    """
-    number = _bin_numbers(predictions.confidence, bins, equal=equal)
-    slices = pd.DataFrame({"confidence": predictions.confidence, "accuracy": predictions.right})
-    grouped = slices.groupby(number)
-    return grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
 
 
 def fit_temperature(predictions: Predictions, *, weigh: str) -> float:
@@ -161,10 +133,8 @@ def assess(folds: Sequence[Fold], *, bins: int, bootstrap: Bootstrap) -> dict:
 
     Parameters
     ----------
-    folds
-        From `predictions.study_folds`.
-    bins, bootstrap
-        As in `scores`.
+    folds, bins, bootstrap
+        From `predictions.study_folds`; as in `scores`.
 
     Returns
     -------
@@ -187,29 +157,32 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
     There is a row per scheme, stage and ``probabilities`` ("uncalibrated", "temperature by group",
     "temperature by slice"), with ``temperature`` (mean over folds) and the numbers of `scores`.
     """
-    kinds = {
-        "uncalibrated": ("before", None),
-        "temperature by group": ("after", "temperature"),
-        "temperature by slice": ("after_by_slice", "temperature_by_slice"),
-    }
-    rows = {
-        (*key, kind): {"temperature": np.mean(result[temperature]) if temperature else 1.0}
-        | result[scored]
-        for key, result in results.items()
-        for kind, (scored, temperature) in kinds.items()
-    }
+    rows = {}
+    for key, result in results.items():
+        rows[*key, "uncalibrated"] = {"temperature": 1.0} | result["before"]
+        for unit, ending in (("group", ""), ("slice", "_by_slice")):
+            mean = np.mean(result[f"temperature{ending}"])
+            rows[*key, f"temperature by {unit}"] = {"temperature": mean} | result[f"after{ending}"]
     return flat_table(rows, ["scheme", "stage", "probabilities"])
 
 
-def reliability_pair(
+def reliability(
     folds: Sequence[Fold], temperatures: Sequence[float], *, bins: int
 ) -> dict[str, pd.DataFrame]:
-    """Give the `reliability` of the pooled test slices "before" and "after" temperature scaling."""
-    given = {"before": folds, "after": rescaled(folds, temperatures)}
-    return {
-        when: reliability(pooled_test(parts), bins=bins, equal="width")
-        for when, parts in given.items()
-    }
+    """Set confidence against accuracy of the pooled test slices, in bins equally wide from 0 to 1.
+
+    Returns
+    -------
+    {"before" and "after" temperature scaling: DataFrame with one row for each bin that holds
+    slices: ``n``, ``confidence`` and ``accuracy`` (means over its slices)}.
+    """
+    curves = {}
+    for when, parts in {"before": folds, "after": rescaled(folds, temperatures)}.items():
+        test = pooled_test(parts)
+        slices = pd.DataFrame({"confidence": test.confidence, "accuracy": test.right})
+        grouped = slices.groupby(_bin_numbers(test.confidence, bins, equal="width"))
+        curves[when] = grouped.mean().assign(n=grouped.size()).reset_index(drop=True)
+    return curves
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
@@ -217,7 +190,11 @@ def _logits(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _bin_numbers(confidence: np.ndarray, bins: int, *, equal: str) -> np.ndarray:
-    """Number the bin of each confidence (N,), with `bins` and `equal` as in `reliability`."""
+    """Number the bin of each confidence (N,), a confidence on an edge in the bin below it.
+
+    Bins are `equal` in "width" from 0 to 1, or in "mass"; where many slices have one confidence
+    they stay together and the bins of equal mass become fewer.
+    """
     edges = np.linspace(0, 1, bins + 1)
     if equal == "mass":
         edges = np.unique(np.quantile(confidence, edges))

@@ -133,10 +133,11 @@ def conformal_sets(
     score = METHODS[method]
     thresholds, members = [], []
     for validation, test in folds:
-        of_truth = validation._replace(probabilities=score(validation.probabilities)).of_truth
-        limits = np.empty(test.probabilities.shape[1])
+        scores = score(validation.probabilities)
+        of_truth = scores[np.arange(len(scores)), validation.true]
+        limits = np.empty(scores.shape[1])
         for code in range(len(limits)):
-            used = validation.true == code if conditional else np.ones(len(of_truth), bool)
+            used = validation.true == code if conditional else np.ones(len(scores), bool)
             weights = unit_weights(validation.group[used], unit, seed=seed)
             limits[code] = conformal_threshold(of_truth[used], weights, coverage)
         thresholds.append(limits)

@@ -109,17 +109,8 @@ def nearest_neighbours(training: np.ndarray) -> Score:
     """Measure the distance to the tenth nearest training image.
 
     As Sun et al. 2022 (arXiv 2204.06507): features are scaled to length 1 first. With fewer
-    training images than ten, the farthest counts.
-
-    Parameters
-    ----------
-    training
-        Features, float (M, D), M at least 1.
-
-    Raises
-    ------
-    StudyError
-        If the features are not finite.
+    training images than ten, the farthest counts. Takes what `mahalanobis` does, of at least one
+    image, and raises StudyError if the features are not finite.
     """
     _require_finite(training)
     count = min(_NEIGHBOURS, len(training))
@@ -213,16 +204,14 @@ def assess(
 
     Parameters
     ----------
-    features
-        Of every image, float (N, D).
+    features, fit, kept
+        As in `fit_gate`.
     split
         tables/splits.csv: ``group``, ``fold``, ``slice`` and ``patient``, each fold in the
         features' order.
     ood, known
         {kind: features (n, D)} of images that should be rejected, and of others that should be
         accepted.
-    fit, kept
-        As in `fit_gate`.
     bootstrap
         Resamples of the groups.
 

@@ -6,7 +6,6 @@ here or come with scikit-learn, so that every study can be tested on them.
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,21 +17,6 @@ from kidneyct_lib.data.phantom.lesions import CLASSES
 _WORDS = ("REPORT", "Patient", "kidney", "CT", "12.04.", "left", "normal", "No.", "cm", "series")
 
 
-class Images(NamedTuple):
-    """Images by kind, each uint8 (count, S, S).
-
-    Attributes
-    ----------
-    ood
-        Out of distribution, to be rejected.
-    known
-        Not of the study's making but of its kind, to be accepted.
-    """
-
-    ood: dict[str, np.ndarray]
-    known: dict[str, np.ndarray]
-
-
 def make(
     slices: np.ndarray,
     count: int,
@@ -41,7 +25,7 @@ def make(
     classes: Sequence[str],
     phantom_size: int,
     seed: int,
-) -> Images:
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Make images of every kind.
 
     Out of distribution are "blank", "noise", "pattern", "text", "photograph", "drawn chest",
@@ -63,6 +47,11 @@ def make(
         Pixels at which phantoms are drawn before they are resized to S.
     seed
         Of everything drawn; another than that of a study's own phantoms.
+
+    Returns
+    -------
+    Images by kind, each uint8 (count, S, S): those out of distribution, to be rejected; and those
+    not of the study's making but of its kind, to be accepted.
     """
     size = slices.shape[1]
     rng = np.random.default_rng(seed)
@@ -92,7 +81,7 @@ def make(
         if plane != phantom_plane:
             ood[f"{plane} phantom"] = phantoms(CLASSES, plane, "A")
     known = {"other scanner": phantoms(classes, phantom_plane, "B")} if phantom_plane else {}
-    return Images(ood, known)
+    return ood, known
 
 
 def _noise(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -44,7 +44,7 @@ def recall_threshold(positive: np.ndarray, probability: np.ndarray, recall: floa
 def youden_threshold(positive: np.ndarray, probability: np.ndarray) -> float:
     """Give the threshold with the largest sensitivity + specificity (Youden 1950).
 
-    Takes what `recall_threshold` does.
+    Takes `positive` and `probability` as `recall_threshold` does.
 
     Returns
     -------

@@ -21,10 +21,10 @@ def risk_coverage(predictions: Predictions) -> pd.DataFrame:
     DataFrame with one row for each confidence, falling: ``confidence``, ``coverage`` (share of
     the slices with at least this confidence) and ``risk`` (share of errors among them).
     """
-    confidence, wrong, last, _ = _surest_first(predictions)
-    ends = np.unique(last)
-    curve = pd.DataFrame({"confidence": confidence[ends], "coverage": (ends + 1) / len(wrong)})
-    return curve.assign(risk=wrong.cumsum()[ends] / (ends + 1))
+    slices = pd.DataFrame({"confidence": predictions.confidence, "wrong": ~predictions.right})
+    counts = slices.groupby("confidence")["wrong"].agg(["size", "sum"])[::-1].cumsum().reset_index()
+    curve = counts[["confidence"]].assign(coverage=counts["size"] / len(slices))
+    return curve.assign(risk=counts["sum"] / counts["size"])
 
 
 def summarise(predictions: Predictions, withheld: Sequence[float], *, bootstrap: Bootstrap) -> dict:
@@ -49,7 +49,6 @@ def summarise(predictions: Predictions, withheld: Sequence[float], *, bootstrap:
     dict of plain numbers: ``error``, ``aurc``, ``aurc_ci95`` and ``aurc_best``; ``withheld``
     {share, as text: {``coverage`` (share of the slices), ``accuracy`` (among them)}}.
     """
-    _, wrong, last, group = _surest_first(predictions)
     curve = risk_coverage(predictions)
     gains = {}
     for share in withheld:
@@ -57,6 +56,12 @@ def summarise(predictions: Predictions, withheld: Sequence[float], *, bootstrap:
         point = curve.iloc[min(reached, len(curve) - 1)]
         accuracy = float(1 - point["risk"])
         gains[f"{share:g}"] = {"coverage": float(point["coverage"]), "accuracy": accuracy}
+
+    order = np.argsort(-predictions.confidence, kind="stable")
+    falling = -predictions.confidence[order]
+    last = np.searchsorted(falling, falling, side="right") - 1  # place of equal confidence
+    wrong = (~predictions.right[order]).astype(float)
+    _, group = np.unique(predictions.group[order], return_inverse=True)
 
     def aurc(times: np.ndarray) -> float:
         """AURC where each slice occurs `times` times."""
@@ -86,18 +91,3 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
         for key, result in results.items()
     }
     return flat_table(rows, ["scheme", "stage"])
-
-
-def _surest_first(
-    predictions: Predictions,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Sort slices by falling confidence.
-
-    Returns confidence, whether the prediction is wrong (0 or 1), the last place of equal
-    confidence, and the group's code.
-    """
-    order = np.argsort(-predictions.confidence, kind="stable")
-    falling = -predictions.confidence[order]
-    last = np.searchsorted(falling, falling, side="right") - 1
-    _, group = np.unique(predictions.group, return_inverse=True)
-    return -falling, (~predictions.right[order]).astype(float), last, group[order]

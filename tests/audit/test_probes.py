@@ -123,7 +123,7 @@ def test_rows_have_the_form_of_the_predictions_table(probe, tested):
     assert list(rows["path"]) == list(probe.table["path"])
     np.testing.assert_array_equal(rows["fold"], tested)
     assert set(rows["split"]) == {"test"}
-    _, result = check_predictions(rows, CLASSES, columns=["group"])
+    result = check_predictions(rows, CLASSES).probabilities
     np.testing.assert_array_equal(result, answers)
 
 

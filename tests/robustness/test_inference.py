@@ -83,7 +83,12 @@ def test_every_corruption_is_answered_in_its_place(prediction, images, tmp_path,
     for name in NAMES:
         assert result[name].shape == (len(SEVERITIES), N, 2, 4)
         for i, severity in enumerate(SEVERITIES):
-            degraded = corruptions.corrupt(images, KEYS, name, severity, seed=5)
+            degraded = np.stack(
+                [
+                    corruptions.corrupt(image, key, name, severity, seed=5)
+                    for image, key in zip(images, KEYS, strict=True)
+                ]
+            )
             np.testing.assert_allclose(result[name][i], prediction(degraded), atol=1e-5)
 
 

@@ -81,19 +81,15 @@ def test_calibration_errors_equal_the_literal_loop(seed, bins):
 
 
 def test_bins_of_equal_mass_hold_equally_many_and_keep_ties_together():
-    bins = calibration.reliability(predictions_of(), bins=8, equal="mass")
-    assert bins["n"].tolist() == [50] * 8
-    tied = np.tile([[0.9, 0.1, 0.0]], (100, 1))
-    predictions = Predictions(np.repeat([0, 1], [80, 20]), tied, np.arange(100))
-    bins = calibration.reliability(predictions, bins=8, equal="mass")
-    assert bins["n"].tolist() == [100]
-    assert bins["accuracy"].tolist() == [0.8]
+    confidence = predictions_of().confidence
+    assert np.bincount(calibration._bin_numbers(confidence, 8, equal="mass")).tolist() == [50] * 8
+    assert set(calibration._bin_numbers(np.full(100, 0.9), 8, equal="mass")) == {0}
 
 
 def test_a_confidence_on_an_edge_belongs_below():
     probabilities = np.array([[0.5, 0.5, 0], [0.6, 0.4, 0], [1, 0, 0]])
     predictions = Predictions(np.zeros(3, int), probabilities, np.arange(3))
-    bins = calibration.reliability(predictions, bins=2, equal="width")
+    bins = calibration.reliability([Fold(predictions, predictions)], [1.0], bins=2)["before"]
     assert bins["n"].tolist() == [1, 2]
     assert bins["confidence"].tolist() == [0.5, 0.8]
 
@@ -256,7 +252,7 @@ def test_the_table_has_a_row_for_each_way():
 
 def test_the_reliability_pair_is_before_and_after():
     folds = [Fold(predictions_of(factor=3.0), predictions_of(factor=3.0, seed=5))]
-    pair = calibration.reliability_pair(folds, [3.0], bins=10)
+    pair = calibration.reliability(folds, [3.0], bins=10)
     for when, bins in pair.items():
         assert bins["n"].sum() == 400, when
     gap = {

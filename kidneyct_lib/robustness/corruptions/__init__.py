@@ -2,8 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,60 +12,38 @@ from kidneyct_lib.robustness.corruptions import changes
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
+Corruption = tuple[Callable[[np.ndarray, Any, np.random.Generator], np.ndarray], tuple]
+"""A function of `changes`, and its amounts at severities 1 to 5 in the unit that it tells."""
 
-class CorruptionError(StudyError):
-    """A corruption or severity that is not there; the message names what is."""
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """One way to corrupt a slice.
-
-    Attributes
-    ----------
-    change : callable
-        (gray uint8 (H, W), amount, rng) to a new uint8 (H, W).
-    amounts : tuple of five
-        What `change` is given at severities 1 to 5, in the unit that its docstring tells.
-    """
-
-    change: Callable[[np.ndarray, Any, np.random.Generator], np.ndarray]
-    amounts: tuple
-
-    def __call__(self, gray: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-        """Corrupt one slice uint8 (H, W) at severity 1 to 5; the slice itself is left as it is."""
-        return self.change(gray, self.amounts[SEVERITIES.index(severity)], rng)
-
-
-MEDMNIST_C = {
-    "pixelate": Corruption(changes.pixelate, (0.7, 0.6, 0.5, 0.4, 0.35)),
-    "JPEG": Corruption(changes.jpeg, (50, 30, 15, 10, 7)),
-    "Gaussian noise": Corruption(changes.gaussian_noise, (0.04, 0.08, 0.12, 0.16, 0.2)),
-    "speckle noise": Corruption(changes.speckle_noise, (0.05, 0.1, 0.2, 0.3, 0.4)),
-    "impulse noise": Corruption(changes.impulse_noise, (0.01, 0.02, 0.03, 0.05, 0.08)),
-    "shot noise": Corruption(changes.shot_noise, (200, 100, 50, 25, 15)),
-    "Gaussian blur": Corruption(changes.gaussian_blur, (11, 13, 15, 17, 21)),
-    "brighter": Corruption(changes.brightness, (1.2, 1.3, 1.4, 1.5, 1.6)),
-    "darker": Corruption(changes.brightness, (0.8, 0.75, 0.7, 0.65, 0.6)),
-    "contrast up": Corruption(changes.contrast, (1.3, 1.4, 1.6, 1.7, 1.8)),
-    "contrast down": Corruption(changes.contrast, (0.8, 0.7, 0.6, 0.55, 0.5)),
-    "gamma up": Corruption(changes.gamma, (1.3, 1.4, 1.6, 1.8, 2.0)),
-    "gamma down": Corruption(changes.gamma, (0.9, 0.8, 0.7, 0.6, 0.4)),
+MEDMNIST_C: dict[str, Corruption] = {
+    "pixelate": (changes.pixelate, (0.7, 0.6, 0.5, 0.4, 0.35)),
+    "JPEG": (changes.jpeg, (50, 30, 15, 10, 7)),
+    "Gaussian noise": (changes.gaussian_noise, (0.04, 0.08, 0.12, 0.16, 0.2)),
+    "speckle noise": (changes.speckle_noise, (0.05, 0.1, 0.2, 0.3, 0.4)),
+    "impulse noise": (changes.impulse_noise, (0.01, 0.02, 0.03, 0.05, 0.08)),
+    "shot noise": (changes.shot_noise, (200, 100, 50, 25, 15)),
+    "Gaussian blur": (changes.gaussian_blur, (11, 13, 15, 17, 21)),
+    "brighter": (changes.brightness, (1.2, 1.3, 1.4, 1.5, 1.6)),
+    "darker": (changes.brightness, (0.8, 0.75, 0.7, 0.65, 0.6)),
+    "contrast up": (changes.contrast, (1.3, 1.4, 1.6, 1.7, 1.8)),
+    "contrast down": (changes.contrast, (0.8, 0.7, 0.6, 0.55, 0.5)),
+    "gamma up": (changes.gamma, (1.3, 1.4, 1.6, 1.8, 2.0)),
+    "gamma down": (changes.gamma, (0.9, 0.8, 0.7, 0.6, 0.4)),
 }
 """MedMNIST-C's corruptions of abdominal CT with its amounts (its registry's organamnist)."""
 
-CT_OWN = {
-    "window shift": Corruption(changes.window_shift, (20, 40, 60, 80, 100)),
-    "low dose": Corruption(changes.low_dose, (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)),
-    "lost resolution": Corruption(changes.lost_resolution, (1.5, 2, 2.5, 3, 4)),
-    "rotation": Corruption(changes.rotation, (2, 4, 7, 10, 15)),
-    "burned-in text": Corruption(
+CT_OWN: dict[str, Corruption] = {
+    "window shift": (changes.window_shift, (20, 40, 60, 80, 100)),
+    "low dose": (changes.low_dose, (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)),
+    "lost resolution": (changes.lost_resolution, (1.5, 2, 2.5, 3, 4)),
+    "rotation": (changes.rotation, (2, 4, 7, 10, 15)),
+    "burned-in text": (
         changes.burned_in_text,
         ((1, 1, 0.035), (2, 1, 0.04), (3, 2, 0.04), (4, 2, 0.045), (4, 3, 0.05)),
     ),
-    "couch removed": Corruption(changes.couch_removed, (0.08, 0.05, 0.03, 0.015, 0.0)),
-    "colour screen": Corruption(changes.colour_screen, (0.15, 0.3, 0.45, 0.6, 0.75)),
-    "bit depth": Corruption(changes.bit_depth, (6, 5, 4, 3, 2)),
+    "couch removed": (changes.couch_removed, (0.08, 0.05, 0.03, 0.015, 0.0)),
+    "colour screen": (changes.colour_screen, (0.15, 0.3, 0.45, 0.6, 0.75)),
+    "bit depth": (changes.bit_depth, (6, 5, 4, 3, 2)),
 }
 """Corruptions of CT's own; their amounts are this project's choice."""
 
@@ -98,44 +75,40 @@ CAUSES = {
 CORRUPTIONS = MEDMNIST_C | CT_OWN
 
 
-def corrupt(
-    images: np.ndarray, keys: Sequence[str], name: str, severity: int, *, seed: int
-) -> np.ndarray:
-    """Corrupt slices in one way, each with its own random numbers.
+def corrupt(gray: np.ndarray, key: str, name: str, severity: int, *, seed: int) -> np.ndarray:
+    """Corrupt a slice in one way, with random numbers of its own.
 
-    What is drawn for a slice depends on seed, name, severity and its key alone, so it is the same
-    whatever other slices stand beside it and in whichever order.
+    What is drawn depends on seed, name, severity and key alone, so it is the same whatever other
+    slices are corrupted and in whichever order.
 
     Parameters
     ----------
-    images
-        uint8 (N, H, W); left as they are.
-    keys
-        One for each image, such as its file's sha256.
+    gray
+        uint8 (H, W); left as it is.
+    key
+        The slice's own, such as its file's sha256.
     name, severity, seed
         One of CORRUPTIONS; 1 to 5; 0 or more.
 
     Returns
     -------
-    uint8 array (N, H, W)
+    uint8 array (H, W)
 
     Raises
     ------
-    CorruptionError
-        If there is no such corruption or severity.
+    StudyError
+        If there is no such corruption or severity; the message names what there is.
     """
     if name not in CORRUPTIONS:
         lower = {known.lower(): known for known in CORRUPTIONS}
         near = [lower[one] for one in difflib.get_close_matches(str(name).lower(), lower)]
         hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise CorruptionError(
+        raise StudyError(
             f"There is no corruption {name!r}; {hint}Known are: {', '.join(CORRUPTIONS)}."
         )
     if severity not in SEVERITIES:
-        raise CorruptionError(f"severity is {severity!r}; it must be 1, 2, 3, 4 or 5.")
-    corrupted = np.empty_like(images)
-    for row, gray, key in zip(corrupted, images, keys, strict=True):
-        digest = hashlib.sha256(f"{name}/{severity}/{key}".encode()).digest()
-        rng = np.random.default_rng([seed, int.from_bytes(digest[:16])])
-        row[:] = CORRUPTIONS[name](gray, severity, rng)
-    return corrupted
+        raise StudyError(f"severity is {severity!r}; it must be 1, 2, 3, 4 or 5.")
+    change, amounts = CORRUPTIONS[name]
+    digest = hashlib.sha256(f"{name}/{severity}/{key}".encode()).digest()
+    rng = np.random.default_rng([seed, int.from_bytes(digest[:16])])
+    return change(gray, amounts[SEVERITIES.index(severity)], rng)
