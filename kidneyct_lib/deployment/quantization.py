@@ -22,12 +22,9 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-# Each pass of tf2onnx's optimiser takes the memory of all weights anew: these five are what graphs
+# Each pass of tf2onnx's optimiser takes the memory of all weights anew: these four are what graphs
 # from LiteRT need.
-_PASSES = (
-    *("optimize_transpose", "fold_constants", "merge_duplication"),
-    *("remove_identity", "remove_back_to_back"),
-)
+_PASSES = ("optimize_transpose", "fold_constants", "remove_identity", "remove_back_to_back")
 _MANY = 2**12  # weights of a layer that are worth rounding
 _LARGEST = 127  # of a number of 8 bits with a sign
 
