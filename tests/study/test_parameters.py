@@ -60,7 +60,8 @@ def test_notebooks_use_every_key_of_their_cell_and_none_else(notebook):
     ]
     nodes = [node for source in code for node in ast.walk(ast.parse(source))]
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    settings = {kind for kind in (BackboneSettings, NetworkSettings) if kind.__name__ in names}
+    called = names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    settings = {kind for kind in (BackboneSettings, NetworkSettings) if kind.__name__ in called}
     named = {field.name for kind in settings for field in fields(kind)}
     read = keys_of_the_cohort() if "CohortSpec" in names else set()
     assert set(parameters_cell(notebook)) <= names | named | read
