@@ -28,6 +28,20 @@ def silence(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.fixture(scope="module")
+def untraced():
+    """Networks predict layer by layer: to trace one takes longer than a few small images do."""
+    import keras
+
+    def predict_on_batch(model, images):
+        predictions = model(images, training=False)
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, predictions)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "predict_on_batch", predict_on_batch)
+        yield
+
+
 @pytest.fixture(scope="session")
 def build_network():
     """Builder of ResNet50 with random weights for 64 x 64 pixels.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from tqdm import tqdm
@@ -18,6 +19,8 @@ from kidneyct_lib.models.freezing import part
 
 if TYPE_CHECKING:
     import keras
+
+_PARTS: "WeakKeyDictionary[keras.Model, dict[tuple, keras.Model]]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,10 @@ def of_layer(
         keys = [f"{key}-{source.store.folder.name}" for key in source.keys]
     else:
         keys = source.keys if isinstance(source, AugmentedImages) else content_keys(source)
-    model = part(network, start, layer)
+    parts = _PARTS.setdefault(network, {})
+    if (start, layer) not in parts:  # one for all images: it is traced at its first use
+        parts[start, layer] = part(network, start, layer)
+    model = parts[start, layer]
 
     def compute(rows: np.ndarray) -> np.ndarray:
         given = source[rows]

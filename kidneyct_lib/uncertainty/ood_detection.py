@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular
-from sklearn.covariance import ledoit_wolf
+from scipy.linalg import LinAlgError, cholesky, solve_triangular, svd
+from sklearn.covariance import ledoit_wolf, ledoit_wolf_shrinkage
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
@@ -94,15 +94,22 @@ def principal_distance(training: np.ndarray, *, axes: int = 64) -> PrincipalDist
     training
         As in `mahalanobis`, which raises the same errors.
     axes
-        How many to keep; one fewer than the features, D, where these are no more.
+        How many to keep, of at most one fewer than the features, D, and than the images, M.
     """
-    mean, covariance = _gaussian(training)
-    variances, directions = eigh(covariance)
-    if variances[0] <= 0:
+    _require_finite(training)
+    mean = training.mean(axis=0, dtype=np.float64)
+    off = training - mean
+    images, width = off.shape
+    kept = min(axes, width - 1, images - 1)
+    shrinkage = ledoit_wolf_shrinkage(off, assume_centered=True)
+    total = np.square(off).sum() / images  # what shrinking towards a sphere leaves as it is
+    _, spread, directions = svd(off, full_matrices=False)
+    own = (1 - shrinkage) * np.square(spread[:kept]) / images
+    variances = own + shrinkage * total / width
+    rest = float(total - variances.sum()) / (width - kept)
+    if rest <= 0:
         raise StudyError(_SAME_FEATURES)
-    kept = min(axes, len(variances) - 1)
-    rest = float(variances[:-kept].mean())
-    return PrincipalDistance(mean, directions[:, -kept:], variances[-kept:], rest)
+    return PrincipalDistance(mean, directions[:kept].T, variances, rest)
 
 
 def nearest_neighbours(training: np.ndarray) -> Score:

@@ -10,6 +10,7 @@ from kidneyct_lib.models import builder, freezing
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.uncertainty import calibration, ood_detection
 
+pytestmark = pytest.mark.usefixtures("untraced")
 CLASSES = ["Normal", "Stone"]
 LAYERS = {"published": "conv4_block4_out", "patient": builder.POOL}
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from kidneyct_lib.interpretability import grad_cam
 from kidneyct_lib.models import builder, roi_crops
 
+pytestmark = pytest.mark.usefixtures("untraced")
 CLASSES = ["Cyst", "Normal", "Stone", "Tumor"]
 
 

@@ -8,6 +8,7 @@ from kidneyct_lib.interpretability import grad_cam, weight_randomization
 from kidneyct_lib.models import builder
 from kidneyct_lib.models.keras_setup import keras
 
+pytestmark = pytest.mark.usefixtures("untraced")
 STEPS = ["trained", "head", "conv5", "conv4", "conv3", "conv2", "conv1"]
 CODES = np.array([0, 3, 1])
 ASKED = {"batch": 2, "seed": 5}

@@ -7,6 +7,8 @@ import pytest
 from kidneyct_lib.models import backbones, builder, freezing, roi_crops
 from kidneyct_lib.models.pretrained_weights import WeightsError
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 def built(name):
     return builder.last_means(name, region="kidneys", image_size=224, crop_size=224, seed=3)

@@ -12,6 +12,7 @@ from kidneyct_lib.models.builder import BackboneSettings, NetworkSettings
 from kidneyct_lib.models.pretrained_weights import WeightsError
 from kidneyct_lib.models.roi_crops import RoiCrops
 
+pytestmark = pytest.mark.usefixtures("untraced")
 SIZE, CLASSES = 64, ["Cyst", "Normal", "Stone", "Tumor"]
 
 

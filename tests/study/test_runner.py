@@ -49,11 +49,35 @@ def write(project, name, parameters, code):
     nbformat.write(notebook, project / "notebooks" / f"{name}.ipynb")
 
 
+class InThisProcess:
+    """A notebook executed here and now, for tests of what is executed and why."""
+
+    def __init__(self, source, target, parameters, *, line):
+        self.line, self.seconds = line, 0.0
+        notebook, names = nbformat.read(source, as_version=4), {}
+        for cell, added in zip(notebook.cells, (parameters, {}), strict=True):
+            exec(cell.source, names)
+            names |= added
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, target)
+
+    def has_ended(self):
+        return True
+
+    def failure(self):
+        return None
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(runner, "NotebookProcess", InThisProcess)
+
+
 def reproduce(**changes):
     return runner.reproduce(study_parameters.load(Path("params/phantom.yaml"), **changes))
 
 
-def test_a_study_runs_once_and_only_what_changed_runs_again(project, capsys):
+def test_a_study_runs_once_and_only_what_changed_runs_again(at_once, project, capsys):
     assert reproduce() == 2
     first_line = capsys.readouterr().out.splitlines()[0]
     assert "Study phantom" in first_line
@@ -78,7 +102,7 @@ def test_a_study_runs_once_and_only_what_changed_runs_again(project, capsys):
     assert run.read_metrics("first")["seed"] == 8
 
 
-def test_what_would_run_is_told_and_nothing_is_written(project, capsys):
+def test_what_would_run_is_told_and_nothing_is_written(at_once, project, capsys):
     values = study_parameters.load(Path("params/phantom.yaml"))
     assert runner.reproduce(values, dry_run=True) == 2
     assert not (project / "outputs").exists()
@@ -147,7 +171,9 @@ def test_one_that_runs_alone_starts_when_no_other_runs_or_can(
     assert runner._ready(waiting, dict.fromkeys(running), steps) == expected
 
 
-def test_one_that_adds_to_a_table_runs_when_the_table_is_written_anew(project, monkeypatch):
+def test_one_that_adds_to_a_table_runs_when_the_table_is_written_anew(
+    at_once, project, monkeypatch
+):
     monkeypatch.setattr(runner.staleness, "ADDS_TO", {"02_second": "01_first"})
     reproduce()
     (project / "outputs/phantom/metrics/first.json").unlink()
@@ -191,7 +217,7 @@ def test_a_killed_kernel_is_told_and_the_next_call_goes_on(project):
     assert reproduce() == 1
 
 
-def test_a_changed_file_of_the_data_runs_the_study_again(project, tmp_path):
+def test_a_changed_file_of_the_data_runs_the_study_again(at_once, project, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     (data / "image").write_text("1")
@@ -268,7 +294,7 @@ def test_an_untrained_backbone_marks_the_folder_of_all_its_results():
     )
 
 
-def test_an_earlier_finish_does_not_count(project):
+def test_an_earlier_finish_does_not_count(at_once, project):
     reproduce()
     write(project, "02_second", "bootstrap = 1", "pass")
     with pytest.raises(StudyError, match=r"02_second never called .run\.finish"):
