@@ -47,6 +47,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--weights", choices=("imagenet", "none"), default="imagenet", help="of the backbone"
     )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of this study's training steps in stage 2",
+    )
     parser.add_argument("--skip-baseline", action="store_true", help="only this study's side")
     parser.add_argument(
         "--baseline-xla",

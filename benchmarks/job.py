@@ -28,6 +28,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         folds=options.folds or 1,
         stage1_epochs=options.epochs1,
         stage2_epochs=options.epochs2,
+        stage2_precision=options.precision,
         image_size=options.image_size,
         weights=options.weights,
     )

@@ -39,7 +39,9 @@ def stage_settings(job: dict, stage: int) -> StageSettings:
     """All epochs: patience never ends a stage here."""
     epochs = job[f"stage{stage}_epochs"]
     rate = job[f"stage{stage}_learning_rate"]
-    return StageSettings(f"stage {stage}", epochs, epochs, rate, job["batch_size"], job["seed"])
+    precision = job["stage2_precision"] if stage == 2 else "float32"
+    own = (job["batch_size"], job["seed"], precision)
+    return StageSettings(f"stage {stage}", epochs, epochs, rate, *own)
 
 
 def work(net: keras.Model, job: dict, rows: pd.DataFrame, cut: str) -> dict[str, int]:

@@ -79,48 +79,6 @@ class InferenceBatchNormalization(keras.layers.BatchNormalization):
         return super().call(inputs, training=False, mask=mask)
 
 
-@keras.saving.register_keras_serializable("kidneyct")
-class Im2ColConv2D(keras.layers.Conv2D):
-    """A convolution that is one matrix product over image patches (im2col) while it trains.
-
-    TensorFlow's gradient of a convolution with respect to its input works image by image, at 7 to
-    40 GFLOP/s on the small maps of a ResNet's last stages, where a matrix product reaches 100; the
-    gradients of a matrix product are matrix products. Predictions use the library's convolution,
-    so that exported graphs hold convolutions.
-    """
-
-    def call(self, inputs, training=None):
-        """Convolve (N, H, W, C) with the layer's kernel; the same values both ways."""
-        if not (training and self.trainable):
-            return super().call(inputs)
-        kernel = keras.ops.reshape(self.kernel, (-1, self.filters))
-        outputs = keras.ops.matmul(self._patches(inputs), kernel)
-        if self.use_bias:
-            outputs += self.bias
-        return self.activation(outputs)
-
-    def _patches(self, inputs):
-        """What each output pixel sees, row by row: (N, H', W', kernel height * width * C).
-
-        `keras.ops.image.extract_patches` convolves with an identity matrix instead, which costs
-        more than the convolution itself.
-        """
-        spans, borders = [], []
-        axes = zip(inputs.shape[1:3], self.kernel_size, self.strides, strict=True)
-        for length, kernel, stride in axes:
-            valid = (length - kernel) // stride + 1
-            steps = -(-length // stride) if self.padding == "same" else valid
-            zeros = max((steps - 1) * stride + kernel - length, 0)
-            borders.append((zeros // 2, zeros - zeros // 2))  # the odd one behind, as TensorFlow
-            spans.append((steps - 1) * stride + 1)
-        inputs = keras.ops.pad(inputs, [(0, 0), *borders, (0, 0)])
-        seen = [
-            inputs[:, i : i + spans[0] : self.strides[0], j : j + spans[1] : self.strides[1]]
-            for i, j in np.ndindex(*self.kernel_size)
-        ]
-        return keras.ops.concatenate(seen, axis=-1)
-
-
 @dataclass(frozen=True)
 class BackboneSettings:
     """What a backbone is built from.
@@ -186,13 +144,11 @@ def build_body(
 
 
 def _in_inference_mode(body: keras.Model) -> keras.Model:
-    """The same graph with BatchNorm that never moves, and convolutions that are quick to train."""
+    """The same graph with BatchNorm that never moves."""
 
     def clone(layer):
         if isinstance(layer, keras.layers.BatchNormalization):
             return InferenceBatchNormalization.from_config(layer.get_config())
-        if type(layer) is keras.layers.Conv2D and layer.groups == 1 == max(layer.dilation_rate):
-            return Im2ColConv2D.from_config(layer.get_config())
         return layer.__class__.from_config(layer.get_config())
 
     return keras.models.clone_model(body, clone_function=clone)

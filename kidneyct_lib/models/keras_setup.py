@@ -21,6 +21,8 @@ def _silenced() -> Iterator[None]:
 
 
 os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
+# oneDNN's gradients of convolutions: TensorFlow's own work image by image, and take twice the time.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _silenced():  # TensorFlow reports missing GPUs before it reads its log level
     import keras

@@ -74,6 +74,7 @@ class Params(_Strict):
     stage2_epochs: Count
     stage2_learning_rate: Fraction
     stage2_patience: Count
+    stage2_precision: Literal["float32", "bfloat16"] = Field(description="of its gradients")
     augment_views: Annotated[int, Field(ge=0, description="of each image; 0: as published")]
     augment_geometry: Strength
     augment_intensity: Strength

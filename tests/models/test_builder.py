@@ -44,37 +44,6 @@ def test_the_backbone_is_keras_own_resnet50(net, pixels):
     np.testing.assert_allclose(ours.predict_on_batch(pixels), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("kernel", [1, 3])
-def test_training_convolves_as_predicting_does_gradients_included(kernel, stride, padding):
-    import tensorflow as tf
-
-    options = {"strides": stride, "padding": padding, "activation": "relu"}
-    ours = backbones.Im2ColConv2D(4, kernel, **options)
-    theirs = keras.layers.Conv2D(4, kernel, **options)
-    image = tf.constant(np.random.default_rng(0).normal(size=(2, 7, 6, 3)).astype(np.float32))
-    ours.build(image.shape)
-    theirs.build(image.shape)
-    theirs.set_weights(ours.get_weights())
-    outcomes = []
-    for layer in (ours, theirs):
-        wanted = [image, *(variable.value for variable in layer.trainable_variables)]
-        with tf.GradientTape() as tape:
-            tape.watch(image)
-            output = layer(image, training=True)
-            loss = tf.reduce_sum(output**2)
-        outcomes.append([output, *tape.gradient(loss, wanted)])
-    for result, expected in zip(*outcomes, strict=True):
-        np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(ours(image), theirs(image))
-
-
-def test_every_convolution_of_the_backbone_trains_as_a_matrix_product(net):
-    kinds = {type(x) for x in net.layers if isinstance(x, keras.layers.Conv2D)}
-    assert kinds == {backbones.Im2ColConv2D}
-
-
 def test_the_head_is_the_published_one(net):
     assert [layer.name for layer in net.layers[-4:]] == [
         "pool",

@@ -1,5 +1,6 @@
 """The stored path against the plain one: the whole network, image by image."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -264,6 +265,22 @@ def test_a_training_owes_nothing_to_the_one_before_it(both, build, body, tmp_pat
         assert again[stage].history.equals(new[stage].history)
     pairs = zip(both.net.get_weights(), alone.net.get_weights(), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_half_precision_trains_nearly_alike_and_predicts_in_single(both, body, images, tmp_path):
+    """The steps differ by rounding; the layers and their weights are as they were."""
+    single = dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "single"))[2]
+    stages = {1: SETTINGS, 2: replace(SETTINGS, precision="bfloat16")}
+    both.net.set_weights(both._initial)
+    half = recipes.TwoStageTraining(both.net, body, unfreeze_layers=UNFROZEN, settings=stages)
+    outcome = dict(half.train(TARGETS, np.ones(N), SPLIT, tmp_path / "half"))[2]
+    losses = outcome.history["loss"], single.history["loss"]
+    np.testing.assert_allclose(*losses, rtol=0.1)
+    assert not np.array_equal(*losses)
+    assert {layer.compute_dtype for layer in both.net.layers} == {"float32"}
+    assert {variable.dtype for variable in both.net.trainable_variables} == {"float32"}
+    whole = predict(both.net, gray_to_rgb(images).astype(np.float32), np.arange(N))
+    np.testing.assert_allclose(outcome.probabilities, whole, atol=1e-3)
 
 
 def test_other_images_are_predicted_with_the_weights_of_the_stage(both, images, cache, tmp_path):
