@@ -1,5 +1,6 @@
 """Fixtures shared by the tests."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -8,6 +9,11 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+# Side by side, each process computes with one thread, which costs less than two that meet.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 def pytest_collection_modifyitems(items):

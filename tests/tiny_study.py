@@ -25,7 +25,7 @@ TINY = {
     "bootstrap": 100,
     "audit_folds": 3,
     "audit_seeds": 1,
-    "cv_repeats": 2,
+    "cv_repeats": 1,
     "compared_backbones": ["resnet50-none"],
     "small_cnn_epochs": 1,
     "deployment_images": 6,

@@ -8,7 +8,7 @@ import pytest
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.models import backbones, builder, freezing, pretrained_weights
-from kidneyct_lib.models.builder import BackboneSettings, NetworkSettings
+from kidneyct_lib.models.builder import NetworkSettings
 from kidneyct_lib.models.pretrained_weights import WeightsError
 from kidneyct_lib.models.roi_crops import RoiCrops
 
@@ -225,13 +225,3 @@ def test_initial_values_do_not_depend_on_where_weights_come_from(recipe, sources
     assert len({digest for digests in result.values() for digest in digests}) == 1
     other = builder.digest(builder.build(replace(settings, seed=4)))
     assert other not in result["cache"]
-
-
-def test_features_of_crops_do_not_depend_on_where_weights_come_from(sources):
-    kept = {("conv5_block3_out", "mean"): ["slice", "flanks"]}
-    settings = BackboneSettings("resnet50", "imagenet", image_size=64, crop_size=64, seed=3)
-    result = set()
-    for source in ("cache", "keras", "npm"):
-        sources(source)
-        result.add(builder.digest(builder.region_features(kept, settings, harmonize=True)))
-    assert len(result) == 1
