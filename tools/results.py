@@ -96,9 +96,10 @@ def about_bench(folder: Path) -> dict[str, Any]:
         sys.exit("Tracked files have been changed: the bench is of no commit.")
     if known["load_at_start"] > MOST_LOAD:
         sys.exit(f"The machine was not idle: load {known['load_at_start']:.1f} at the start.")
-    machine = provenance.machine()
+    machine, precision = provenance.machine(), known["options"]["precision"]
+    given = "" if precision == "float32" else f' BENCH="--precision {precision}"'
     return {
-        "command": "make bench",
+        "command": f"make bench{given}",
         "commit": git["commit"],
         "machine": {key: machine[key] for key in ("processor", "cpus", "python")},
     }
@@ -180,9 +181,9 @@ def gains(study: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def bench(name: str) -> str:
+def bench(name: str, folder: str = "bench") -> str:
     """Rows of a table of the bench."""
-    return f"\n{tables.markdown(pd.read_csv(RESULTS / 'bench' / f'{name}.csv'))}\n"
+    return f"\n{tables.markdown(pd.read_csv(RESULTS / folder / f'{name}.csv'))}\n"
 
 
 def minutes(study: str) -> str:
