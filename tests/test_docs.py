@@ -82,17 +82,19 @@ def test_a_bench_is_kept_of_an_idle_machine_alone(results, monkeypatch, tmp_path
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     state = {"commit": "0" * 40, "dirty": False}
     monkeypatch.setattr(results.provenance, "git_state", lambda root: state)
-    run = tmp_path / "bench"
+    run, known = tmp_path / "bench", {"options": {"precision": "bfloat16"}}
     run.mkdir()
     for name in results.BENCH_TABLES:
         (run / f"{name}.csv").write_text("phase,seconds,ratio\nstage 1,12.345,\n")
-    (run / "bench.json").write_text('{"load_at_start": 1.5}')
+    (run / "bench.json").write_text(json.dumps(known | {"load_at_start": 1.5}))
     with pytest.raises(SystemExit, match="not idle"):
         results.keep(run)
-    (run / "bench.json").write_text('{"load_at_start": 0.1}')
+    (run / "bench.json").write_text(json.dumps(known | {"load_at_start": 0.1}))
     results.keep(run)
     expected = "\n| phase | seconds | ratio |\n| --- | ---: | ---: |\n| stage 1 | 12.3 |  |\n"
     assert results.bench("study") == expected
+    told = results.read("bench", "about.command")
+    assert told == 'make bench BENCH="--precision bfloat16"'
     state["dirty"] = True
     with pytest.raises(SystemExit, match="of no commit"):
         results.keep(run)

@@ -90,14 +90,13 @@ def summarise(
     a class has one patient left, which no fold can keep apart.
     """
     twins, one_class = likely(compared), compared["one_class"]
-    everything = np.ones(len(probe.table), bool)
     table, scores = probe.table, {}
     ways = {"apart": table, "together": table.assign(group=joined_groups(table["group"], twins))}
     patients = int(ways["together"].groupby("label")["group"].nunique().min())
     for name, grouped in ways.items() if patients > 1 else ():
         count = min(folds, patients)
         tested = cross_validation.assign_folds(grouped, "patient", folds=count, seed=seed)
-        scores[name] = probe.score(probe.out_of_fold(tested), everything, bootstrap=bootstrap)
+        scores[name] = probe.score(probe.out_of_fold(tested), bootstrap=bootstrap)
     return {
         "pairs": int(one_class.sum()),
         "stranger_pairs": int((~one_class).sum()),

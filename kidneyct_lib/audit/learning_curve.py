@@ -84,8 +84,7 @@ def patient_curve(
             train = draw_groups(labels, group, tested != fold, fraction, seed=seed + draw)
             predictions[tested == fold] = probe.predict(train, tested == fold)
             trained.append(len(np.unique(group[train])))
-        everything = np.ones(len(tested), bool)
-        scores = probe.score(predictions, everything, bootstrap=NO_INTERVAL)
+        scores = probe.score(predictions, bootstrap=NO_INTERVAL)
         measured = {measure: scores[measure] for measure in MEASURES}
         rows.append({"fraction": fraction, "groups": np.mean(trained)} | measured)
     result = []

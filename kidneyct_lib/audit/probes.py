@@ -21,7 +21,11 @@ from tqdm import tqdm
 
 from kidneyct_lib.evaluation import metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
-from kidneyct_lib.evaluation.predictions import probability_columns, slice_weights
+from kidneyct_lib.evaluation.predictions import (
+    predictions_table,
+    probability_columns,
+    slice_weights,
+)
 
 _MOST_ITERATIONS = 2000
 
@@ -128,21 +132,23 @@ class Probe:
             probabilities[tested == fold] = self.fit(tested != fold)(shown[tested == fold])
         return probabilities
 
-    def score(self, probabilities: np.ndarray, images: np.ndarray, *, bootstrap: Bootstrap) -> dict:
-        """Score the predictions for some images as `metrics.summarise` does.
+    def score(
+        self, probabilities: np.ndarray, images: np.ndarray | None = None, *, bootstrap: Bootstrap
+    ) -> dict:
+        """Score predictions as `metrics.summarise` does.
 
         Parameters
         ----------
         probabilities
             float (number of images, K): class probabilities.
         images
-            bool (N,): which they are for.
+            bool (N,): which they are for; all by default.
         bootstrap
             Of the intervals.
         """
-        rows = _with_probabilities(
-            self.table.loc[images, ["label", "group"]], probabilities, self.classes
-        )
+        known = self.table if images is None else self.table[images]
+        scores = pd.DataFrame(probabilities, known.index, probability_columns(self.classes))
+        rows = known[["label", "group"]].join(scores)
         return metrics.summarise(rows, self.classes, bootstrap=bootstrap)
 
     def rows(
@@ -162,9 +168,9 @@ class Probe:
         DataFrame as tables/predictions.csv with ``model`` in place of ``stage``: each image once,
         in the part "test" of its fold.
         """
-        named = self.table[["path", "label", "group"]]
-        named = named.assign(scheme=scheme, model=model, split="test", fold=tested)
-        return _with_probabilities(named, probabilities, self.classes)
+        named = {"scheme": scheme, "model": model, "fold": tested}
+        split = np.full(len(tested), "test")
+        return predictions_table(self.table, split, probabilities, self.classes, **named)
 
 
 def logistic_regression(*, c: float) -> Pipeline:
@@ -245,11 +251,3 @@ def nearest_training(thumbs: np.ndarray, tested: np.ndarray, *, block: int) -> N
             row[rows] = train[best]
             correlation[rows] = alike[np.arange(len(rows)), best].clip(-1, 1)
     return Nearest(row, correlation)
-
-
-def _with_probabilities(
-    named: pd.DataFrame, probabilities: np.ndarray, classes: Sequence[str]
-) -> pd.DataFrame:
-    """Add the probability columns."""
-    columns = pd.DataFrame(probabilities, columns=probability_columns(classes))
-    return pd.concat([named.reset_index(drop=True), columns], axis=1)

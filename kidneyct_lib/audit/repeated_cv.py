@@ -48,7 +48,6 @@ def threshold_sweep(
     One dict a threshold: ``threshold``, ``groups``, ``skipped`` (why it could not be tested, or
     ""), and where it was tested ``accuracy``, ``accuracy_ci95``, ``macro_f1``, ``macro_f1_ci95``.
     """
-    everything = np.ones(len(probe.table), bool)
     result = []
     for threshold in tqdm(thresholds, desc="grouping thresholds", unit="threshold"):
         group = near_duplicates.find_groups(edges, threshold)
@@ -63,7 +62,7 @@ def threshold_sweep(
             row["skipped"] = str(error)
             continue
         predictions = regrouped.out_of_fold(tested)
-        scores = regrouped.score(predictions, everything, bootstrap=bootstrap)
+        scores = regrouped.score(predictions, bootstrap=bootstrap)
         row |= {key: scores[key] for m in _MEASURES for key in (m, f"{m}_ci95")}
     return result
 
@@ -89,7 +88,6 @@ def repeat_cv(
     {scheme: ``repeats`` (how many could be assigned), and ``accuracy`` and ``macro_f1``, each
     {``mean``, ``low``, ``high``} over the repeats}.
     """
-    everything = np.ones(len(probe.table), bool)
     scores = {scheme: [first[scheme]] for scheme in first}
     todo = [(repeat, scheme) for repeat in range(1, repeats) for scheme in first]
     for repeat, scheme in tqdm(todo, desc="repeated cross-validation", unit="repeat"):
@@ -101,7 +99,7 @@ def repeat_cv(
         except SplitError:  # a small study, which not every seed can divide
             continue
         predictions = probe.out_of_fold(tested)  # one resample: no interval is wanted here
-        scores[scheme].append(probe.score(predictions, everything, bootstrap=NO_INTERVAL))
+        scores[scheme].append(probe.score(predictions, bootstrap=NO_INTERVAL))
     return {
         scheme: {"repeats": len(result)}
         | {m: _spread([one[m] for one in result]) for m in _MEASURES}

@@ -107,12 +107,11 @@ def predict(
     forest = RandomForestClassifier(
         _TREES, min_samples_leaf=_LEAF, class_weight="balanced", random_state=seed
     )
-    everything = np.ones(len(table), bool)
     scores = {}
     kinds: Mapping[str, Sequence[str]] = KINDS | {TOGETHER: tuple(measures)}
     for kind, columns in tqdm(kinds.items(), desc="shortcuts", unit="kind"):
         probe = Probe(forest, measures[list(columns)].to_numpy(), table, classes)
-        scores[kind] = probe.score(probe.out_of_fold(tested), everything, bootstrap=bootstrap)
+        scores[kind] = probe.score(probe.out_of_fold(tested), bootstrap=bootstrap)
     return scores
 
 

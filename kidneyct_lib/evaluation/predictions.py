@@ -144,8 +144,8 @@ def predictions_table(
     classes: Sequence[str],
     *,
     scheme: str,
-    stage: int,
-    fold: int,
+    fold: int | np.ndarray,
+    **source: int | str,
 ) -> pd.DataFrame:
     """Put one model's predictions for every image of a catalog into the predictions table's form.
 
@@ -156,8 +156,12 @@ def predictions_table(
     split, probabilities
         Part of each image ("train", "validation" or "test"), and float (N, K) with columns in the
         order of `classes`; both in the catalog's order.
-    scheme, stage, fold
-        What the model was trained on; one value each for the whole table.
+    scheme
+        How images are split; one value for the whole table.
+    fold
+        The model's, or that of the model that predicted each image, (N,).
+    source
+        ``stage`` or ``model``: which one predicts; one value for the whole table.
 
     Raises
     ------
@@ -170,7 +174,7 @@ def predictions_table(
             f"{len(catalog)} images."
         )
     known = catalog[["path", "label", "group"]].reset_index(drop=True)
-    known = known.assign(scheme=scheme, stage=stage, split=np.asarray(split), fold=fold)
+    known = known.assign(scheme=scheme, **source, split=np.asarray(split), fold=fold)
     scores = pd.DataFrame(np.asarray(probabilities), columns=probability_columns(classes))
     return pd.concat([known, scores], axis=1)
 

@@ -1,7 +1,5 @@
 """The real ResNet50 with random weights, at a small input size."""
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import pytest
@@ -223,5 +221,3 @@ def test_initial_values_do_not_depend_on_where_weights_come_from(recipe, sources
         sources(source)
         result.setdefault(source, []).append(builder.digest(builder.build(settings)))
     assert len({digest for digests in result.values() for digest in digests}) == 1
-    other = builder.digest(builder.build(replace(settings, seed=4)))
-    assert other not in result["cache"]

@@ -9,7 +9,6 @@ from kidneyct_lib.robustness import corruptions, inference
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from kidneyct_lib.robustness.inference import StagePredictions
 
-pytestmark = pytest.mark.usefixtures("untraced")
 SIZE, N = 64, 2
 KEYS = ["aa", "bb"]
 NAMES = list(CORRUPTIONS)[:2]
