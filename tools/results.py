@@ -21,6 +21,7 @@ import pandas as pd
 from jinja2 import Environment
 
 from benchmarks import tables
+from benchmarks.bench import parse as bench_options
 from kidneyct_lib.study import provenance
 
 ROOT = Path(__file__).parents[1]
@@ -96,10 +97,14 @@ def about_bench(folder: Path) -> dict[str, Any]:
         sys.exit("Tracked files have been changed: the bench is of no commit.")
     if known["load_at_start"] > MOST_LOAD:
         sys.exit(f"The machine was not idle: load {known['load_at_start']:.1f} at the start.")
-    machine, precision = provenance.machine(), known["options"]["precision"]
-    given = "" if precision == "float32" else f' BENCH="--precision {precision}"'
+    machine, usual = provenance.machine(), vars(bench_options([]))
+    options = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in known["options"].items()
+        if value != str(usual[name])
+    ]
     return {
-        "command": f"make bench{given}",
+        "command": "make bench" + (f' BENCH="{" ".join(options)}"' if options else ""),
         "commit": git["commit"],
         "machine": {key: machine[key] for key in ("processor", "cpus", "python")},
     }
