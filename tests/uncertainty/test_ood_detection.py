@@ -72,8 +72,13 @@ def test_with_nearly_all_axes_it_is_the_whole_distance():
 
 
 def test_fewer_pictures_than_features_still_have_a_distance():
-    distance = ood_detection.mahalanobis(features_of(8, d=40))
-    assert np.isfinite(distance(features_of(5, d=40, seed=2))).all()
+    training, new = features_of(8, d=40), features_of(5, d=40, seed=2)
+    distances = ood_detection.mahalanobis(training)(new)
+    assert np.isfinite(distances).all()
+    # Beyond the seven axes that eight pictures span, the spread is alike in all directions.
+    found = ood_detection.principal_distance(training)
+    assert found.axes.shape == (40, 7)
+    np.testing.assert_allclose(found(new), distances, rtol=1e-4)
 
 
 def test_the_neighbour_distance_is_brute_force():
