@@ -57,11 +57,13 @@ def compare(
     Returns
     -------
     dict with ``n``, ``probability_difference`` (largest difference of a probability),
-    ``map_difference`` (of a map, as a share of the largest of all) and ``label_changed`` (share of
-    the images that get another class; accuracy on them can't fall by more).
+    ``map_difference`` (of a map, as a share of the largest of all; as it is where these are all 0)
+    and ``label_changed`` (share of the images that get another class; accuracy on them can't fall
+    by more).
     """
     off = np.abs(predictions["probabilities"] - expected["probabilities"])
-    maps = np.abs(predictions["maps"] - expected["maps"]).max() / np.abs(expected["maps"]).max()
+    largest = np.abs(expected["maps"]).max() or 1  # an untrained network's maps may be all 0
+    maps = np.abs(predictions["maps"] - expected["maps"]).max() / largest
     label, before = (given["probabilities"].argmax(axis=1) for given in (predictions, expected))
     return {
         "n": len(label),

@@ -22,6 +22,12 @@ def test_answers_are_compared_picture_by_picture():
     assert scores["label_changed"] == 0.25
 
 
+def test_maps_that_are_all_zero_differ_by_what_the_file_says():
+    expected = predictions([[0.5, 0.5]], [0])
+    assert parity.compare(expected, predictions([[0.5, 0.5]], [0]))["map_difference"] == 0
+    assert parity.compare(expected, predictions([[0.5, 0.5]], [3]))["map_difference"] == 3
+
+
 def test_a_file_is_timed_in_a_process_of_its_own(tmp_path):
     write_graph(tmp_path / "red.onnx")
     rows = latency.clock(["onnx"], tmp_path / "red.onnx", threads=1, size=32, batches=[1, 4])
