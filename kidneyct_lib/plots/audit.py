@@ -10,21 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from kidneyct_lib.plots.style import (
-    FULL_WIDTH,
-    HALF_WIDTH,
-    SCHEMES,
-    SMALL,
-    Style,
-    draw_intervals,
-    interval_rows,
-    journal_style,
-    line_with_intervals,
-    mark_level,
-    new_figure,
-    with_legend,
-    write_beside,
-)
+from kidneyct_lib.plots import journal
 
 _PLAIN_NAMES = {
     "pixel kNN": "Most similar training slice\n(raw pixels)",
@@ -40,13 +26,15 @@ _PATIENT_RECIPE_NAMES = {
     "stage 2": "Patient recipe fitted to that\nand the validation part (stage 2)",
 }
 _PATIENT_TITLES = {"slice": "patients seen in training", "patient": "new patients"}
-_ACQUISITION = Style("0.55", "o", "-", "", "Acquisition alone")  # gray: no lesion is looked for
+_ACQUISITION = journal.Style(
+    "0.55", "o", "-", "", "Acquisition alone"
+)  # gray: no lesion is looked for
 _FEWEST = 10  # slices of a bin that is drawn
 _LOW = 0.08  # no room for words below a point as low as this
 _APART = 0.08  # of accuracy: lines of chance closer than this are drawn as one
 
 
-@journal_style
+@journal.style
 def leak_summary(
     models: Mapping[str, Mapping[str, Mapping]],
     controls: Mapping[str, Mapping[str, Mapping]],
@@ -70,7 +58,7 @@ def leak_summary(
     """
     # From the network down to labels without meaning: what knows least stands last.
     rows = {**dict(reversed(list(models.items()))), **controls}
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 1.9 + 0.45 * len(rows))
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 1.9 + 0.45 * len(rows))
     heights = [-k - 0.6 * (k >= len(models)) for k in range(len(rows))]
     for y, scores in zip(heights, rows.values(), strict=True):
         ends = [scores["patient"]["accuracy"], scores["slice"]["accuracy"]]
@@ -80,10 +68,10 @@ def leak_summary(
     sides = {"patient": (-5, below), "slice": (5, {"va": "bottom"})}
     for scheme, (offset, look) in sides.items():
         scores = [by_scheme[scheme] for by_scheme in rows.values()]
-        _accuracy_rows(axes, heights, scores, SCHEMES[scheme], _PATIENT_TITLES[scheme])
+        _accuracy_rows(axes, heights, scores, journal.SCHEMES[scheme], _PATIENT_TITLES[scheme])
         for y, accuracy in zip(heights, (one["accuracy"] for one in scores), strict=True):
             text, at = _percent(accuracy, 1), (accuracy, y)
-            write_beside(axes, text, at, (0, offset), ha="center", fontsize=8, **look)
+            journal.write_beside(axes, text, at, (0, offset), ha="center", fontsize=8, **look)
     plain = _PLAIN_NAMES | (_PATIENT_RECIPE_NAMES if recipe == "patient" else {})
     _name_rows(axes, heights, [plain.get(name, name) for name in rows])
     axes.spines["left"].set_visible(False)
@@ -123,7 +111,7 @@ def _summary_words(figure: Figure, axes: Axes, models: Mapping[str, Mapping]) ->
         "Lines through the markers: 95 % intervals over patients (groups of near-duplicates).\n"
         "What is above chance on random labels can only come from recognising the patient."
     )
-    figure.supxlabel(notes, x=0.01, ha="left", fontsize=SMALL)
+    figure.supxlabel(notes, x=0.01, ha="left", fontsize=journal.SMALL)
 
 
 def _percent(value: float, digits: int = 0) -> str:
@@ -132,7 +120,7 @@ def _percent(value: float, digits: int = 0) -> str:
     return f"{min(100 * value, most):.{digits}f} %"
 
 
-@journal_style
+@journal.style
 def shortcuts(
     kinds: Mapping[str, Mapping], models: Mapping[str, Mapping[str, Mapping]], *, chance: float
 ) -> Figure:
@@ -147,32 +135,32 @@ def shortcuts(
         window of another class.
     """
     rows = len(kinds) + len(models)
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 1.3 + 0.3 * rows)
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 1.3 + 0.3 * rows)
     series = [(_ACQUISITION, 0.0, list(kinds.values()))]
     for scheme, aside in (("patient", -0.2), ("other_window", 0.2)):
         every = [by_window[scheme] for by_window in models.values()]
-        series.append((SCHEMES[scheme], len(kinds) + aside, every))
+        series.append((journal.SCHEMES[scheme], len(kinds) + aside, every))
     for style, first, every in series:
         heights = first + np.arange(len(every))
         _accuracy_rows(axes, heights, every, style, style.title)
         for y, scores in zip(heights, every, strict=True):
             at = (scores["accuracy_ci95"][1], y)
-            write_beside(axes, f"{100 * scores['accuracy']:.0f} %", at, (4, 0), va="center")
+            journal.write_beside(axes, f"{100 * scores['accuracy']:.0f} %", at, (4, 0), va="center")
     axes.axhline(len(kinds) - 0.5, color="0.8", linewidth=0.8)
     axes.axvline(chance, color="black", linewidth=0.8, linestyle=":", label="Chance level")
     names = [name[0].upper() + name[1:] for name in (*kinds, *models)]
     _name_rows(axes, range(rows), names)
     axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), ylabel="Predicted from")
     axes.set_xlabel("Accuracy on new patients, with 95 % interval")
-    return with_legend(figure, axes, columns=4)
+    return journal.with_legend(figure, axes, columns=4)
 
 
 def _accuracy_rows(
-    axes: Axes, y: ArrayLike, every: Sequence[Mapping], style: Style, title: str
+    axes: Axes, y: ArrayLike, every: Sequence[Mapping], style: journal.Style, title: str
 ) -> None:
     """Draw each accuracy of `every` with its interval, in the rows y."""
     values = [scores["accuracy"] for scores in every]
-    interval_rows(axes, y, values, (s["accuracy_ci95"] for s in every), style, title=title)
+    journal.interval_rows(axes, y, values, (s["accuracy_ci95"] for s in every), style, title=title)
 
 
 def _name_rows(axes: Axes, y: Sequence[float], names: Sequence[str]) -> None:
@@ -183,21 +171,23 @@ def _name_rows(axes: Axes, y: Sequence[float], names: Sequence[str]) -> None:
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
 
 
-@journal_style
+@journal.style
 def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
     """Draw the error of the slices by how like their most similar training slice they are.
 
     There is one line per scheme, with numbers of slices at its points. Bins of fewer than ten
     slices are left out. `rows` are from `leakage.nearest_error`.
     """
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 3.2)
     table = pd.DataFrame(list(rows))
     table = table[table["n"] >= min(_FEWEST, table["n"].max())]
     bins = {up_to: k for k, up_to in enumerate(sorted(table["up_to"].unique()))}
     for scheme, points in table.groupby("scheme", sort=False):
         x = points["up_to"].map(bins) + (0.08 if scheme == "patient" else -0.08)
         error, name = points["error"], _PATIENT_TITLES[scheme]
-        line_with_intervals(axes, x, error, points["error_ci95"], SCHEMES[scheme], name)
+        journal.line_with_intervals(
+            axes, x, error, points["error_ci95"], journal.SCHEMES[scheme], name
+        )
         _number_points(axes, x, error, [f"{n:,}" for n in points["n"]])
     above = table.groupby("up_to")["above"].first()
     ticks = [f"{x:g} to\n{up_to:g}" if x > 0 else f"below\n{up_to:g}" for up_to, x in above.items()]
@@ -206,27 +196,27 @@ def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
     axes.set(xlim=(-0.5, len(bins) - 0.4), ylim=(-0.03, 1.03))
     axes.set(xlabel="Correlation with the most similar training slice")
     axes.set(ylabel="Wrong slices, with 95 % interval")
-    return with_legend(figure, axes)
+    return journal.with_legend(figure, axes)
 
 
-@journal_style
+@journal.style
 def buffered_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
     """Draw the accuracy on a held-out block over the gap between it and the training slices.
 
     Under each gap stands how many series still have slices in training. `rows` are from
     `buffered_cv.buffered_curve`; the last is of whole series. There may be none.
     """
-    figure, ((axes,),) = new_figure(HALF_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 3.2)
     ticks = [f"{'all' if row['gap'] is None else row['gap']}\n{row['series_left']}" for row in rows]
     _curve_over_steps(axes, rows, ticks)
-    mark_level(axes, chance, f"chance {chance:.2f}")
+    journal.mark_level(axes, chance, f"chance {chance:.2f}")
     series = rows[0]["groups"] if rows else 0
     below = f"(below: how many of {series} series still have slices in training)"
     axes.set_xlabel(f"Slices left out on either side of the tested ones\n{below}")
     return figure
 
 
-@journal_style
+@journal.style
 def grouping_sweep(
     rows: Sequence[Mapping], *, chosen: float, by_slice: float, chance: float
 ) -> Figure:
@@ -235,11 +225,11 @@ def grouping_sweep(
     `rows` are from `repeated_cv.threshold_sweep`; skipped thresholds get no point. The accuracy
     `by_slice` is drawn as the level that a grouping too fine would reach.
     """
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 3.2)
     ticks = [f"{row['threshold']:g}\n{row['groups']:,}" for row in rows]
     _curve_over_steps(axes, rows, ticks)
-    mark_level(axes, chance, f"chance {chance:.2f}", right=True)
-    mark_level(axes, by_slice, f"by slice {by_slice:.2f}", line="--")
+    journal.mark_level(axes, chance, f"chance {chance:.2f}", right=True)
+    journal.mark_level(axes, by_slice, f"by slice {by_slice:.2f}", line="--")
     for place, row in enumerate(rows):
         if row["threshold"] == chosen:
             axes.axvline(place, color="0.4", linewidth=0.9, linestyle="--", zorder=0)
@@ -250,7 +240,7 @@ def grouping_sweep(
     return figure
 
 
-@journal_style
+@journal.style
 def patient_curve(
     points: Sequence[Mapping], fits: Mapping[str, Mapping], *, chance: float
 ) -> Figure:
@@ -262,13 +252,15 @@ def patient_curve(
     `learning_curve.extrapolate` gives}.
     """
     names = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
-    figure, axes = new_figure(FULL_WIDTH, 3.0, titles=list(names.values()), shared=True)
+    figure, axes = journal.new_figure(
+        journal.FULL_WIDTH, 3.0, titles=list(names.values()), shared=True
+    )
     table = pd.DataFrame(list(points))
-    style = SCHEMES["patient"]
+    style = journal.SCHEMES["patient"]
     for panel, measure in zip(axes.flat, names, strict=True):
         ranges = table[[f"{measure}_low", f"{measure}_high"]].to_numpy()
         label = "measured (range over draws)"
-        line_with_intervals(panel, table["groups"], table[measure], ranges, style, label)
+        journal.line_with_intervals(panel, table["groups"], table[measure], ranges, style, label)
         if fits[measure]["use"]:
             _draw_projections(panel, table["groups"].max(), fits[measure], style)
         else:
@@ -278,9 +270,9 @@ def patient_curve(
         panel.xaxis.set_major_formatter("{x:g}")
         panel.set(ylim=(0, 1.02), xlabel="Patients (groups) in training")
     axes[0, 0].set_ylabel("Score on new patients")
-    mark_level(axes[0, 0], chance, f"chance {chance:.2f}", right=True)
+    journal.mark_level(axes[0, 0], chance, f"chance {chance:.2f}", right=True)
     # The panel with an extrapolation, if there is one, has all entries.
-    return with_legend(figure, max(axes.flat, key=lambda panel: len(panel.lines)))
+    return journal.with_legend(figure, max(axes.flat, key=lambda panel: len(panel.lines)))
 
 
 def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str]) -> None:
@@ -289,7 +281,7 @@ def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str])
     if places:
         values = [rows[place]["accuracy"] for place in places]
         ends = [rows[place]["accuracy_ci95"] for place in places]
-        line_with_intervals(axes, places, values, ends, SCHEMES["patient"], None)
+        journal.line_with_intervals(axes, places, values, ends, journal.SCHEMES["patient"], None)
         _number_points(axes, places, values, [f"{value:.2f}" for value in values])
     axes.set_xticks(range(len(rows)), ticks)
     axes.set(xlim=(-0.4, max(len(rows), 1) - 0.4), ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
@@ -302,15 +294,17 @@ def _number_points(
     """Write beside each point, below where the line rises to the right: never on a line."""
     for place, (value, following), text in zip(x, pairwise([*y, 0]), texts, strict=True):
         below = following > value > _LOW
-        write_beside(axes, text, (place, value), (4, -10 if below else 4))
+        journal.write_beside(axes, text, (place, value), (4, -10 if below else 4))
 
 
-def _draw_projections(axes: Axes, begin: float, fit: Mapping, style: Style) -> None:
+def _draw_projections(axes: Axes, begin: float, fit: Mapping, style: journal.Style) -> None:
     """Draw an extrapolation dashed, with the standard error of the fit at its projections."""
     table = pd.DataFrame(fit["projections"])
     far, value, error = table["groups"], table["value"], table["error"]
     n = np.union1d(np.geomspace(begin, far.max(), 50), far)
-    draw_intervals(axes, far, np.stack([value - error, value + error], 1), colour=style.colour)
+    journal.draw_intervals(
+        axes, far, np.stack([value - error, value + error], 1), colour=style.colour
+    )
     look = style.curve | {"linestyle": "--", "linewidth": 1, "markerfacecolor": "white"}
     places = np.searchsorted(n, far).tolist()
     curve = fit["a"] - fit["b"] * n ** -fit["c"]

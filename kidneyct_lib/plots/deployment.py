@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kidneyct_lib.plots.style import FULL_WIDTH, journal_style, new_figure
+from kidneyct_lib.plots import journal
 
 
-@journal_style
+@journal.style
 def parity(expected: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Figure:
     """Draw the probabilities of each exported file against those of Keras.
 
     `expected` are those by Keras, (N, K); `predictions` is {file: probabilities (N, K)}.
     """
-    figure, axes = new_figure(FULL_WIDTH, 2.1, columns=len(predictions))
+    figure, axes = journal.new_figure(journal.FULL_WIDTH, 2.1, columns=len(predictions))
     for panel, (name, result) in zip(axes.flat, predictions.items(), strict=True):
         panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
         panel.scatter(expected.ravel(), result.ravel(), s=4, linewidths=0, alpha=0.5)
@@ -24,14 +24,14 @@ def parity(expected: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Figur
     return figure
 
 
-@journal_style
+@journal.style
 def latency(table: pd.DataFrame) -> Figure:
     """Draw the milliseconds for one image, one panel per batch size, one bar per way to run.
 
     `table` is from `parity.latencies`.
     """
     batches = sorted(table["batch"].unique())
-    figure, axes = new_figure(FULL_WIDTH, 2.6, columns=len(batches))
+    figure, axes = journal.new_figure(journal.FULL_WIDTH, 2.6, columns=len(batches))
     for panel, batch in zip(axes.flat, batches, strict=True):
         rows = table[table["batch"] == batch]
         names = (rows["way"] + ", " + rows["precision"]).unique()

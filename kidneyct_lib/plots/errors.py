@@ -7,21 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kidneyct_lib.plots.style import (
-    FULL_WIDTH,
-    HALF_WIDTH,
-    LEGEND_BELOW,
-    SCHEMES,
-    blank,
-    image_sheet,
-    interval_rows,
-    journal_style,
-    line_with_intervals,
-    new_figure,
-    series_styles,
-    with_legend,
-    write_beside,
-)
+from kidneyct_lib.plots import journal
 
 _MOST_OPAQUE = 0.6  # of a map at its highest point
 _CURVES = {
@@ -30,7 +16,7 @@ _CURVES = {
 }
 
 
-@journal_style
+@journal.style
 def class_curves(
     curves_by_scheme: Mapping[str, pd.DataFrame], classes: Sequence[str], kind: str
 ) -> Figure:
@@ -41,9 +27,9 @@ def class_curves(
     `curves_by_scheme` is {scheme: points from `metrics.curves`}, `kind` "roc" or "pr".
     """
     xlabel, ylabel, area, steps = _CURVES[kind]
-    width = FULL_WIDTH if len(curves_by_scheme) > 1 else HALF_WIDTH
-    figure, axes = new_figure(width, 4.2, schemes=curves_by_scheme, shared=True)
-    styles = series_styles(classes)
+    width = journal.FULL_WIDTH if len(curves_by_scheme) > 1 else journal.HALF_WIDTH
+    figure, axes = journal.new_figure(width, 4.2, schemes=curves_by_scheme, shared=True)
+    styles = journal.series_styles(classes)
     for panel, points in zip(axes.flat, curves_by_scheme.values(), strict=True):
         for label, style in styles.items():
             line = points[(points["label"] == label) & (points["curve"] == kind)]
@@ -59,11 +45,11 @@ def class_curves(
                 panel.plot([0.95, 1.03], [share, share], color=colour, linewidth=1.5)
         panel.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel=xlabel, ylabel=ylabel)
         panel.label_outer()
-        panel.legend(**LEGEND_BELOW, ncols=2, handlelength=2.6)
+        panel.legend(**journal.LEGEND_BELOW, ncols=2, handlelength=2.6)
     return figure
 
 
-@journal_style
+@journal.style
 def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: int) -> Figure:
     """Show the most confident errors as images, or a line of text where there are none.
 
@@ -71,29 +57,29 @@ def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: in
     for each image, are from `metrics.worst_errors`. There are so many `columns` of images.
     """
     if rows.empty:
-        figure, ((axes,),) = new_figure(HALF_WIDTH, 1.0)
-        blank(axes)
+        figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 1.0)
+        journal.blank(axes)
         axes.text(0.5, 0.5, "No slice was misclassified.", ha="center", va="center", fontsize=9)
         return figure
     titles = [
         f"true {row.label}\npredicted {row.predicted} {row.confidence:.2f}\ngroup {row.group}"
         for row in rows.itertuples()
     ]
-    return image_sheet(images, titles, columns, title_height=0.42, loc="left")[0]
+    return journal.image_sheet(images, titles, columns, title_height=0.42, loc="left")[0]
 
 
-@journal_style
+@journal.style
 def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Figure:
     """Draw the accuracy within each group as a marker whose area grows with the group's slices.
 
     It is filled where the vote of the group's slices is right and hollow where it is wrong. `frame`
     has ``label``, ``n``, ``accuracy``, ``vote`` from `metrics.by_group`.
     """
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 0.9 + 0.55 * len(classes))
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 0.9 + 0.55 * len(classes))
     rng = np.random.default_rng(seed)
     area = 190 / frame["n"].max()  # of a marker, for each slice of its group
     ticks = []
-    for position, (name, style) in enumerate(series_styles(classes).items()):
+    for position, (name, style) in enumerate(journal.series_styles(classes).items()):
         groups = frame[frame["label"] == name]
         right = (groups["vote"] == name).to_numpy()
         ticks.append(f"{name}\n{right.sum()} of {len(groups)} voted right")
@@ -106,10 +92,12 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
     axes.set_yticks(range(len(classes)), ticks)
     axes.set(xlim=(-0.02, 1.02), ylim=(len(classes) - 0.5, -0.5))
     axes.set(xlabel="Share of the group's slices classified right", ylabel="True class")
-    return with_legend(figure, axes, title="One marker per group; hollow: its vote is wrong")
+    return journal.with_legend(
+        figure, axes, title="One marker per group; hollow: its vote is wrong"
+    )
 
 
-@journal_style
+@journal.style
 def external_comparison(frame: pd.DataFrame) -> Figure:
     """Draw the accuracy under each condition of external images, one marker per variant.
 
@@ -119,20 +107,20 @@ def external_comparison(frame: pd.DataFrame) -> Figure:
     conditions, variants = list(frame["condition"].unique()), list(frame["variant"].unique())
     table = frame.pivot(index="condition", columns="variant", values="accuracy")
     table = table.reindex(index=conditions, columns=variants)
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 0.9 + 0.34 * len(conditions))
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 0.9 + 0.34 * len(conditions))
     position = np.arange(len(conditions))
     axes.hlines(position, table.min(axis=1), table.max(axis=1), color="0.6", zorder=1)
-    for k, (variant, style) in enumerate(series_styles(variants).items()):
+    for k, (variant, style) in enumerate(journal.series_styles(variants).items()):
         look = style.points | {"zorder": 2 + k, "clip_on": False}
         axes.scatter(table[variant], position, 70 / (1 + k), **look, label=variant)
     axes.set_yticks(position, conditions)
     axes.invert_yaxis()
     axes.grid(axis="y", color="0.92")
     axes.set(xlim=(0, 1.0), xlabel="Accuracy", ylabel="Images")
-    return with_legend(figure, axes)
+    return journal.with_legend(figure, axes)
 
 
-@journal_style
+@journal.style
 def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
     """Draw the accuracy in each level of each subgroup under each scheme, with its interval.
 
@@ -145,13 +133,13 @@ def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
     # A gap of one line, for its title, opens each subgroup.
     opening = rows["subgroup"].ne(rows["subgroup"].shift()).cumsum()
     rows = rows.assign(y=np.arange(len(rows)) + opening)
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 1.0 + 0.3 * (rows["y"].max() + 1))
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 1.0 + 0.3 * (rows["y"].max() + 1))
     for k, scheme in enumerate(schemes):
         part = frame[frame["scheme"] == scheme].merge(rows[["subgroup", "level", "y"]])
         y = part["y"] + 0.26 * (k - (len(schemes) - 1) / 2)
         ends = part[["accuracy_low", "accuracy_high"]].to_numpy()
         few = part["few_groups"]
-        interval_rows(axes, y, part["accuracy"], ends, SCHEMES[scheme], hollow=few)
+        journal.interval_rows(axes, y, part["accuracy"], ends, journal.SCHEMES[scheme], hollow=few)
     if frame["few_groups"].any():
         axes.scatter([], [], facecolors="white", edgecolors="0.3", label="fewer than ten groups")
     groups = frame.groupby(["subgroup", "level"], sort=False)["groups"].unique()
@@ -164,14 +152,14 @@ def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
     look = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": "bold"}
     look |= {"xycoords": ("axes fraction", "data")}
     for subgroup, y in rows.groupby("subgroup", sort=False)["y"].min().items():
-        write_beside(axes, str(subgroup).capitalize(), (0, y - 1), (-4, 0), **look)
+        journal.write_beside(axes, str(subgroup).capitalize(), (0, y - 1), (-4, 0), **look)
     axes.set(xlim=(0, 1), ylim=(rows["y"].max() + 0.6, -0.4))
     axes.set(xlabel="Accuracy, with 95 % interval over groups")
     axes.grid(axis="x", color="0.92")
-    return with_legend(figure, axes)
+    return journal.with_legend(figure, axes)
 
 
-@journal_style
+@journal.style
 def class_maps(
     images: Sequence[np.ndarray | None],
     maps: Sequence[np.ndarray],
@@ -195,7 +183,7 @@ def class_maps(
     masks
         For each, bool (S, S): the lesion, drawn as an outline where there is one.
     """
-    figure, axes = image_sheet(images, titles, columns, title_height=0.25)
+    figure, axes = journal.image_sheet(images, titles, columns, title_height=0.25)
     for number, panel in enumerate(axes.flat[: len(images)]):
         if images[number] is None:
             continue
@@ -206,7 +194,7 @@ def class_maps(
     return figure
 
 
-@journal_style
+@journal.style
 def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Draw how like the trained model's maps are while weights are shuffled from the head down.
 
@@ -218,19 +206,21 @@ def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> F
         {scheme: one dict a step, in order}, the same steps for each: ``step``, ``correlation``
         (-1 to 1), ``ci95`` ([low, high]) and ``unsigned`` (0 to 1).
     """
-    figure, ((axes,),) = new_figure(HALF_WIDTH, 2.7)
+    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 2.7)
     axes.axhline(0, color="0.7", linewidth=0.8, zorder=1)
     shift = np.linspace(-0.08, 0.08, len(result))
     for (scheme, steps), aside in zip(result.items(), shift, strict=True):
-        rows, style = pd.DataFrame(steps), SCHEMES[scheme]
+        rows, style = pd.DataFrame(steps), journal.SCHEMES[scheme]
         places = np.arange(len(rows)) + aside
         aside_of_sign = style.faint | {"markersize": 4, "label": f"{style.title}, sign aside"}
         axes.plot(places, rows["unsigned"], **aside_of_sign)
-        line_with_intervals(axes, places, rows["correlation"], rows["ci95"], style, style.title)
+        journal.line_with_intervals(
+            axes, places, rows["correlation"], rows["ci95"], style, style.title
+        )
     names = [name if k < 2 else f"+ {name}" for k, name in enumerate(rows["step"])]
     axes.set_xticks(range(len(rows)), names)
     lowest = min(row["ci95"][0] for rows in result.values() for row in rows)
     axes.set_ylim(min(lowest - 0.05, -0.3), 1.05)
     axes.set_xlabel("Weights shuffled, from the head down to the first layer")
     axes.set_ylabel("Rank correlation with\nthe trained model's map")
-    return with_legend(figure, axes, columns=2)
+    return journal.with_legend(figure, axes, columns=2)

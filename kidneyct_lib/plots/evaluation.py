@@ -10,18 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from kidneyct_lib.plots.style import (
-    FULL_WIDTH,
-    HALF_WIDTH,
-    SCHEMES,
-    grouped_bars,
-    interval_rows,
-    journal_style,
-    new_figure,
-    series_styles,
-    with_legend,
-    write_beside,
-)
+from kidneyct_lib.plots import journal
 
 _FINAL_STAGE = 2
 _UNITS = {"slices": "every slice", "patients": "one vote per patient"}
@@ -30,7 +19,7 @@ _FIFTHS = np.arange(0, 1.01, 0.2)
 _MEASURED = {"xlabel": "Measure on the test part", "ylabel": "Value, with 95 % interval"}
 
 
-@journal_style
+@journal.style
 def headline(
     metrics_by_scheme: Mapping[str, Mapping], *, references: Mapping[str, float]
 ) -> Figure:
@@ -43,7 +32,7 @@ def headline(
     references
         {name: value} of levels to mark by a line, such as a published accuracy or chance.
     """
-    figure, ((axes,),) = new_figure(HALF_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 3.2)
     measures = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
     values, intervals = {}, []
     for scheme, metrics in metrics_by_scheme.items():
@@ -51,17 +40,17 @@ def headline(
         values[name] = [metrics[key] for key in measures]
         intervals.append([metrics[f"{key}_ci95"] for key in measures])
     bars = pd.DataFrame(values, index=list(measures.values()))
-    styles = [SCHEMES[scheme] for scheme in metrics_by_scheme]
-    grouped_bars(axes, bars, styles, number="{:.3f}", intervals=intervals)
+    styles = [journal.SCHEMES[scheme] for scheme in metrics_by_scheme]
+    journal.grouped_bars(axes, bars, styles, number="{:.3f}", intervals=intervals)
     at_right = {"xycoords": ("axes fraction", "data"), "va": "center"}
     for name, value in references.items():
         axes.axhline(value, color="black", linewidth=0.8, linestyle=":")
-        write_beside(axes, f"{name} {value:g}", (1, value), (3, 0), **at_right)
+        journal.write_beside(axes, f"{name} {value:g}", (1, value), (3, 0), **at_right)
     axes.set(ylim=(0, 1.08), yticks=_FIFTHS, **_MEASURED)
-    return with_legend(figure, axes, columns=1)
+    return journal.with_legend(figure, axes, columns=1)
 
 
-@journal_style
+@journal.style
 def learning_curves(history: pd.DataFrame) -> Figure:
     """Draw loss (above) and accuracy (below) over the epochs of both stages, one column per scheme.
 
@@ -70,14 +59,16 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     ``val_accuracy``.
     """
     schemes = list(history["scheme"].unique())
-    figure, axes = new_figure(FULL_WIDTH, 4.2, rows=2, schemes=schemes, sharex="col", sharey="row")
+    figure, axes = journal.new_figure(
+        journal.FULL_WIDTH, 4.2, rows=2, schemes=schemes, sharex="col", sharey="row"
+    )
     columns = {"training": "", "validation": "val_"}
     for column, scheme in zip(axes.T, schemes, strict=True):
         epochs = history[history["scheme"] == scheme].sort_values(["stage", "epoch"])
         number = np.arange(1, len(epochs) + 1)
         begin = np.flatnonzero(epochs["stage"].diff().to_numpy() > 0) + 0.5
         for panel, measure in zip(column, ("loss", "accuracy"), strict=True):
-            for name, style in series_styles(columns).items():
+            for name, style in journal.series_styles(columns).items():
                 values = epochs[columns[name] + measure]
                 panel.plot(number, values, **style.curve, markersize=3.5, label=name)
             for x in begin:
@@ -89,10 +80,10 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             column[0].annotate("stage 2 ", (x, 1), xycoords=("data", "axes fraction"), va="bottom")
         column[0].set_yscale("log")
     axes[0, 0].set_ylabel("Loss (nats)")
-    return with_legend(figure, axes[0, 0])
+    return journal.with_legend(figure, axes[0, 0])
 
 
-@journal_style
+@journal.style
 def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw the confusion matrices of the schemes side by side: shares of the true class as colours.
 
@@ -100,8 +91,8 @@ def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     """
     look = {"cmap": "Blues", "vmin": 0, "vmax": 1, "linewidths": 0.6, "linecolor": "0.8"}
     height = 1.3 + 0.52 * len(next(iter(confusions.values())))
-    width = FULL_WIDTH if len(confusions) > 1 else HALF_WIDTH
-    figure, axes = new_figure(width, height, schemes=confusions)
+    width = journal.FULL_WIDTH if len(confusions) > 1 else journal.HALF_WIDTH
+    figure, axes = journal.new_figure(width, height, schemes=confusions)
     for panel, counts in zip(axes.flat, confusions.values(), strict=True):
         share = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
         texts = counts.map("{:,}\n".format) + share.map("{:.0%}".format)
@@ -117,28 +108,28 @@ def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-@journal_style
+@journal.style
 def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
     """Draw the recall of each class under each scheme as bars, over its test slices and groups.
 
     The metrics of each scheme have ``per_class``: {class: {``recall``, ``support``, ``groups``}}.
     """
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 3.2)
     per_class = {scheme: metrics["per_class"] for scheme, metrics in metrics_by_scheme.items()}
     recall, slices, groups = (
         pd.DataFrame(per_class).map(lambda scores, key=key: scores[key])
         for key in ("recall", "support", "groups")
     )
     ticks = [_with_counts(name, slices.loc[name], groups.loc[name]) for name in recall.index]
-    styles = [SCHEMES[scheme] for scheme in per_class]
+    styles = [journal.SCHEMES[scheme] for scheme in per_class]
     recall = recall.set_axis([style.title for style in styles], axis=1).set_axis(ticks)
-    grouped_bars(axes, recall, styles, number="{:.2f}")
+    journal.grouped_bars(axes, recall, styles, number="{:.2f}")
     axes.set(xlabel="Class, with its test part under each scheme", ylabel="Recall")
     axes.set(ylim=(0, 1.08), yticks=_FIFTHS)
-    return with_legend(figure, axes)
+    return journal.with_legend(figure, axes)
 
 
-@journal_style
+@journal.style
 def class_weight_comparison(frame: pd.DataFrame) -> Figure:
     """Draw what each way of weighting the classes reaches, as bars in one panel per scheme.
 
@@ -149,20 +140,20 @@ def class_weight_comparison(frame: pd.DataFrame) -> Figure:
         list(frame[column].unique()) for column in ("scheme", "weighting", "measure")
     )
     rows = len(schemes)
-    figure, axes = new_figure(
-        FULL_WIDTH, 0.6 + 2.1 * rows, rows=rows, columns=1, schemes=schemes, shared=True
+    figure, axes = journal.new_figure(
+        journal.FULL_WIDTH, 0.6 + 2.1 * rows, rows=rows, columns=1, schemes=schemes, shared=True
     )
-    styles = series_styles(weightings).values()
+    styles = journal.series_styles(weightings).values()
     table = frame.pivot(index=["scheme", "measure"], columns="weighting", values="value")
     for panel, scheme in zip(axes.flat, schemes, strict=True):
         values = table.loc[scheme].reindex(index=measures, columns=weightings)
-        grouped_bars(panel, values, styles, number="{:.2f}")
+        journal.grouped_bars(panel, values, styles, number="{:.2f}")
         panel.set(ylim=(0, 1.12), yticks=_FIFTHS, xlabel="Measure", ylabel="Value")
         panel.label_outer()
-    return with_legend(figure, axes.flat[0], title="Class weights")
+    return journal.with_legend(figure, axes.flat[0], title="Class weights")
 
 
-@journal_style
+@journal.style
 def binary_summary(table: pd.DataFrame) -> Figure:
     """Draw how many are found, how many are spared and how well slices are ranked, by scheme.
 
@@ -181,13 +172,13 @@ def binary_summary(table: pd.DataFrame) -> Figure:
         "ROC-AUC",
         "PR-AUC",
     ]
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 3.4)
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 3.4)
     values = final[measures].astype(float).T.set_axis(ticks)
     values.columns = [_with_size(row["scheme"], row) for row in final.to_dict("records")]
     low, high = (final[[f"{m}_{end}" for m in measures]] for end in ("low", "high"))
     intervals = np.stack([low, high], axis=-1).astype(float)
-    styles = [SCHEMES[scheme] for scheme in final["scheme"]]
-    grouped_bars(axes, values, styles, number="{:.3f}", intervals=intervals)
+    styles = [journal.SCHEMES[scheme] for scheme in final["scheme"]]
+    journal.grouped_bars(axes, values, styles, number="{:.3f}", intervals=intervals)
     series = [container for container in axes.containers if isinstance(container, BarContainer)]
     look = {"linewidth": 1.6, "path_effects": [withStroke(linewidth=4, foreground="white")]}
     for bars, prevalence in zip(series, final["prevalence"], strict=True):
@@ -195,10 +186,10 @@ def binary_summary(table: pd.DataFrame) -> Figure:
             axes.hlines(chance, *bar.get_bbox().intervalx, color="black", **look)
     axes.collections[-1].set_label("chance")
     axes.set(ylim=(0, 1.12), yticks=_FIFTHS, **_MEASURED)
-    return with_legend(figure, axes)
+    return journal.with_legend(figure, axes)
 
 
-@journal_style
+@journal.style
 def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
     """Draw macro-F1 of every step of the recipe with its interval, the baseline at the bottom.
 
@@ -207,24 +198,24 @@ def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
     ``kept``.
     """
     steps = list(table["step"].unique())
-    figure, [[axes]] = new_figure(FULL_WIDTH, 0.9 + 0.42 * len(steps))
-    for k, (counted, style) in enumerate(series_styles(list(_UNITS)).items()):
+    figure, [[axes]] = journal.new_figure(journal.FULL_WIDTH, 0.9 + 0.42 * len(steps))
+    for k, (counted, style) in enumerate(journal.series_styles(list(_UNITS)).items()):
         rows = table[table["counted"] == counted]
         heights = np.array([steps.index(step) for step in rows["step"]]) + (0.5 - k) * 2 * _APART
         ends = rows[["macro_f1_low", "macro_f1_high"]].to_numpy()
         title, dropped, value = _UNITS[counted], ~rows["kept"], rows["macro_f1"]
-        interval_rows(axes, heights, value, ends, style, title=title, hollow=dropped)
+        journal.interval_rows(axes, heights, value, ends, style, title=title, hollow=dropped)
     axes.plot([], [], "o", color="0.4", markerfacecolor="white", label="dropped")
     axes.axvline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
     axes.set(yticks=range(len(steps)), yticklabels=steps, ylim=(-0.6, len(steps) - 0.4))
     axes.set(xlim=(0, 1), xlabel="Macro-F1 on new patients, with 95 % interval over groups")
     axes.grid(axis="x", color="0.92")
-    return with_legend(figure, axes, columns=4)
+    return journal.with_legend(figure, axes, columns=4)
 
 
 def _with_size(scheme: str, counts: Mapping) -> str:
     """Name a scheme with its ``n`` slices and its ``groups``."""
-    return f"{SCHEMES[scheme].title} ({counts['n']:,} slices, {counts['groups']:,} groups)"
+    return f"{journal.SCHEMES[scheme].title} ({counts['n']:,} slices, {counts['groups']:,} groups)"
 
 
 def _with_counts(name: str, slices: Iterable[int], groups: Iterable[int]) -> str:

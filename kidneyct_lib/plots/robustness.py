@@ -9,20 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
-from kidneyct_lib.plots.style import (
-    FULL_WIDTH,
-    HALF_WIDTH,
-    LEGEND_BELOW,
-    SCHEMES,
-    image_rows,
-    journal_style,
-    mark_level,
-    new_figure,
-    panel_grid,
-    series_styles,
-    with_legend,
-    write_beside,
-)
+from kidneyct_lib.plots import journal
 
 _COLUMNS = 5  # panels of corruptions in a row
 _UNIT_NAMES = {
@@ -33,7 +20,7 @@ _UNIT_NAMES = {
 _GUARANTEE_NAMES = {"marginal": "one threshold", "class_conditional": "one threshold per class"}
 
 
-@journal_style
+@journal.style
 def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     """Show a slice with several corruptions, one a row, in true gray levels.
 
@@ -42,13 +29,13 @@ def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     """
     rows = {name.replace(" ", "\n"): images for name, images in examples.items()}
     columns = len(next(iter(rows.values())))
-    figure, axes = image_rows(rows, columns, label=0.75, top=0.2 + 0.02 * len(rows))
+    figure, axes = journal.image_rows(rows, columns, label=0.75, top=0.2 + 0.02 * len(rows))
     for severity, panel in enumerate(axes[0]):
         panel.set_title(f"severity {severity}" if severity else "clean", fontsize=8, pad=3)
     return figure
 
 
-@journal_style
+@journal.style
 def corruption_errors(table: pd.DataFrame) -> Figure:
     """Draw how the error rises with the severity of each corruption, under each scheme and stage.
 
@@ -60,14 +47,14 @@ def corruption_errors(table: pd.DataFrame) -> Figure:
     clean = table[table["severity"] == 0].drop_duplicates(["scheme", "stage"])
     corrupted = table[table["severity"] > 0]
     names = list(corrupted["corruption"].unique())
-    figure, panels = panel_grid(names, _COLUMNS, top=0.8, height=1.15)
+    figure, panels = journal.panel_grid(names, _COLUMNS, top=0.8, height=1.15)
     for panel, name in zip(panels, names, strict=True):
         _draw_lines(panel, pd.concat([clean, corrupted[corrupted["corruption"] == name]]))
         panel.set_title(name, loc="left", fontsize=8, pad=2)
         panel.grid(axis="y", color="0.92")
     ticks = range(int(table["severity"].max()) + 1)
     panels[0].set(ylim=(0, 1), yticks=np.arange(0, 1.01, 0.25), xticks=ticks)
-    with_legend(figure, panels[0], columns=4)
+    journal.with_legend(figure, panels[0], columns=4)
     figure.supxlabel("Severity of the corruption (0: clean)", fontsize=9)
     figure.supylabel("Balanced error; band: 95 % interval over groups", fontsize=9)
     return figure
@@ -78,7 +65,7 @@ def _draw_lines(panel: Axes, rows: pd.DataFrame) -> None:
     *earlier, last = sorted(rows["stage"].unique())
     for scheme, stage in product(rows["scheme"].unique(), [*earlier, last]):
         line = rows[(rows["scheme"] == scheme) & (rows["stage"] == stage)].sort_values("severity")
-        severity, style = line["severity"], SCHEMES[scheme]
+        severity, style = line["severity"], journal.SCHEMES[scheme]
         name = style.title + (f", stage {stage}" if earlier else "")
         look = style.faint | {"zorder": 2}
         if stage == last:
@@ -89,7 +76,7 @@ def _draw_lines(panel: Axes, rows: pd.DataFrame) -> None:
         panel.plot(severity, error, **look, markersize=3.5, label=name, clip_on=False)
 
 
-@journal_style
+@journal.style
 def reliability(
     curves_by_scheme: Mapping[str, Mapping[str, pd.DataFrame]],
     scores_by_scheme: Mapping[str, Mapping[str, Mapping]],
@@ -105,8 +92,10 @@ def reliability(
     scores_by_scheme
         {scheme: {"before", "after": scores with ``ece_width``}}.
     """
-    figure, axes = new_figure(FULL_WIDTH, 4.4, schemes=curves_by_scheme, shared=True)
-    styles = series_styles(["before", "after"])
+    figure, axes = journal.new_figure(
+        journal.FULL_WIDTH, 4.4, schemes=curves_by_scheme, shared=True
+    )
+    styles = journal.series_styles(["before", "after"])
     for panel, (scheme, curves) in zip(axes.flat, curves_by_scheme.items(), strict=True):
         panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
         for when, bins in curves.items():
@@ -121,11 +110,11 @@ def reliability(
         panel.annotate("too sure", (0.95, 0.05), color="0.35", ha="right")
         panel.set(xlim=(0, 1), ylim=(0, 1), xlabel="Confidence", ylabel="Accuracy")
         panel.label_outer()
-        panel.legend(**LEGEND_BELOW, handlelength=2.6)
+        panel.legend(**journal.LEGEND_BELOW, handlelength=2.6)
     return figure
 
 
-@journal_style
+@journal.style
 def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) -> Figure:
     """Draw how often the conformal sets hold the true class, one marker per unit of calibration.
 
@@ -137,10 +126,12 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
     ticks = {"coverage": "all\nslices", "group_coverage": "mean of\ngroups"}
     ticks |= {f"coverage_{name}": name for name in classes}
     pairs = list(product(guarantees, schemes))
-    titles = [f"{SCHEMES[scheme].title}, {_GUARANTEE_NAMES[named]}" for named, scheme in pairs]
+    titles = [
+        f"{journal.SCHEMES[scheme].title}, {_GUARANTEE_NAMES[named]}" for named, scheme in pairs
+    ]
     rows, columns = len(guarantees), len(schemes)
-    figure, axes = new_figure(
-        FULL_WIDTH, 0.7 + 2.3 * rows, rows=rows, columns=columns, titles=titles, shared=True
+    figure, axes = journal.new_figure(
+        journal.FULL_WIDTH, 0.7 + 2.3 * rows, rows=rows, columns=columns, titles=titles, shared=True
     )
     for panel, (guarantee, scheme) in zip(axes.flat, pairs, strict=True):
         shown = table[(table["scheme"] == scheme) & (table["guarantee"] == guarantee)]
@@ -151,13 +142,13 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
         panel.yaxis.set_major_formatter(PercentFormatter(1))
         panel.label_outer()
     title = f"Calibrated on (dotted line: {target:.0%} nominal)"
-    return with_legend(figure, axes.flat[0], title=title)
+    return journal.with_legend(figure, axes.flat[0], title=title)
 
 
 def _coverage_panel(panel: Axes, by_unit: pd.DataFrame, columns: Mapping[str, str], k: int) -> None:
     """Draw one marker per column and unit, and write the sizes of the sets below."""
     position = np.arange(len(columns))
-    for step, (unit, style) in enumerate(series_styles(list(by_unit.index)).items()):
+    for step, (unit, style) in enumerate(journal.series_styles(list(by_unit.index)).items()):
         x = position + 0.2 * (step - (len(by_unit) - 1) / 2)
         y, look = by_unit.loc[unit, list(columns)], style.marks | {"markersize": 6}
         panel.plot(x, y, **look, label=_UNIT_NAMES[unit], clip_on=False)
@@ -172,7 +163,7 @@ def _coverage_panel(panel: Axes, by_unit: pd.DataFrame, columns: Mapping[str, st
         panel.set_xticks(position, names)
 
 
-@journal_style
+@journal.style
 def risk_coverage(
     curves_by_scheme: Mapping[str, pd.DataFrame], selective_by_scheme: Mapping[str, Mapping]
 ) -> Figure:
@@ -185,9 +176,9 @@ def risk_coverage(
     selective_by_scheme
         {scheme: what `selective_prediction.summarise` gives}.
     """
-    figure, ((axes,),) = new_figure(HALF_WIDTH, 3.3)
+    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 3.3)
     for scheme, curve in curves_by_scheme.items():
-        style, area = SCHEMES[scheme], selective_by_scheme[scheme]["aurc"]
+        style, area = journal.SCHEMES[scheme], selective_by_scheme[scheme]["aurc"]
         label = f"{style.title} (area {area:.3f})"
         line = {"color": style.colour, "linestyle": style.line, "linewidth": 1.8}
         axes.plot(curve["coverage"], curve["risk"], **line, label=label)
@@ -195,16 +186,16 @@ def risk_coverage(
         points = curve[["coverage", "risk"]].to_numpy()[marked.clip(max=len(curve) - 1)]
         for coverage, risk in points:
             axes.plot(coverage, risk, **style.marks, clip_on=False)
-            write_beside(axes, f"{risk:.1%}", (coverage, risk), (0, 6), ha="center")
+            journal.write_beside(axes, f"{risk:.1%}", (coverage, risk), (0, 6), ha="center")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     highest = max(curve["risk"].max() for curve in curves_by_scheme.values())
     axes.set(xlim=(0, 1.03), ylim=(0, max(1.15 * highest, 0.05)))
     axes.set(xlabel="Slices classified, most confident first", ylabel="Wrong among them")
-    return with_legend(figure, axes, columns=1)
+    return journal.with_legend(figure, axes, columns=1)
 
 
-@journal_style
+@journal.style
 def operating_points(
     curves_by_scheme: Mapping[str, pd.DataFrame],
     points_by_scheme: Mapping[str, Mapping[str, Mapping]],
@@ -223,11 +214,11 @@ def operating_points(
     """
     schemes = list(curves_by_scheme)
     names = list(points_by_scheme[schemes[0]])
-    width = FULL_WIDTH if len(names) > 1 else HALF_WIDTH
-    figure, axes = new_figure(width, 4.0, titles=names, shared=True)
+    width = journal.FULL_WIDTH if len(names) > 1 else journal.HALF_WIDTH
+    figure, axes = journal.new_figure(width, 4.0, titles=names, shared=True)
     for panel, name in zip(axes.flat, names, strict=True):
         for scheme in schemes:
-            style = SCHEMES[scheme]
+            style = journal.SCHEMES[scheme]
             curve = curves_by_scheme[scheme].query("curve == 'roc' and label == @name")
             panel.plot(curve["x"], curve["y"], color=style.colour, linestyle=style.line)
             point = points_by_scheme[scheme][name]
@@ -241,13 +232,13 @@ def operating_points(
                 alarms, recall, along, across, **look, capsize=3, markeredgecolor="black"
             )
         target = point["target_recall"]
-        mark_level(panel, target, f"target: {target:.0%}", right=True)
+        journal.mark_level(panel, target, f"target: {target:.0%}", right=True)
         panel.set(xlabel="False alarms among other classes", ylabel="Recall of the class")
         panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.07))
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
         panel.label_outer()
-        panel.legend(**LEGEND_BELOW)
+        panel.legend(**journal.LEGEND_BELOW)
     return figure
 
 
@@ -256,7 +247,7 @@ def _around(value: float, ends: np.ndarray) -> np.ndarray:
     return np.maximum((ends - value) * [-1, 1], 0).reshape(2, 1)
 
 
-@journal_style
+@journal.style
 def ood_scores(
     scores: Mapping[str, np.ndarray],
     threshold: float,
@@ -275,9 +266,9 @@ def ood_scores(
     in_distribution
         Kinds that should be accepted; drawn in another style.
     """
-    figure, ((axes,),) = new_figure(FULL_WIDTH, 1.0 + 0.27 * len(scores))
+    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 1.0 + 0.27 * len(scores))
     rng = np.random.default_rng(seed)
-    styles = series_styles(["in distribution", "out of distribution"])
+    styles = journal.series_styles(["in distribution", "out of distribution"])
     for row, (kind, values) in enumerate(scores.items()):
         style = styles["in distribution" if kind in in_distribution else "out of distribution"]
         y = row + rng.uniform(-0.27, 0.27, len(values))
@@ -288,11 +279,11 @@ def ood_scores(
         axes.scatter([], [], 25, color=style.colour, marker=style.marker, label=name)
     axes.axvline(threshold, color="black", linewidth=1, linestyle="--", label="threshold")
     above = {"xycoords": "axes fraction", "va": "bottom", "fontsize": 8}
-    write_beside(axes, "rejected", (1.01, 1), (0, 2), **above)
+    journal.write_beside(axes, "rejected", (1.01, 1), (0, 2), **above)
     axes.set_yticks(range(len(scores)), list(scores))
     axes.set(xscale="log", xlabel="Distance from the training slices", ylabel="Images")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(len(scores) - 0.5, -0.5)
-    return with_legend(figure, axes)
+    return journal.with_legend(figure, axes)

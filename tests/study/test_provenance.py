@@ -73,7 +73,7 @@ def test_a_name_label_content_or_patient_of_one_image_changes_its_hash(project, 
 
 
 @pytest.mark.parametrize(
-    "module", ["splitting/holdout.py", "data/phantom/paint.py", "plots/style.py"]
+    "module", ["splitting/holdout.py", "data/phantom/paint.py", "plots/journal.py"]
 )
 def test_a_line_of_the_library_changes_its_hash(project, module):
     before = hashes()

@@ -4,14 +4,14 @@ import numpy as np
 from figure_checks import CLASSES
 from matplotlib.colors import to_rgb
 
-from kidneyct_lib.plots import style
+from kidneyct_lib.plots import journal
 
 
 def test_styles_differ_in_colour_and_in_something_that_survives_gray():
-    styles = style.series_styles(CLASSES)
+    styles = journal.series_styles(CLASSES)
     for part in ("colour", "marker", "line", "hatch"):
         assert len({getattr(style, part) for style in styles.values()}) == 4
-    slices, patients, elsewhere = style.SCHEMES.values()
+    slices, patients, elsewhere = journal.SCHEMES.values()
     light, dark = (np.dot(to_rgb(s.colour), [0.299, 0.587, 0.114]) for s in (slices, patients))
     assert light - dark > 0.3
     assert len({one.hatch for one in (slices, patients, elsewhere)}) == 3
@@ -19,10 +19,10 @@ def test_styles_differ_in_colour_and_in_something_that_survives_gray():
 
 def test_more_classes_than_colours_are_still_drawn():
     names = [f"class {k}" for k in range(14)]
-    assert list(style.series_styles(names)) == names
+    assert list(journal.series_styles(names)) == names
 
 
 def test_long_titles_are_set_smaller_to_fit():
-    short, long = style.fitting_size(["ab"], 1), style.fitting_size(["ab" * 20], 1)
-    assert short == style.SMALL
+    short, long = journal.fitting_size(["ab"], 1), journal.fitting_size(["ab" * 20], 1)
+    assert short == journal.SMALL
     assert long < short

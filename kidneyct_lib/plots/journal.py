@@ -96,7 +96,7 @@ def series_styles(names: Iterable[str]) -> dict[str, Style]:
 
 
 # Decorates a function that draws; the session's matplotlib settings stay as they were.
-journal_style = mpl.rc_context(
+style = mpl.rc_context(
     {
         **sns.axes_style("ticks"),
         **sns.plotting_context("paper"),
