@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from numpy.typing import ArrayLike
 
 from kidneyct_lib.plots import journal
 
@@ -26,9 +25,8 @@ _PATIENT_RECIPE_NAMES = {
     "stage 2": "Patient recipe fitted to that\nand the validation part (stage 2)",
 }
 _PATIENT_TITLES = {"slice": "patients seen in training", "patient": "new patients"}
-_ACQUISITION = journal.Style(
-    "0.55", "o", "-", "", "Acquisition alone"
-)  # gray: no lesion is looked for
+# Gray: no lesion is looked for.
+_ACQUISITION = journal.Style("0.55", "o", "-", "", "Acquisition alone")
 _FEWEST = 10  # slices of a bin that is drawn
 _LOW = 0.08  # no room for words below a point as low as this
 _APART = 0.08  # of accuracy: lines of chance closer than this are drawn as one
@@ -58,19 +56,19 @@ def leak_summary(
     """
     # From the network down to labels without meaning: what knows least stands last.
     rows = {**dict(reversed(list(models.items()))), **controls}
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 1.9 + 0.45 * len(rows))
+    figure, ((axes,),) = journal.new_figure(1.9 + 0.45 * len(rows))
     heights = [-k - 0.6 * (k >= len(models)) for k in range(len(rows))]
-    for y, scores in zip(heights, rows.values(), strict=True):
-        ends = [scores["patient"]["accuracy"], scores["slice"]["accuracy"]]
+    by_scheme = {s: pd.DataFrame(scores[s] for scores in rows.values()) for s in _PATIENT_TITLES}
+    for y, *ends in zip(heights, *(one["accuracy"] for one in by_scheme.values()), strict=True):
         axes.plot(ends, [y, y], color="0.82", linewidth=5, solid_capstyle="round", zorder=1)
     # The number of seen patients stands above its marker, that of new ones below.
     below = {"va": "top", "fontweight": "bold"}
     sides = {"patient": (-5, below), "slice": (5, {"va": "bottom"})}
     for scheme, (offset, look) in sides.items():
-        scores = [by_scheme[scheme] for by_scheme in rows.values()]
-        _accuracy_rows(axes, heights, scores, journal.SCHEMES[scheme], _PATIENT_TITLES[scheme])
-        for y, accuracy in zip(heights, (one["accuracy"] for one in scores), strict=True):
-            text, at = _percent(accuracy, 1), (accuracy, y)
+        style, title = journal.SCHEMES[scheme], _PATIENT_TITLES[scheme]
+        journal.interval_rows(axes, heights, by_scheme[scheme], "accuracy", style, title=title)
+        for at in zip(by_scheme[scheme]["accuracy"], heights, strict=True):
+            text = _percent(at[0], 1)
             journal.write_beside(axes, text, at, (0, offset), ha="center", fontsize=8, **look)
     plain = _PLAIN_NAMES | (_PATIENT_RECIPE_NAMES if recipe == "patient" else {})
     _name_rows(axes, heights, [plain.get(name, name) for name in rows])
@@ -101,7 +99,7 @@ def _summary_words(figure: Figure, axes: Axes, models: Mapping[str, Mapping]) ->
     figure.suptitle(finding, x=0.01, ha="left", fontsize=12, fontweight="bold")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9, handletextpad=0.2)
     first = next(iter(models.values()))["patient"]
-    fewer = [name for name, by_scheme in models.items() if by_scheme["patient"]["n"] < first["n"]]
+    fewer = [name for name, scores in models.items() if scores["patient"]["n"] < first["n"]]
     counted = f"{first['n']:,} slices of {first['groups']:,} patients"
     if fewer:
         one = models[fewer[0]]["patient"]
@@ -135,17 +133,17 @@ def shortcuts(
         window of another class.
     """
     rows = len(kinds) + len(models)
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 1.3 + 0.3 * rows)
-    series = [(_ACQUISITION, 0.0, list(kinds.values()))]
+    figure, ((axes,),) = journal.new_figure(1.3 + 0.3 * rows)
+    series = [(_ACQUISITION, 0.0, pd.DataFrame(kinds.values()))]
     for scheme, aside in (("patient", -0.2), ("other_window", 0.2)):
-        every = [by_window[scheme] for by_window in models.values()]
-        series.append((journal.SCHEMES[scheme], len(kinds) + aside, every))
-    for style, first, every in series:
-        heights = first + np.arange(len(every))
-        _accuracy_rows(axes, heights, every, style, style.title)
-        for y, scores in zip(heights, every, strict=True):
-            at = (scores["accuracy_ci95"][1], y)
-            journal.write_beside(axes, f"{100 * scores['accuracy']:.0f} %", at, (4, 0), va="center")
+        scores = pd.DataFrame(by_window[scheme] for by_window in models.values())
+        series.append((journal.SCHEMES[scheme], len(kinds) + aside, scores))
+    for style, first, scores in series:
+        heights = first + np.arange(len(scores))
+        journal.interval_rows(axes, heights, scores, "accuracy", style)
+        for y, row in zip(heights, scores.itertuples(), strict=True):
+            text, at = f"{100 * row.accuracy:.0f} %", (row.accuracy_ci95[1], y)
+            journal.write_beside(axes, text, at, (4, 0), va="center")
     axes.axhline(len(kinds) - 0.5, color="0.8", linewidth=0.8)
     axes.axvline(chance, color="black", linewidth=0.8, linestyle=":", label="Chance level")
     names = [name[0].upper() + name[1:] for name in (*kinds, *models)]
@@ -155,19 +153,11 @@ def shortcuts(
     return journal.with_legend(figure, axes, columns=4)
 
 
-def _accuracy_rows(
-    axes: Axes, y: ArrayLike, every: Sequence[Mapping], style: journal.Style, title: str
-) -> None:
-    """Draw each accuracy of `every` with its interval, in the rows y."""
-    values = [scores["accuracy"] for scores in every]
-    journal.interval_rows(axes, y, values, (s["accuracy_ci95"] for s in every), style, title=title)
-
-
 def _name_rows(axes: Axes, y: Sequence[float], names: Sequence[str]) -> None:
     """Name the rows y of accuracies, which are told in percent."""
     axes.set_yticks(y, names, linespacing=1.05)
     axes.tick_params(axis="y", length=0)
-    axes.set_xticks(np.arange(0, 1.01, 0.2))
+    axes.set_xticks(journal.FIFTHS)
     axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
 
 
@@ -178,17 +168,15 @@ def nearest_slice_error(rows: Sequence[Mapping]) -> Figure:
     There is one line per scheme, with numbers of slices at its points. Bins of fewer than ten
     slices are left out. `rows` are from `leakage.nearest_error`.
     """
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(3.2)
     table = pd.DataFrame(list(rows))
     table = table[table["n"] >= min(_FEWEST, table["n"].max())]
     bins = {up_to: k for k, up_to in enumerate(sorted(table["up_to"].unique()))}
     for scheme, points in table.groupby("scheme", sort=False):
         x = points["up_to"].map(bins) + (0.08 if scheme == "patient" else -0.08)
-        error, name = points["error"], _PATIENT_TITLES[scheme]
-        journal.line_with_intervals(
-            axes, x, error, points["error_ci95"], journal.SCHEMES[scheme], name
-        )
-        _number_points(axes, x, error, [f"{n:,}" for n in points["n"]])
+        style, name = journal.SCHEMES[scheme], _PATIENT_TITLES[scheme]
+        journal.line_with_intervals(axes, x, points, "error", style, name)
+        _number_points(axes, x, points["error"], points["n"].map("{:,}".format))
     above = table.groupby("up_to")["above"].first()
     ticks = [f"{x:g} to\n{up_to:g}" if x > 0 else f"below\n{up_to:g}" for up_to, x in above.items()]
     axes.set_xticks(range(len(bins)), ticks)
@@ -206,7 +194,7 @@ def buffered_curve(rows: Sequence[Mapping], *, chance: float) -> Figure:
     Under each gap stands how many series still have slices in training. `rows` are from
     `buffered_cv.buffered_curve`; the last is of whole series. There may be none.
     """
-    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(3.2, journal.HALF_WIDTH)
     ticks = [f"{'all' if row['gap'] is None else row['gap']}\n{row['series_left']}" for row in rows]
     _curve_over_steps(axes, rows, ticks)
     journal.mark_level(axes, chance, f"chance {chance:.2f}")
@@ -225,7 +213,7 @@ def grouping_sweep(
     `rows` are from `repeated_cv.threshold_sweep`; skipped thresholds get no point. The accuracy
     `by_slice` is drawn as the level that a grouping too fine would reach.
     """
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(3.2)
     ticks = [f"{row['threshold']:g}\n{row['groups']:,}" for row in rows]
     _curve_over_steps(axes, rows, ticks)
     journal.mark_level(axes, chance, f"chance {chance:.2f}", right=True)
@@ -252,15 +240,11 @@ def patient_curve(
     `learning_curve.extrapolate` gives}.
     """
     names = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
-    figure, axes = journal.new_figure(
-        journal.FULL_WIDTH, 3.0, titles=list(names.values()), shared=True
-    )
-    table = pd.DataFrame(list(points))
-    style = journal.SCHEMES["patient"]
+    figure, axes = journal.new_figure(3.0, titles=list(names.values()), shared=True)
+    table, style = pd.DataFrame(list(points)), journal.SCHEMES["patient"]
     for panel, measure in zip(axes.flat, names, strict=True):
-        ranges = table[[f"{measure}_low", f"{measure}_high"]].to_numpy()
         label = "measured (range over draws)"
-        journal.line_with_intervals(panel, table["groups"], table[measure], ranges, style, label)
+        journal.line_with_intervals(panel, table["groups"], table, measure, style, label)
         if fits[measure]["use"]:
             _draw_projections(panel, table["groups"].max(), fits[measure], style)
         else:
@@ -277,14 +261,11 @@ def patient_curve(
 
 def _curve_over_steps(axes: Axes, rows: Sequence[Mapping], ticks: Sequence[str]) -> None:
     """Draw accuracy with intervals over evenly spaced steps, whatever their values."""
-    places = [place for place, row in enumerate(rows) if "accuracy" in row]
-    if places:
-        values = [rows[place]["accuracy"] for place in places]
-        ends = [rows[place]["accuracy_ci95"] for place in places]
-        journal.line_with_intervals(axes, places, values, ends, journal.SCHEMES["patient"], None)
-        _number_points(axes, places, values, [f"{value:.2f}" for value in values])
+    drawn = pd.DataFrame(list(rows), columns=["accuracy", "accuracy_ci95"]).dropna()
+    journal.line_with_intervals(axes, drawn.index, drawn, "accuracy", journal.SCHEMES["patient"])
+    _number_points(axes, drawn.index, drawn["accuracy"], drawn["accuracy"].map("{:.2f}".format))
     axes.set_xticks(range(len(rows)), ticks)
-    axes.set(xlim=(-0.4, max(len(rows), 1) - 0.4), ylim=(0, 1.08), yticks=np.arange(0, 1.01, 0.2))
+    axes.set(xlim=(-0.4, max(len(rows), 1) - 0.4), ylim=(0, 1.08), yticks=journal.FIFTHS)
     axes.set_ylabel("Accuracy, with 95 % interval")
 
 
@@ -302,9 +283,8 @@ def _draw_projections(axes: Axes, begin: float, fit: Mapping, style: journal.Sty
     table = pd.DataFrame(fit["projections"])
     far, value, error = table["groups"], table["value"], table["error"]
     n = np.union1d(np.geomspace(begin, far.max(), 50), far)
-    journal.draw_intervals(
-        axes, far, np.stack([value - error, value + error], 1), colour=style.colour
-    )
+    ends = np.stack([value - error, value + error], axis=1)
+    journal.draw_intervals(axes, far, ends, colour=style.colour)
     look = style.curve | {"linestyle": "--", "linewidth": 1, "markerfacecolor": "white"}
     places = np.searchsorted(n, far).tolist()
     curve = fit["a"] - fit["b"] * n ** -fit["c"]

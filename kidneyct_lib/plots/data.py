@@ -17,7 +17,7 @@ def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
 
     `table` has one row per slice, with ``label``.
     """
-    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 0.6 + 0.38 * len(classes))
+    figure, ((axes,),) = journal.new_figure(0.6 + 0.38 * len(classes), journal.HALF_WIDTH)
     counts = table["label"].value_counts().reindex(list(classes), fill_value=0)
     shares = counts / max(counts.sum(), 1)
     for name, style in journal.series_styles(classes).items():
@@ -37,7 +37,7 @@ def image_sizes(table: pd.DataFrame) -> Figure:
 
     `table` has one row per slice, with ``width`` and ``height`` in pixels and ``plane``.
     """
-    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 3.4)
+    figure, ((axes,),) = journal.new_figure(3.4, journal.HALF_WIDTH)
     counts = table.groupby(["plane", "width", "height"]).size().rename("slices").reset_index()
     styles = journal.series_styles(sorted(counts["plane"].unique()))
     for plane, style in styles.items():
@@ -62,7 +62,7 @@ def intensity_histograms(
 
     `images` are uint8 (N, H, W); `labels` their classes, (N,).
     """
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 2.9)
+    figure, ((axes,),) = journal.new_figure(2.9)
     middles = np.arange(1.5, 256, 4)
     for name, style in journal.series_styles(classes).items():
         counts = np.zeros(256, np.int64)
@@ -160,7 +160,7 @@ def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Fi
 
     `table` has one row per slice, with ``label`` and ``group``.
     """
-    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 3.0)
+    figure, ((axes,),) = journal.new_figure(3.0, journal.HALF_WIDTH)
     rng = np.random.default_rng(seed)
     ticks = []
     for position, (name, style) in enumerate(journal.series_styles(classes).items()):
@@ -189,7 +189,7 @@ def threshold_curve(frame: pd.DataFrame, chosen: float) -> Figure:
         "largest": "Largest group\n(slices)",
         "cross_class_links": "Links between\nclasses",
     }
-    figure, axes = journal.new_figure(journal.HALF_WIDTH, 4.2, rows=3, sharex=True)
+    figure, axes = journal.new_figure(4.2, journal.HALF_WIDTH, rows=3, sharex=True)
     for panel, (column, label) in zip(axes.flat, panels.items(), strict=True):
         look = {"color": "black", "marker": "o", "markersize": 3, "clip_on": False}
         panel.plot(frame["threshold"], frame[column], **look)
@@ -219,9 +219,7 @@ def split_counts(
     `table` has one row per slice, with ``label`` and ``group``; `splits` is {scheme: part of each
     row}.
     """
-    figure, axes = journal.new_figure(
-        journal.FULL_WIDTH, 4.4, rows=2, schemes=splits, sharex=True, sharey="row"
-    )
+    figure, axes = journal.new_figure(4.4, rows=2, schemes=splits, sharex=True, sharey="row")
     counted = {"Slices": "size", "Groups": "nunique"}
     for column, split in zip(axes.T, splits.values(), strict=True):
         by_part = table.assign(part=np.asarray(split)).groupby(["label", "part"])["group"]
@@ -248,7 +246,7 @@ def class_weights(frame: pd.DataFrame, classes: Sequence[str]) -> Figure:
     weightings = list(frame["weighting"].unique())
     weights = frame.pivot(index="label", columns="weighting", values="weight")
     weights = weights.reindex(index=list(classes), columns=weightings)
-    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 2.8)
+    figure, ((axes,),) = journal.new_figure(2.8, journal.HALF_WIDTH)
     journal.grouped_bars(axes, weights, journal.series_styles(weightings).values(), number="{:.2f}")
     axes.axhline(1, color="black", linewidth=0.8, linestyle=":")
     axes.set(xlabel="Class", ylabel="Class weight")

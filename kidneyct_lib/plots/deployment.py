@@ -15,7 +15,7 @@ def parity(expected: np.ndarray, predictions: Mapping[str, np.ndarray]) -> Figur
 
     `expected` are those by Keras, (N, K); `predictions` is {file: probabilities (N, K)}.
     """
-    figure, axes = journal.new_figure(journal.FULL_WIDTH, 2.1, columns=len(predictions))
+    figure, axes = journal.new_figure(2.1, columns=len(predictions))
     for panel, (name, result) in zip(axes.flat, predictions.items(), strict=True):
         panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
         panel.scatter(expected.ravel(), result.ravel(), s=4, linewidths=0, alpha=0.5)
@@ -30,24 +30,20 @@ def latency(table: pd.DataFrame) -> Figure:
 
     `table` is from `parity.latencies`.
     """
-    batches = sorted(table["batch"].unique())
-    figure, axes = journal.new_figure(journal.FULL_WIDTH, 2.6, columns=len(batches))
-    for panel, batch in zip(axes.flat, batches, strict=True):
-        rows = table[table["batch"] == batch]
-        names = (rows["way"] + ", " + rows["precision"]).unique()
-        threads = sorted(rows["threads"].unique())
-        for number, count in enumerate(threads):
-            values = rows[rows["threads"] == count]["milliseconds"]
-            place = np.arange(len(names)) + 0.4 * (number - (len(threads) - 1) / 2)
-            bars = panel.barh(place, values, height=0.38, label=f"{count} thread{'s'[: count - 1]}")
+    batches, threads = table["batch"].unique(), sorted(table["threads"].unique())
+    figure, axes = journal.new_figure(2.6, columns=len(batches), sharey=True)
+    named = table.assign(way=table["way"] + ", " + table["precision"])
+    for panel, (batch, rows) in zip(axes.flat, named.groupby("batch"), strict=True):
+        times = rows.pivot(index="way", columns="threads", values="milliseconds")
+        times = times.reindex(rows["way"].unique())
+        times.columns = [f"{count} thread{'s'[: count - 1]}" for count in times]
+        times.plot.barh(ax=panel, width=0.38 * len(threads), legend=False, ylabel="")
+        for bars in panel.containers:
             panel.bar_label(bars, fmt="%.0f", padding=2, fontsize=7)
-        panel.set_yticks(range(len(names)), names if batch == batches[0] else [""] * len(names))
-        panel.invert_yaxis()
-        panel.margins(x=0.15)
-        alone = f", {threads[0]} thread" if threads == [1] else ""
+        panel.minorticks_off()
+        panel.margins(0.15, 0.02)
+        alone = ", 1 thread" if threads == [1] else ""
         panel.set(title=f"{batch} image{'s' if batch > 1 else ''} at a time{alone}")
         panel.set_xlabel("milliseconds an image")
-    if len(threads) > 1:
-        handles, labels = panel.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(threads))
-    return figure
+    axes[0, 0].invert_yaxis()
+    return journal.with_legend(figure, axes[0, 0]) if len(threads) > 1 else figure

@@ -28,7 +28,7 @@ def class_curves(
     """
     xlabel, ylabel, area, steps = _CURVES[kind]
     width = journal.FULL_WIDTH if len(curves_by_scheme) > 1 else journal.HALF_WIDTH
-    figure, axes = journal.new_figure(width, 4.2, schemes=curves_by_scheme, shared=True)
+    figure, axes = journal.new_figure(4.2, width, schemes=curves_by_scheme, shared=True)
     styles = journal.series_styles(classes)
     for panel, points in zip(axes.flat, curves_by_scheme.values(), strict=True):
         for label, style in styles.items():
@@ -57,8 +57,8 @@ def error_panel(images: Sequence[np.ndarray], rows: pd.DataFrame, *, columns: in
     for each image, are from `metrics.worst_errors`. There are so many `columns` of images.
     """
     if rows.empty:
-        figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 1.0)
-        journal.blank(axes)
+        figure, ((axes,),) = journal.new_figure(1.0, journal.HALF_WIDTH)
+        axes.set_axis_off()
         axes.text(0.5, 0.5, "No slice was misclassified.", ha="center", va="center", fontsize=9)
         return figure
     titles = [
@@ -75,7 +75,7 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
     It is filled where the vote of the group's slices is right and hollow where it is wrong. `frame`
     has ``label``, ``n``, ``accuracy``, ``vote`` from `metrics.by_group`.
     """
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 0.9 + 0.55 * len(classes))
+    figure, ((axes,),) = journal.new_figure(0.9 + 0.55 * len(classes))
     rng = np.random.default_rng(seed)
     area = 190 / frame["n"].max()  # of a marker, for each slice of its group
     ticks = []
@@ -107,7 +107,7 @@ def external_comparison(frame: pd.DataFrame) -> Figure:
     conditions, variants = list(frame["condition"].unique()), list(frame["variant"].unique())
     table = frame.pivot(index="condition", columns="variant", values="accuracy")
     table = table.reindex(index=conditions, columns=variants)
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 0.9 + 0.34 * len(conditions))
+    figure, ((axes,),) = journal.new_figure(0.9 + 0.34 * len(conditions))
     position = np.arange(len(conditions))
     axes.hlines(position, table.min(axis=1), table.max(axis=1), color="0.6", zorder=1)
     for k, (variant, style) in enumerate(journal.series_styles(variants).items()):
@@ -133,13 +133,12 @@ def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
     # A gap of one line, for its title, opens each subgroup.
     opening = rows["subgroup"].ne(rows["subgroup"].shift()).cumsum()
     rows = rows.assign(y=np.arange(len(rows)) + opening)
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 1.0 + 0.3 * (rows["y"].max() + 1))
+    figure, ((axes,),) = journal.new_figure(1.0 + 0.3 * (rows["y"].max() + 1))
     for k, scheme in enumerate(schemes):
         part = frame[frame["scheme"] == scheme].merge(rows[["subgroup", "level", "y"]])
         y = part["y"] + 0.26 * (k - (len(schemes) - 1) / 2)
-        ends = part[["accuracy_low", "accuracy_high"]].to_numpy()
-        few = part["few_groups"]
-        journal.interval_rows(axes, y, part["accuracy"], ends, journal.SCHEMES[scheme], hollow=few)
+        style, few = journal.SCHEMES[scheme], part["few_groups"]
+        journal.interval_rows(axes, y, part, "accuracy", style, hollow=few)
     if frame["few_groups"].any():
         axes.scatter([], [], facecolors="white", edgecolors="0.3", label="fewer than ten groups")
     groups = frame.groupby(["subgroup", "level"], sort=False)["groups"].unique()
@@ -206,17 +205,16 @@ def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> F
         {scheme: one dict a step, in order}, the same steps for each: ``step``, ``correlation``
         (-1 to 1), ``ci95`` ([low, high]) and ``unsigned`` (0 to 1).
     """
-    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 2.7)
+    figure, ((axes,),) = journal.new_figure(2.7, journal.HALF_WIDTH)
     axes.axhline(0, color="0.7", linewidth=0.8, zorder=1)
     shift = np.linspace(-0.08, 0.08, len(result))
     for (scheme, steps), aside in zip(result.items(), shift, strict=True):
-        rows, style = pd.DataFrame(steps), journal.SCHEMES[scheme]
+        rows = pd.DataFrame(steps).rename(columns={"ci95": "correlation_ci95"})
+        style = journal.SCHEMES[scheme]
         places = np.arange(len(rows)) + aside
         aside_of_sign = style.faint | {"markersize": 4, "label": f"{style.title}, sign aside"}
         axes.plot(places, rows["unsigned"], **aside_of_sign)
-        journal.line_with_intervals(
-            axes, places, rows["correlation"], rows["ci95"], style, style.title
-        )
+        journal.line_with_intervals(axes, places, rows, "correlation", style, style.title)
     names = [name if k < 2 else f"+ {name}" for k, name in enumerate(rows["step"])]
     axes.set_xticks(range(len(rows)), names)
     lowest = min(row["ci95"][0] for rows in result.values() for row in rows)

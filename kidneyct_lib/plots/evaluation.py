@@ -15,7 +15,6 @@ from kidneyct_lib.plots import journal
 _FINAL_STAGE = 2
 _UNITS = {"slices": "every slice", "patients": "one vote per patient"}
 _APART = 0.16  # of a row, between the two markers of an ablation's step
-_FIFTHS = np.arange(0, 1.01, 0.2)
 _MEASURED = {"xlabel": "Measure on the test part", "ylabel": "Value, with 95 % interval"}
 
 
@@ -32,7 +31,7 @@ def headline(
     references
         {name: value} of levels to mark by a line, such as a published accuracy or chance.
     """
-    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(3.2, journal.HALF_WIDTH)
     measures = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
     values, intervals = {}, []
     for scheme, metrics in metrics_by_scheme.items():
@@ -46,7 +45,7 @@ def headline(
     for name, value in references.items():
         axes.axhline(value, color="black", linewidth=0.8, linestyle=":")
         journal.write_beside(axes, f"{name} {value:g}", (1, value), (3, 0), **at_right)
-    axes.set(ylim=(0, 1.08), yticks=_FIFTHS, **_MEASURED)
+    axes.set(ylim=(0, 1.08), yticks=journal.FIFTHS, **_MEASURED)
     return journal.with_legend(figure, axes, columns=1)
 
 
@@ -59,9 +58,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     ``val_accuracy``.
     """
     schemes = list(history["scheme"].unique())
-    figure, axes = journal.new_figure(
-        journal.FULL_WIDTH, 4.2, rows=2, schemes=schemes, sharex="col", sharey="row"
-    )
+    figure, axes = journal.new_figure(4.2, rows=2, schemes=schemes, sharex="col", sharey="row")
     columns = {"training": "", "validation": "val_"}
     for column, scheme in zip(axes.T, schemes, strict=True):
         epochs = history[history["scheme"] == scheme].sort_values(["stage", "epoch"])
@@ -92,7 +89,7 @@ def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
     look = {"cmap": "Blues", "vmin": 0, "vmax": 1, "linewidths": 0.6, "linecolor": "0.8"}
     height = 1.3 + 0.52 * len(next(iter(confusions.values())))
     width = journal.FULL_WIDTH if len(confusions) > 1 else journal.HALF_WIDTH
-    figure, axes = journal.new_figure(width, height, schemes=confusions)
+    figure, axes = journal.new_figure(height, width, schemes=confusions)
     for panel, counts in zip(axes.flat, confusions.values(), strict=True):
         share = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
         texts = counts.map("{:,}\n".format) + share.map("{:.0%}".format)
@@ -114,7 +111,7 @@ def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
 
     The metrics of each scheme have ``per_class``: {class: {``recall``, ``support``, ``groups``}}.
     """
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 3.2)
+    figure, ((axes,),) = journal.new_figure(3.2)
     per_class = {scheme: metrics["per_class"] for scheme, metrics in metrics_by_scheme.items()}
     recall, slices, groups = (
         pd.DataFrame(per_class).map(lambda scores, key=key: scores[key])
@@ -125,7 +122,7 @@ def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
     recall = recall.set_axis([style.title for style in styles], axis=1).set_axis(ticks)
     journal.grouped_bars(axes, recall, styles, number="{:.2f}")
     axes.set(xlabel="Class, with its test part under each scheme", ylabel="Recall")
-    axes.set(ylim=(0, 1.08), yticks=_FIFTHS)
+    axes.set(ylim=(0, 1.08), yticks=journal.FIFTHS)
     return journal.with_legend(figure, axes)
 
 
@@ -141,14 +138,14 @@ def class_weight_comparison(frame: pd.DataFrame) -> Figure:
     )
     rows = len(schemes)
     figure, axes = journal.new_figure(
-        journal.FULL_WIDTH, 0.6 + 2.1 * rows, rows=rows, columns=1, schemes=schemes, shared=True
+        0.6 + 2.1 * rows, rows=rows, columns=1, schemes=schemes, shared=True
     )
     styles = journal.series_styles(weightings).values()
     table = frame.pivot(index=["scheme", "measure"], columns="weighting", values="value")
     for panel, scheme in zip(axes.flat, schemes, strict=True):
         values = table.loc[scheme].reindex(index=measures, columns=weightings)
         journal.grouped_bars(panel, values, styles, number="{:.2f}")
-        panel.set(ylim=(0, 1.12), yticks=_FIFTHS, xlabel="Measure", ylabel="Value")
+        panel.set(ylim=(0, 1.12), yticks=journal.FIFTHS, xlabel="Measure", ylabel="Value")
         panel.label_outer()
     return journal.with_legend(figure, axes.flat[0], title="Class weights")
 
@@ -172,7 +169,7 @@ def binary_summary(table: pd.DataFrame) -> Figure:
         "ROC-AUC",
         "PR-AUC",
     ]
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 3.4)
+    figure, ((axes,),) = journal.new_figure(3.4)
     values = final[measures].astype(float).T.set_axis(ticks)
     values.columns = [_with_size(row["scheme"], row) for row in final.to_dict("records")]
     low, high = (final[[f"{m}_{end}" for m in measures]] for end in ("low", "high"))
@@ -185,7 +182,7 @@ def binary_summary(table: pd.DataFrame) -> Figure:
         for bar, chance in zip(bars.patches[2:], (0.5, prevalence), strict=True):
             axes.hlines(chance, *bar.get_bbox().intervalx, color="black", **look)
     axes.collections[-1].set_label("chance")
-    axes.set(ylim=(0, 1.12), yticks=_FIFTHS, **_MEASURED)
+    axes.set(ylim=(0, 1.12), yticks=journal.FIFTHS, **_MEASURED)
     return journal.with_legend(figure, axes)
 
 
@@ -198,13 +195,12 @@ def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
     ``kept``.
     """
     steps = list(table["step"].unique())
-    figure, [[axes]] = journal.new_figure(journal.FULL_WIDTH, 0.9 + 0.42 * len(steps))
+    figure, [[axes]] = journal.new_figure(0.9 + 0.42 * len(steps))
     for k, (counted, style) in enumerate(journal.series_styles(list(_UNITS)).items()):
         rows = table[table["counted"] == counted]
         heights = np.array([steps.index(step) for step in rows["step"]]) + (0.5 - k) * 2 * _APART
-        ends = rows[["macro_f1_low", "macro_f1_high"]].to_numpy()
-        title, dropped, value = _UNITS[counted], ~rows["kept"], rows["macro_f1"]
-        journal.interval_rows(axes, heights, value, ends, style, title=title, hollow=dropped)
+        title, dropped = _UNITS[counted], ~rows["kept"]
+        journal.interval_rows(axes, heights, rows, "macro_f1", style, title=title, hollow=dropped)
     axes.plot([], [], "o", color="0.4", markerfacecolor="white", label="dropped")
     axes.axvline(chance, color="0.5", linestyle=":", linewidth=1, label="chance")
     axes.set(yticks=range(len(steps)), yticklabels=steps, ylim=(-0.6, len(steps) - 0.4))

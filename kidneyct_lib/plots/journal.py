@@ -5,7 +5,7 @@ readable in gray and for the colour-blind.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, zip_longest
 from string import ascii_lowercase
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ FULL_WIDTH = 7.1  # inches: two columns of a journal, 180 mm
 HALF_WIDTH = 4.6  # inches: one and a half columns, 117 mm
 SMALL = 7  # points: numbers on bars, titles of images
 THOUSANDS = "{x:,.0f}"  # numbers of an axis
+FIFTHS = np.arange(0, 1.01, 0.2)  # ticks of a score's axis
 LEGEND_BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17)}  # its panel
 
 
@@ -117,8 +118,8 @@ style = mpl.rc_context(
 
 
 def new_figure(
-    width: float,
     height: float,
+    width: float = FULL_WIDTH,
     *,
     rows: int = 1,
     columns: int | None = None,
@@ -158,7 +159,7 @@ def panel_grid(
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
     options |= {"rows": rows, "columns": columns, "shared": True}
-    figure, axes = new_figure(FULL_WIDTH, top + height * rows, **options)
+    figure, axes = new_figure(top + height * rows, **options)
     for k, panel in enumerate(axes.flat):
         if k < len(names):
             panel.tick_params(labelbottom=k + columns >= len(names))
@@ -195,43 +196,49 @@ def mark_level(
 
 
 def draw_intervals(
-    axes: Axes, x: ArrayLike, ends: Iterable, *, colour: str = "black", capsize: float = 2.5
+    axes: Axes, x: ArrayLike, ends: np.ndarray, *, colour: str = "black", capsize: float = 2.5
 ) -> None:
     """Draw an error bar between the [low, high] of each place, (N, 2)."""
-    low, high = np.array(list(ends), float).T
+    low, high = ends.T
     # Drawn about its own middle: an interval need not contain the estimate.
     middle, half = (low + high) / 2, (high - low) / 2
     axes.errorbar(x, middle, half, fmt="none", ecolor=colour, elinewidth=0.9, capsize=capsize)
 
 
+def _ends(rows: pd.DataFrame, score: str) -> np.ndarray:
+    """Ends [low, high] of the interval of a score in each row, (N, 2)."""
+    if f"{score}_ci95" in rows:
+        return np.array(rows[f"{score}_ci95"].tolist(), float).reshape(-1, 2)
+    return rows[[f"{score}_low", f"{score}_high"]].to_numpy(float)
+
+
 def line_with_intervals(
-    axes: Axes, x: ArrayLike, y: ArrayLike, ends: Iterable, style: Style, name: str | None
+    axes: Axes, x: ArrayLike, rows: pd.DataFrame, score: str, style: Style, name: str | None = None
 ) -> None:
-    """Draw points (N,) joined by a line, each with its own [low, high], (N, 2)."""
-    draw_intervals(axes, x, ends, colour=style.colour)
+    """Draw the scores of N rows at x, (N,), joined by a line, each with its own interval."""
+    draw_intervals(axes, x, _ends(rows, score), colour=style.colour)
     look = style.curve | {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.4}
-    axes.plot(x, y, **look, label=name)
+    axes.plot(x, rows[score], **look, label=name)
 
 
 def interval_rows(
     axes: Axes,
     y: ArrayLike,
-    values: ArrayLike,
-    ends: Iterable,
+    rows: pd.DataFrame,
+    score: str,
     style: Style,
     *,
     title: str = "",
     hollow: ArrayLike | bool = False,
 ) -> None:
-    """Draw a marker at each value, (N,), on its interval [low, high], (N, 2), in the rows y, (N,).
+    """Draw the scores of N rows as markers on their intervals, at the heights y, (N,).
 
     The legend calls them by the title, which is the style's unless given. Markers where `hollow`,
     bool (N,), is true are not filled.
     """
-    low, high = np.array(list(ends), float).T
-    axes.hlines(y, low, high, color=style.colour, linewidth=1.5, zorder=2)
-    hollow = np.broadcast_to(hollow, np.shape(values))
-    axes.scatter(values, y, 36, **style.hollow_where(hollow), zorder=3, clip_on=False)
+    axes.hlines(y, *_ends(rows, score).T, color=style.colour, linewidth=1.5, zorder=2)
+    look = style.hollow_where(np.broadcast_to(hollow, len(rows)))
+    axes.scatter(rows[score], y, 36, **look, zorder=3, clip_on=False)
     axes.plot([], [], **style.marks, label=title or style.title)
 
 
@@ -269,10 +276,15 @@ def grouped_bars(
     axes.tick_params(axis="x", length=0)
 
 
-def show_image(axes: Axes, image: np.ndarray) -> None:
-    """Show an 8-bit gray (H, W) or RGB (H, W, 3) image in its true gray levels, without axes."""
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-    blank(axes)
+def _show_images(axes: Iterable[Axes], images: Iterable[np.ndarray | None]) -> None:
+    """Show 8-bit gray (H, W) or RGB (H, W, 3) images in their true gray levels, without axes.
+
+    A panel beyond the last image, or for which it is None, stays empty.
+    """
+    for panel, image in zip_longest(axes, images):
+        panel.set(xticks=[], yticks=[], frame_on=False)
+        if image is not None:
+            panel.imshow(image, cmap="gray", vmin=0, vmax=255)
 
 
 def image_sheet(
@@ -288,13 +300,10 @@ def image_sheet(
     An image that is None leaves its place empty but for the title.
     """
     rows, side = -(-len(images) // columns), FULL_WIDTH / columns
-    figure, axes = new_figure(FULL_WIDTH, rows * (side + title_height), rows=rows, columns=columns)
-    for panel in axes.flat:
-        blank(panel)
+    figure, axes = new_figure(rows * (side + title_height), rows=rows, columns=columns)
+    _show_images(axes.flat, images)
     size = fitting_size(titles, side)
-    for panel, image, title in zip(axes.flat, images, titles, strict=False):
-        if image is not None:
-            show_image(panel, image)
+    for panel, title in zip(axes.flat, titles, strict=False):
         panel.set_title(title, fontsize=size, pad=2, **title_options)
     return figure, axes
 
@@ -308,14 +317,11 @@ def image_rows(
     are left above the first row.
     """
     side = (FULL_WIDTH - label) / columns
-    figure, axes = new_figure(FULL_WIDTH, top + len(rows) * side, rows=len(rows), columns=columns)
+    figure, axes = new_figure(top + len(rows) * side, rows=len(rows), columns=columns)
     tight = {"w_pad": 0.01, "h_pad": 0.01, "wspace": 0, "hspace": 0, "rect": (0.01, 0, 0.99, 1)}
     figure.set_layout_engine("constrained", **tight)
     for panels, (name, images) in zip(axes, rows.items(), strict=True):
-        for panel in panels:
-            blank(panel)
-        for panel, image in zip(panels, images, strict=False):
-            show_image(panel, image)
+        _show_images(panels, images)
         panels[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=SMALL)
     return figure, axes
 
@@ -324,8 +330,3 @@ def fitting_size(texts: Iterable[str], inches: float) -> float:
     """Give the font size in points at which the longest line fits a width, SMALL at most."""
     longest = max([1, *(len(line) for text in texts for line in text.split("\n"))])
     return min(SMALL, 72 * inches / (0.62 * longest))
-
-
-def blank(axes: Axes) -> None:
-    """Take ticks and frame away, leaving room for a title and a label."""
-    axes.set(xticks=[], yticks=[], frame_on=False)

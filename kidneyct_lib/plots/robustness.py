@@ -92,9 +92,7 @@ def reliability(
     scores_by_scheme
         {scheme: {"before", "after": scores with ``ece_width``}}.
     """
-    figure, axes = journal.new_figure(
-        journal.FULL_WIDTH, 4.4, schemes=curves_by_scheme, shared=True
-    )
+    figure, axes = journal.new_figure(4.4, schemes=curves_by_scheme, shared=True)
     styles = journal.series_styles(["before", "after"])
     for panel, (scheme, curves) in zip(axes.flat, curves_by_scheme.items(), strict=True):
         panel.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, zorder=0)
@@ -131,13 +129,13 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
     ]
     rows, columns = len(guarantees), len(schemes)
     figure, axes = journal.new_figure(
-        journal.FULL_WIDTH, 0.7 + 2.3 * rows, rows=rows, columns=columns, titles=titles, shared=True
+        0.7 + 2.3 * rows, rows=rows, columns=columns, titles=titles, shared=True
     )
     for panel, (guarantee, scheme) in zip(axes.flat, pairs, strict=True):
         shown = table[(table["scheme"] == scheme) & (table["guarantee"] == guarantee)]
         _coverage_panel(panel, shown.set_index("unit"), ticks, len(classes))
         panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
-        panel.set(ylim=(-0.17, 1.05), yticks=np.arange(0, 1.01, 0.2))
+        panel.set(ylim=(-0.17, 1.05), yticks=journal.FIFTHS)
         panel.set(xlabel="Test slices", ylabel="Sets with the true class")
         panel.yaxis.set_major_formatter(PercentFormatter(1))
         panel.label_outer()
@@ -176,7 +174,7 @@ def risk_coverage(
     selective_by_scheme
         {scheme: what `selective_prediction.summarise` gives}.
     """
-    figure, ((axes,),) = journal.new_figure(journal.HALF_WIDTH, 3.3)
+    figure, ((axes,),) = journal.new_figure(3.3, journal.HALF_WIDTH)
     for scheme, curve in curves_by_scheme.items():
         style, area = journal.SCHEMES[scheme], selective_by_scheme[scheme]["aurc"]
         label = f"{style.title} (area {area:.3f})"
@@ -215,7 +213,7 @@ def operating_points(
     schemes = list(curves_by_scheme)
     names = list(points_by_scheme[schemes[0]])
     width = journal.FULL_WIDTH if len(names) > 1 else journal.HALF_WIDTH
-    figure, axes = journal.new_figure(width, 4.0, titles=names, shared=True)
+    figure, axes = journal.new_figure(4.0, width, titles=names, shared=True)
     for panel, name in zip(axes.flat, names, strict=True):
         for scheme in schemes:
             style = journal.SCHEMES[scheme]
@@ -266,7 +264,7 @@ def ood_scores(
     in_distribution
         Kinds that should be accepted; drawn in another style.
     """
-    figure, ((axes,),) = journal.new_figure(journal.FULL_WIDTH, 1.0 + 0.27 * len(scores))
+    figure, ((axes,),) = journal.new_figure(1.0 + 0.27 * len(scores))
     rng = np.random.default_rng(seed)
     styles = journal.series_styles(["in distribution", "out of distribution"])
     for row, (kind, values) in enumerate(scores.items()):
