@@ -58,16 +58,17 @@ def leak_summary(
     rows = {**dict(reversed(list(models.items()))), **controls}
     figure, ((axes,),) = journal.new_figure(1.9 + 0.45 * len(rows))
     heights = [-k - 0.6 * (k >= len(models)) for k in range(len(rows))]
-    by_scheme = {s: pd.DataFrame(scores[s] for scores in rows.values()) for s in _PATIENT_TITLES}
-    for y, *ends in zip(heights, *(one["accuracy"] for one in by_scheme.values()), strict=True):
+    for y, by_scheme in zip(heights, rows.values(), strict=True):
+        ends = [by_scheme["patient"]["accuracy"], by_scheme["slice"]["accuracy"]]
         axes.plot(ends, [y, y], color="0.82", linewidth=5, solid_capstyle="round", zorder=1)
     # The number of seen patients stands above its marker, that of new ones below.
     below = {"va": "top", "fontweight": "bold"}
-    sides = {"patient": (-5, below), "slice": (5, {"va": "bottom"})}
+    sides: dict[str, tuple[int, dict]] = {"patient": (-5, below), "slice": (5, {"va": "bottom"})}
     for scheme, (offset, look) in sides.items():
         style, title = journal.SCHEMES[scheme], _PATIENT_TITLES[scheme]
-        journal.interval_rows(axes, heights, by_scheme[scheme], "accuracy", style, title=title)
-        for at in zip(by_scheme[scheme]["accuracy"], heights, strict=True):
+        scores = pd.DataFrame([by_scheme[scheme] for by_scheme in rows.values()])
+        journal.interval_rows(axes, heights, scores, "accuracy", style, title=title)
+        for at in zip(scores["accuracy"], heights, strict=True):
             text = _percent(at[0], 1)
             journal.write_beside(axes, text, at, (0, offset), ha="center", fontsize=8, **look)
     plain = _PLAIN_NAMES | (_PATIENT_RECIPE_NAMES if recipe == "patient" else {})
@@ -81,9 +82,9 @@ def leak_summary(
         axes.axvline(value, color="0.35", linewidth=0.9, linestyle=":", zorder=0)
         axes.text(value, 0.01, f" {name} {_percent(value)}", transform=axes.get_xaxis_transform())
     if controls:
-        title = {"fontsize": 8, "fontstyle": "italic", "va": "center", "backgroundcolor": "white"}
+        italic = {"fontsize": 8, "fontstyle": "italic", "va": "center", "backgroundcolor": "white"}
         height = heights[len(models)] + 0.72
-        axes.text(0, height, "Controls: labels that no image can tell ", **title)
+        axes.text(0, height, "Controls: labels that no image can tell ", **italic)
     _summary_words(figure, axes, models)
     return figure
 
@@ -134,16 +135,16 @@ def shortcuts(
     """
     rows = len(kinds) + len(models)
     figure, ((axes,),) = journal.new_figure(1.3 + 0.3 * rows)
-    series = [(_ACQUISITION, 0.0, pd.DataFrame(kinds.values()))]
+    series = [(_ACQUISITION, 0.0, list(kinds.values()))]
     for scheme, aside in (("patient", -0.2), ("other_window", 0.2)):
-        scores = pd.DataFrame(by_window[scheme] for by_window in models.values())
-        series.append((journal.SCHEMES[scheme], len(kinds) + aside, scores))
-    for style, first, scores in series:
-        heights = first + np.arange(len(scores))
-        journal.interval_rows(axes, heights, scores, "accuracy", style)
-        for y, row in zip(heights, scores.itertuples(), strict=True):
-            text, at = f"{100 * row.accuracy:.0f} %", (row.accuracy_ci95[1], y)
-            journal.write_beside(axes, text, at, (4, 0), va="center")
+        every = [by_window[scheme] for by_window in models.values()]
+        series.append((journal.SCHEMES[scheme], len(kinds) + aside, every))
+    for style, first, every in series:
+        heights = first + np.arange(len(every))
+        journal.interval_rows(axes, heights, pd.DataFrame(every), "accuracy", style)
+        for y, scores in zip(heights, every, strict=True):
+            at = (scores["accuracy_ci95"][1], y)
+            journal.write_beside(axes, f"{100 * scores['accuracy']:.0f} %", at, (4, 0), va="center")
     axes.axhline(len(kinds) - 0.5, color="0.8", linewidth=0.8)
     axes.axvline(chance, color="black", linewidth=0.8, linestyle=":", label="Chance level")
     names = [name[0].upper() + name[1:] for name in (*kinds, *models)]

@@ -30,13 +30,14 @@ def latency(table: pd.DataFrame) -> Figure:
 
     `table` is from `parity.latencies`.
     """
-    batches, threads = table["batch"].unique(), sorted(table["threads"].unique())
+    batches, threads = sorted(table["batch"].unique()), sorted(table["threads"].unique())
     figure, axes = journal.new_figure(2.6, columns=len(batches), sharey=True)
     named = table.assign(way=table["way"] + ", " + table["precision"])
-    for panel, (batch, rows) in zip(axes.flat, named.groupby("batch"), strict=True):
+    for panel, batch in zip(axes.flat, batches, strict=True):
+        rows = named[named["batch"] == batch]
         times = rows.pivot(index="way", columns="threads", values="milliseconds")
-        times = times.reindex(rows["way"].unique())
-        times.columns = [f"{count} thread{'s'[: count - 1]}" for count in times]
+        times = times.reindex(rows["way"].unique(), columns=threads)
+        times.columns = pd.Index([f"{count} thread{'s'[: count - 1]}" for count in threads])
         times.plot.barh(ax=panel, width=0.38 * len(threads), legend=False, ylabel="")
         for bars in panel.containers:
             panel.bar_label(bars, fmt="%.0f", padding=2, fontsize=7)
