@@ -195,23 +195,23 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from kidneyct_lib.study import reference as study_reference
-    from kidneyct_lib.study import run_folder
+    from kidneyct_lib.study import run_diff, run_folder
 
     _end_on_sigterm()
-    reference = run_folder.project_root() / study_reference.REFERENCE
-    run = run_folder.Run(options.run) if options.run else study_reference.rerun()
+    reference = run_folder.project_root() / run_diff.REFERENCE
+    run = run_folder.Run(options.run) if options.run else run_diff.rerun()
     if options.keep:
-        study_reference.keep(run, reference)
+        run_diff.keep(run, reference)
         print(f"{reference} now holds the metrics and tables of {run.folder}.")
         return 0
-    verdict = study_reference.check(run, reference)
-    how = f"within {verdict.tolerance:g}" if verdict.tolerance else "exactly"
-    if verdict.moved.empty:
-        print(f"All {verdict.files} files of {run.folder} equal the reference {how}.")
+    moved, tolerance = run_diff.check(run, reference)
+    how = f"within {tolerance:g}" if tolerance else "exactly"
+    if moved.empty:
+        files = len(run_diff.result_files(reference))
+        print(f"All {files} files of {run.folder} equal the reference {how}.")
     else:
-        print(f"Moved against {reference} (a), compared {how}:\n{_as_text(verdict.moved)}")
-    return int(not verdict.moved.empty)
+        print(f"Moved against {reference} (a), compared {how}:\n{_as_text(moved)}")
+    return int(not moved.empty)
 
 
 def _as_text(table) -> str:

@@ -30,7 +30,6 @@ _NOT_IN_RESULTS = (
     "study/runner.py",
     "study/staleness.py",
     "study/run_diff.py",
-    "study/reference.py",
 )
 
 
@@ -62,18 +61,13 @@ def images_digest(table: pd.DataFrame) -> str:
 
 def git_state(root: Path) -> dict[str, Any]:
     """Commit and whether tracked files differ from it; both None outside a git checkout."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
-            )
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return done.stdout.strip()
-
-    status = git("status", "--porcelain", "--untracked-files=no")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+    commit, _, dirty = done.stdout.strip().partition("-")
+    return {"commit": commit, "dirty": bool(dirty)}
 
 
 def package_versions() -> dict[str, str]:
