@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from kidneyct_lib.plots import journal
 
 _FINAL_STAGE = 2
 _UNITS = {"slices": "every slice", "patients": "one vote per patient"}
 _APART = 0.16  # of a row, between the two markers of an ablation's step
-_MEASURED = {"xlabel": "Measure on the test part", "ylabel": "Value, with 95 % interval"}
 
 
 @journal.style
@@ -33,19 +33,12 @@ def headline(
     """
     figure, ((axes,),) = journal.new_figure(3.2, journal.HALF_WIDTH)
     measures = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
-    values, intervals = {}, []
-    for scheme, metrics in metrics_by_scheme.items():
-        name = _with_size(scheme, metrics)
-        values[name] = [metrics[key] for key in measures]
-        intervals.append([metrics[f"{key}_ci95"] for key in measures])
-    bars = pd.DataFrame(values, index=list(measures.values()))
-    styles = [journal.SCHEMES[scheme] for scheme in metrics_by_scheme]
-    journal.grouped_bars(axes, bars, styles, number="{:.3f}", intervals=intervals)
+    _scheme_bars(axes, pd.DataFrame(metrics_by_scheme).T, measures)
     at_right = {"xycoords": ("axes fraction", "data"), "va": "center"}
     for name, value in references.items():
         axes.axhline(value, color="black", linewidth=0.8, linestyle=":")
         journal.write_beside(axes, f"{name} {value:g}", (1, value), (3, 0), **at_right)
-    axes.set(ylim=(0, 1.08), yticks=journal.FIFTHS, **_MEASURED)
+    axes.set_ylim(0, 1.08)
     return journal.with_legend(figure, axes, columns=1)
 
 
@@ -99,7 +92,7 @@ def confusion_pair(confusions: Mapping[str, pd.DataFrame]) -> Figure:
         panel.set(xlabel="Predicted class", ylabel="True class")
         panel.label_outer()
     shares = axes.flat[0].collections[0]
-    bar = figure.colorbar(shares, ax=axes, shrink=0.7, format=PercentFormatter(1))
+    bar = figure.colorbar(shares, ax=axes, shrink=0.7, format="{x:.0%}")
     bar.set_label("Share of the true class")
     bar.outline.set_visible(False)
     return figure
@@ -112,15 +105,13 @@ def per_class_recall_pair(metrics_by_scheme: Mapping[str, Mapping]) -> Figure:
     The metrics of each scheme have ``per_class``: {class: {``recall``, ``support``, ``groups``}}.
     """
     figure, ((axes,),) = journal.new_figure(3.2)
-    per_class = {scheme: metrics["per_class"] for scheme, metrics in metrics_by_scheme.items()}
-    recall, slices, groups = (
-        pd.DataFrame(per_class).map(lambda scores, key=key: scores[key])
-        for key in ("recall", "support", "groups")
-    )
-    ticks = [_with_counts(name, slices.loc[name], groups.loc[name]) for name in recall.index]
-    styles = [journal.SCHEMES[scheme] for scheme in per_class]
-    recall = recall.set_axis([style.title for style in styles], axis=1).set_axis(ticks)
-    journal.grouped_bars(axes, recall, styles, number="{:.2f}")
+    styles = [journal.SCHEMES[scheme] for scheme in metrics_by_scheme]
+    recall = {}
+    for name in next(iter(metrics_by_scheme.values()))["per_class"]:
+        scores = pd.DataFrame([one["per_class"][name] for one in metrics_by_scheme.values()])
+        recall[_with_counts(name, scores["support"], scores["groups"])] = scores["recall"]
+    bars = pd.DataFrame(recall).T.set_axis([style.title for style in styles], axis=1)
+    journal.grouped_bars(axes, bars, styles, number="{:.2f}")
     axes.set(xlabel="Class, with its test part under each scheme", ylabel="Recall")
     axes.set(ylim=(0, 1.08), yticks=journal.FIFTHS)
     return journal.with_legend(figure, axes)
@@ -159,30 +150,25 @@ def binary_summary(table: pd.DataFrame) -> Figure:
     the slices and groups behind each scheme's bar. `table` is from `binary_metrics.table`; the rows
     of the final stage (2) are drawn, one per scheme.
     """
-    final = table[table["stage"] == _FINAL_STAGE]
-    measures = ["sensitivity", "specificity", "roc_auc", "pr_auc"]
+    final = table[table["stage"] == _FINAL_STAGE].set_index("scheme")
     positives, negatives = final["positives"], final["n"] - final["positives"]
     found = f"Sensitivity\nof {final['positive_class'].iloc[0]}"
-    ticks = [
-        _with_counts(found, positives, final["positive_groups"]),
-        _with_counts("Specificity\nof the others", negatives, final["negative_groups"]),
-        "ROC-AUC",
-        "PR-AUC",
-    ]
+    spared = "Specificity\nof the others"
+    measures = {
+        "sensitivity": _with_counts(found, positives, final["positive_groups"]),
+        "specificity": _with_counts(spared, negatives, final["negative_groups"]),
+        "roc_auc": "ROC-AUC",
+        "pr_auc": "PR-AUC",
+    }
     figure, ((axes,),) = journal.new_figure(3.4)
-    values = final[measures].astype(float).T.set_axis(ticks)
-    values.columns = [_with_size(row["scheme"], row) for row in final.to_dict("records")]
-    low, high = (final[[f"{m}_{end}" for m in measures]] for end in ("low", "high"))
-    intervals = np.stack([low, high], axis=-1).astype(float)
-    styles = [journal.SCHEMES[scheme] for scheme in final["scheme"]]
-    journal.grouped_bars(axes, values, styles, number="{:.3f}", intervals=intervals)
+    _scheme_bars(axes, final, measures)
     series = [container for container in axes.containers if isinstance(container, BarContainer)]
     look = {"linewidth": 1.6, "path_effects": [withStroke(linewidth=4, foreground="white")]}
     for bars, prevalence in zip(series, final["prevalence"], strict=True):
         for bar, chance in zip(bars.patches[2:], (0.5, prevalence), strict=True):
             axes.hlines(chance, *bar.get_bbox().intervalx, color="black", **look)
     axes.collections[-1].set_label("chance")
-    axes.set(ylim=(0, 1.12), yticks=journal.FIFTHS, **_MEASURED)
+    axes.set_ylim(0, 1.12)
     return journal.with_legend(figure, axes)
 
 
@@ -209,9 +195,21 @@ def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
     return journal.with_legend(figure, axes, columns=4)
 
 
-def _with_size(scheme: str, counts: Mapping) -> str:
-    """Name a scheme with its ``n`` slices and its ``groups``."""
-    return f"{journal.SCHEMES[scheme].title} ({counts['n']:,} slices, {counts['groups']:,} groups)"
+def _scheme_bars(axes: Axes, scores: pd.DataFrame, measures: Mapping[str, str]) -> None:
+    """Draw some measures, with the names to show, as bars of each scheme, a row of `scores`.
+
+    The legend tells the ``n`` slices and the ``groups`` of each.
+    """
+    styles = [journal.SCHEMES[scheme] for scheme in scores.index]
+    values = scores[list(measures)].astype(float).T.set_axis(list(measures.values()))
+    values.columns = pd.Index(
+        f"{style.title} ({n:,} slices, {groups:,} groups)"
+        for style, n, groups in zip(styles, scores["n"], scores["groups"], strict=True)
+    )
+    intervals = np.stack([journal.interval_ends(scores, name) for name in measures], axis=1)
+    journal.grouped_bars(axes, values, styles, number="{:.3f}", intervals=intervals)
+    axes.set(yticks=journal.FIFTHS, xlabel="Measure on the test part")
+    axes.set_ylabel("Value, with 95 % interval")
 
 
 def _with_counts(name: str, slices: Iterable[int], groups: Iterable[int]) -> str:

@@ -205,7 +205,7 @@ def draw_intervals(
     axes.errorbar(x, middle, half, fmt="none", ecolor=colour, elinewidth=0.9, capsize=capsize)
 
 
-def _ends(rows: pd.DataFrame, score: str) -> np.ndarray:
+def interval_ends(rows: pd.DataFrame, score: str) -> np.ndarray:
     """Ends [low, high] of the interval of a score in each row, (N, 2)."""
     if f"{score}_ci95" in rows:
         return np.array(rows[f"{score}_ci95"].tolist(), float).reshape(-1, 2)
@@ -216,7 +216,7 @@ def line_with_intervals(
     axes: Axes, x: ArrayLike, rows: pd.DataFrame, score: str, style: Style, name: str | None = None
 ) -> None:
     """Draw the scores of N rows at x, (N,), joined by a line, each with its own interval."""
-    draw_intervals(axes, x, _ends(rows, score), colour=style.colour)
+    draw_intervals(axes, x, interval_ends(rows, score), colour=style.colour)
     look = style.curve | {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.4}
     axes.plot(x, rows[score], **look, label=name)
 
@@ -236,7 +236,7 @@ def interval_rows(
     The legend calls them by the title, which is the style's unless given. Markers where `hollow`,
     bool (N,), is true are not filled.
     """
-    axes.hlines(y, *_ends(rows, score).T, color=style.colour, linewidth=1.5, zorder=2)
+    axes.hlines(y, *interval_ends(rows, score).T, color=style.colour, linewidth=1.5, zorder=2)
     look = style.hollow_where(np.broadcast_to(hollow, len(rows)))
     axes.scatter(rows[score], y, 36, **look, zorder=3, clip_on=False)
     axes.plot([], [], **style.marks, label=title or style.title)

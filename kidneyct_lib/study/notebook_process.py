@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from kidneyct_lib.core.files import project_root
 
@@ -21,8 +21,8 @@ _LONGEST = 20_000  # characters of a message: more would fill the pipe, which is
 _STOPPED = 1  # exit status after a notebook that did not reach its end
 
 
-class NotebookProcess:
-    """A notebook that is being executed.
+class NotebookProcess(subprocess.Popen[str]):
+    """A notebook that is being executed; it has ended once `poll` gives its exit status.
 
     Parameters
     ----------
@@ -32,18 +32,18 @@ class NotebookProcess:
         Values for its `parameters` cell.
     line : int
         Its progress bars' line below the cursor, so that notebooks side by side do not write over
-        each other's; kept as an attribute, as is `seconds`, how long it ran once it has ended.
+        each other's; kept as an attribute, as is `began`, the seconds of `time.monotonic`.
     """
 
     def __init__(
         self, source: Path, target: Path, parameters: Mapping[str, Any], *, line: int
     ) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.line, self._began, self.seconds = line, time.monotonic(), 0.0
+        self.line, self.began = line, time.monotonic()
         options = {"source": str(source), "target": str(target), "parameters": dict(parameters)}
         on_screen = {"TQDM_POSITION": str(line), "TQDM_MININTERVAL": "1"}
         drawn = (on_screen if sys.stderr.isatty() else {"TQDM_MININTERVAL": "10"}) | os.environ
-        self._process = subprocess.Popen(
+        super().__init__(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -51,32 +51,22 @@ class NotebookProcess:
             text=True,
             start_new_session=True,  # Ctrl-C is for the one that started it, which stops this one
         )
-        self._stdin, self._stdout = cast(IO, self._process.stdin), cast(IO, self._process.stdout)
-        self._stdin.write(json.dumps(options) + "\n")
-        self._stdin.flush()
-
-    def has_ended(self) -> bool:
-        """Whether it is done or could not go on."""
-        if self._process.poll() is None:
-            return False
-        self.seconds = time.monotonic() - self._began
-        return True
+        print(json.dumps(options), file=self.stdin, flush=True)
 
     def failure(self) -> str | None:
         """What kept an ended one from its end; None if nothing did."""
-        message = self._stdout.read().strip()
-        self._stdin.close()
-        if self._process.returncode == 0:
+        message, _ = self.communicate()
+        if self.returncode == 0:
             return None
-        return message or f"did not finish (exit status {self._process.returncode})"
+        return message.strip() or f"did not finish (exit status {self.returncode})"
 
     def stop(self) -> None:
         """End it and its kernel."""
-        self._process.terminate()
+        self.terminate()
         try:
-            self._process.wait(timeout=10)
+            self.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill()
 
 
 def execute(source: str, target: str, parameters: Mapping[str, Any]) -> str | None:

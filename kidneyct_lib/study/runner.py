@@ -66,7 +66,6 @@ class Step(NamedTuple):
     """A notebook of the plan."""
 
     source: Path
-    parameters: dict[str, Any]  # the study's values of the keys in its own `parameters` cell
     depends_on: dict[str, Any]  # from `staleness.inputs`, with "needed" {notebook: results stamp}
     why: list[str]  # it must run; empty if it need not
 
@@ -161,7 +160,7 @@ def _plan(sources: list[Path], params: Params, run: Run) -> list[Step]:
         needed = {other: stamps[other] for other in staleness.needed_by(name, names)}
         stamps[name] = staleness.results_stamp(read, needed)
         depends_on = read | {"needed": needed}
-        steps[name] = Step(source, given, depends_on, _reasons(run, name, depends_on))
+        steps[name] = Step(source, depends_on, _reasons(run, name, depends_on))
     first = steps[names[0]]
     # Notebook 01 must bring the images back, as after the cache was deleted.
     gone = "data" in run.provenance() and not run.data_folder.is_dir()
@@ -226,12 +225,11 @@ def _execute(plan: list[Step], run: Run, jobs: int) -> int:
                 finished[name] = _finished(run, name)
                 taken = {process.line for process in running.values()}
                 line = min(set(range(len(taken) + 1)) - taken)
-                target = run.folder / "notebooks" / steps[name].source.name
-                running[name] = NotebookProcess(
-                    steps[name].source, target, steps[name].parameters, line=line
-                )
+                source, given = steps[name].source, steps[name].depends_on["parameters"]
+                target = run.folder / "notebooks" / source.name
+                running[name] = NotebookProcess(source, target, given, line=line)
             time.sleep(0.1)
-            for name in [name for name, process in running.items() if process.has_ended()]:
+            for name in [name for name, one in running.items() if one.poll() is not None]:
                 process = running.pop(name)
                 failure = process.failure()
                 if failure is None and _finished(run, name) == finished[name]:
@@ -239,7 +237,8 @@ def _execute(plan: list[Step], run: Run, jobs: int) -> int:
                 if failure is None:
                     run.record_notebook(name, depends_on=steps[name].depends_on)
                     run.record_file(f"notebooks/{name}.ipynb", name)
-                    print(f"      {name} done in {process.seconds:.0f} s", flush=True)
+                    seconds = time.monotonic() - process.began
+                    print(f"      {name} done in {seconds:.0f} s", flush=True)
                 else:
                     failures.append(f"{name} {failure}")
     finally:

@@ -200,28 +200,22 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
 
 def _imports(tree: ast.Module) -> set[str]:
     """Modules of this library that code imports."""
-    result: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and _is_own(node.module):
-            for alias in node.names:
-                result |= _modules(f"{node.module}.{alias.name}") or {node.module}
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                result |= _modules(alias.name) if _is_own(alias.name) else set()
-    return result
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            package = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            names |= {package + alias.name for alias in node.names}
+    own = [name for name in names if name.partition(".")[0] == LIBRARY.name]
+    return {module for name in own for module in _modules(name)}
 
 
 def _modules(name: str) -> set[str]:
-    """The module of this name; a package and all that it holds; none if there is neither."""
+    """The module of this name, or that holds what is named so; a package and all that it holds."""
     path = _path(name)
     if path.name != "__init__.py":
-        return {name} if path.is_file() else set()
+        return {name if path.is_file() else name.rpartition(".")[0]}
     files = [file.relative_to(LIBRARY.parent) for file in path.parent.rglob("*.py")]
     return {".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files}
-
-
-def _is_own(module: str) -> bool:
-    return module.partition(".")[0] == LIBRARY.name
 
 
 def _path(module: str) -> Path:

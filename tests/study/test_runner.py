@@ -163,7 +163,7 @@ def test_one_that_runs_alone_starts_when_no_other_runs_or_can(
 ):
     needs = {"01_a": [], "02_b": ["01_a"], "03_c": ["01_a"], "04_d": ["03_c"]}
     steps = {
-        name: runner.Step(Path(f"{name}.ipynb"), {}, {"needed": dict.fromkeys(needed)}, ["new"])
+        name: runner.Step(Path(f"{name}.ipynb"), {"needed": dict.fromkeys(needed)}, ["new"])
         for name, needed in needs.items()
     }
     monkeypatch.setattr(runner.staleness, "ALONE", {"03_c"})
