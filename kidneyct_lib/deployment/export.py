@@ -131,7 +131,7 @@ def _write_files(
             ("litert", "int8"): partial(quantization.to_litert, saved, eight_bits=True),
         }
         for name in tqdm(names, desc="export", unit="file", leave=False):
-            run.write_export(scheme, name, writers[FILES[name]])
+            run.write(f"export/{scheme}/{name}", writers[FILES[name]])
 
 
 def _bundle(

@@ -149,22 +149,22 @@ def new_figure(
 
 
 def panel_grid(
-    names: Sequence[str], columns: int, *, top: float, height: float, **options: Any
+    names: Sequence[str], columns: int, *, top: float, height: float, titles: Sequence[str] = ()
 ) -> tuple[Figure, list[Axes]]:
     """Make a panel for each name, with shared axes, in rows of at most so many columns.
 
     Every row is `height` inches high and `top` more are for the legend. Only the lowest panel of
-    each column names its ticks. `options` are of `new_figure`.
+    each column names its ticks. `titles` are as of `new_figure`.
     """
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
-    options |= {"rows": rows, "columns": columns, "shared": True}
-    figure, axes = new_figure(top + height * rows, **options)
-    for k, panel in enumerate(axes.flat):
-        if k < len(names):
-            panel.tick_params(labelbottom=k + columns >= len(names))
-        else:
-            panel.remove()
+    figure, axes = new_figure(
+        top + height * rows, rows=rows, columns=columns, titles=titles, shared=True
+    )
+    for panel in axes.flat[len(names) :]:
+        panel.remove()
+    for panel in axes.flat[len(names) - columns : len(names)]:
+        panel.tick_params(labelbottom=True)
     return figure, list(axes.flat[: len(names)])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from kidneyct_lib.plots import journal
 
@@ -137,7 +137,7 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
         panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
         panel.set(ylim=(-0.17, 1.05), yticks=journal.FIFTHS)
         panel.set(xlabel="Test slices", ylabel="Sets with the true class")
-        panel.yaxis.set_major_formatter(PercentFormatter(1))
+        panel.yaxis.set_major_formatter("{x:.0%}")
         panel.label_outer()
     title = f"Calibrated on (dotted line: {target:.0%} nominal)"
     return journal.with_legend(figure, axes.flat[0], title=title)
@@ -185,8 +185,8 @@ def risk_coverage(
         for coverage, risk in points:
             axes.plot(coverage, risk, **style.marks, clip_on=False)
             journal.write_beside(axes, f"{risk:.1%}", (coverage, risk), (0, 6), ha="center")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter("{x:.0%}")
     highest = max(curve["risk"].max() for curve in curves_by_scheme.values())
     axes.set(xlim=(0, 1.03), ylim=(0, max(1.15 * highest, 0.05)))
     axes.set(xlabel="Slices classified, most confident first", ylabel="Wrong among them")
@@ -233,8 +233,8 @@ def operating_points(
         journal.mark_level(panel, target, f"target: {target:.0%}", right=True)
         panel.set(xlabel="False alarms among other classes", ylabel="Recall of the class")
         panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.07))
-        for axis in (panel.xaxis, panel.yaxis):
-            axis.set_major_formatter(PercentFormatter(1))
+        panel.xaxis.set_major_formatter("{x:.0%}")
+        panel.yaxis.set_major_formatter("{x:.0%}")
         panel.label_outer()
         panel.legend(**journal.LEGEND_BELOW)
     return figure

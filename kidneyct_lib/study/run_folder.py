@@ -99,7 +99,7 @@ class Run:
 
     def write_table(self, name: str, table: pd.DataFrame) -> Path:
         """Write `tables/<name>.csv` without its row index."""
-        return self._write(f"tables/{name}.csv", lambda path: table.to_csv(path, index=False))
+        return self.write(f"tables/{name}.csv", lambda path: table.to_csv(path, index=False))
 
     def write_metrics(self, name: str, metrics: Mapping[str, Any]) -> Path:
         """Write `metrics/<name>.json`."""
@@ -118,7 +118,7 @@ class Run:
         A cell that ends with this call shows what was written, and nothing is drawn twice.
         """
         stem = f"{self._notebook}__{name}" if self._notebook else name
-        path = self._write(
+        path = self.write(
             f"figures/{stem}.png",
             lambda path: figure.savefig(path, dpi=150, format="png", metadata={"Software": None}),
         )
@@ -127,15 +127,11 @@ class Run:
     def write_model(self, scheme: str, save: Callable[[Path], None], facts: Mapping) -> Path:
         """Write `models/<scheme>.keras` by `save(path)`, and what its user must know beside it."""
         self.write_json(f"models/{scheme}.json", facts)
-        return self._write(f"models/{scheme}.keras", save)
-
-    def write_export(self, scheme: str, name: str, save: Callable[[Path], None]) -> Path:
-        """Write `export/<scheme>/<name>` by `save(path)`."""
-        return self._write(f"export/{scheme}/{name}", save)
+        return self.write(f"models/{scheme}.keras", save)
 
     def write_text(self, relative: str, text: str) -> Path:
         """Write a text file at a path relative to the run's folder."""
-        return self._write(relative, lambda path: path.write_text(text))
+        return self.write(relative, lambda path: path.write_text(text))
 
     def write_json(self, relative: str, content: Mapping[str, Any]) -> Path:
         """Write a JSON file at a path relative to the run's folder."""
@@ -182,7 +178,8 @@ class Run:
         except OSError as error:
             raise StudyError(f"{self.folder} cannot be written: {error}") from error
 
-    def _write(self, relative: str, save: Callable[[Path], Any]) -> Path:
+    def write(self, relative: str, save: Callable[[Path], Any]) -> Path:
+        """Write a file at a path relative to the run's folder by `save(path)`."""
         path = self.folder / relative
         try:
             with replacement(path) as temporary:

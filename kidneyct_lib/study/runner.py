@@ -69,11 +69,6 @@ class Step(NamedTuple):
     depends_on: dict[str, Any]  # from `staleness.inputs`, with "needed" {notebook: results stamp}
     why: list[str]  # it must run; empty if it need not
 
-    @property
-    def name(self) -> str:
-        """Name of the notebook."""
-        return self.source.stem
-
 
 def reproduce(
     params: Params,
@@ -114,7 +109,7 @@ def reproduce(
     if not sources:
         raise StudyError(f"{root} holds no notebooks: run this from the project's root.")
     if dry_run:
-        return sum(bool(step.why) for step in _plan(sources, params, run))
+        return sum(bool(step.why) for step in _plan(sources, params, run).values())
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(run.folder / ".lock", timeout=0):
@@ -144,7 +139,7 @@ def _announce(params: Params) -> None:
 # --- what must run -------------------------------------------------------------------------------
 
 
-def _plan(sources: list[Path], params: Params, run: Run) -> list[Step]:
+def _plan(sources: list[Path], params: Params, run: Run) -> dict[str, Step]:
     """Each notebook with its parameters and why it must run, if it must; that is printed."""
     names = [source.stem for source in sources]
     stamps: dict[str, str] = {}
@@ -169,8 +164,8 @@ def _plan(sources: list[Path], params: Params, run: Run) -> list[Step]:
     for later, earlier in staleness.ADDS_TO.items():
         if {later, earlier} <= steps.keys() and steps[earlier].why and not steps[later].why:
             steps[later].why.append(f"{earlier} writes its table anew")
-    _describe([*steps.values()], run)
-    return [*steps.values()]
+    _describe(steps, run)
+    return steps
 
 
 def _reasons(run: Run, notebook: str, depends_on: dict[str, Any]) -> list[str]:
@@ -184,18 +179,18 @@ def _reasons(run: Run, notebook: str, depends_on: dict[str, Any]) -> list[str]:
     ]
 
 
-def _describe(plan: list[Step], run: Run) -> None:
+def _describe(plan: Mapping[str, Step], run: Run) -> None:
     """Print what must run and why."""
-    stale = [step for step in plan if step.why]
+    stale = {name: step.why for name, step in plan.items() if step.why}
     if not stale:
         print(f"Nothing to do: {run.folder} is up to date.", flush=True)
-    elif all(step.why == ["not finished yet"] for step in plan):
+    elif all(step.why == ["not finished yet"] for step in plan.values()):
         print(f"All {len(plan)} notebooks are to run.", flush=True)
     else:
         print(f"{len(stale)} of {len(plan)} notebooks are to run:", flush=True)
-        for step in stale:
-            more = f" and {len(step.why) - 3} more" if len(step.why) > 3 else ""
-            print(f"  {step.name}: {', '.join(step.why[:3])}{more}", flush=True)
+        for name, why in stale.items():
+            more = f" and {len(why) - 3} more" if len(why) > 3 else ""
+            print(f"  {name}: {', '.join(why[:3])}{more}", flush=True)
 
 
 # --- running it ----------------------------------------------------------------------------------
@@ -208,11 +203,10 @@ def _side_by_side(run: Run) -> int:
     return max(1, min(os.cpu_count() or 1, fitting, _MOST))
 
 
-def _execute(plan: list[Step], run: Run, jobs: int) -> int:
+def _execute(steps: Mapping[str, Step], run: Run, jobs: int) -> int:
     """Execute what must run, each notebook as soon as those that it waits for are done."""
-    steps = {step.name: step for step in plan}
-    numbers = {name: f"[{number}/{len(plan)}]" for number, name in enumerate(steps, 1)}
-    waiting = [step.name for step in plan if step.why]
+    numbers = {name: f"[{number}/{len(steps)}]" for number, name in enumerate(steps, 1)}
+    waiting = [name for name, step in steps.items() if step.why]
     count = len(waiting)
     running: dict[str, NotebookProcess] = {}
     finished: dict[str, str | None] = {}

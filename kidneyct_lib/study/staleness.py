@@ -120,8 +120,7 @@ def results_stamp(read: Mapping[str, Any], needed: Mapping[str, str]) -> str:
 
     `read` is from `inputs`; `needed` {notebook: its own results stamp}.
     """
-    drawing = [name for name in read["modules"] if name.startswith(_DRAWING)]
-    modules = {k: v for k, v in read["modules"].items() if k not in drawing}
+    modules = {k: v for k, v in read["modules"].items() if not k.startswith(_DRAWING)}
     return _digest(json.dumps([{**read, "modules": modules}, needed], sort_keys=True))
 
 
