@@ -113,10 +113,9 @@ def _parser() -> argparse.ArgumentParser:
         "the reference comes from, else within a tolerance. Exit status 1 if anything moved.",
     )
     command.set_defaults(handler=_verify)
-    command.add_argument(
-        "--run", type=Path, metavar="OUTPUTS", help="a finished run, not a new one"
-    )
-    command.add_argument("--keep", action="store_true", help="make this run the reference")
+    option = command.add_argument
+    option("--run", type=Path, metavar="OUTPUTS", help="a finished run, not a new one")
+    option("--keep", action="store_true", help="make this run the reference")
     return parser
 
 
@@ -124,7 +123,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     from kidneyct_lib import report
     from kidneyct_lib.study import parameters, run_folder, runner
 
-    _end_on_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the kernel ends too
     file = run_folder.project_root() / "params" / f"{options.study}.yaml"
     own = parameters.load(file)
     folders = {
@@ -197,7 +196,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from kidneyct_lib.study import run_diff, run_folder
 
-    _end_on_sigterm()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the kernel ends too
     reference = run_folder.project_root() / run_diff.REFERENCE
     run = run_folder.Run(options.run) if options.run else run_diff.rerun()
     if options.keep:
@@ -216,10 +215,6 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _as_text(table) -> str:
     return table.to_string(index=False, max_colwidth=60)
-
-
-def _end_on_sigterm() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the kernel ends too
 
 
 if __name__ == "__main__":

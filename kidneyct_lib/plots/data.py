@@ -100,7 +100,7 @@ def series_structure(
     threshold
         Correlation above which slices are grouped, marked by a line.
     """
-    figure, panels = journal.panel_grid(classes, 2, top=0.7, height=1.5, titles=classes)
+    figure, panels = journal.panel_grid(len(classes), 2, top=0.7, height=1.5, titles=classes)
     distance = (1 - correlations["correlation"]).clip(lower=1e-4)
     shape = {"log_scale": True, "binrange": (-4, 0.3), "bins": 43, "stat": "probability"}
     shape |= {"element": "step", "alpha": 0.35}

@@ -127,18 +127,15 @@ def class_weight_comparison(frame: pd.DataFrame) -> Figure:
     schemes, weightings, measures = (
         list(frame[column].unique()) for column in ("scheme", "weighting", "measure")
     )
-    rows = len(schemes)
-    figure, axes = journal.new_figure(
-        0.6 + 2.1 * rows, rows=rows, columns=1, schemes=schemes, shared=True
-    )
+    figure, panels = journal.panel_grid(len(schemes), 1, top=0.6, height=2.1, schemes=schemes)
     styles = journal.series_styles(weightings).values()
     table = frame.pivot(index=["scheme", "measure"], columns="weighting", values="value")
-    for panel, scheme in zip(axes.flat, schemes, strict=True):
+    for panel, scheme in zip(panels, schemes, strict=True):
         values = table.loc[scheme].reindex(index=measures, columns=weightings)
         journal.grouped_bars(panel, values, styles, number="{:.2f}")
         panel.set(ylim=(0, 1.12), yticks=journal.FIFTHS, xlabel="Measure", ylabel="Value")
         panel.label_outer()
-    return journal.with_legend(figure, axes.flat[0], title="Class weights")
+    return journal.with_legend(figure, panels[0], title="Class weights")
 
 
 @journal.style

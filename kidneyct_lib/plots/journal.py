@@ -149,23 +149,21 @@ def new_figure(
 
 
 def panel_grid(
-    names: Sequence[str], columns: int, *, top: float, height: float, titles: Sequence[str] = ()
+    count: int, columns: int, *, top: float, height: float, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """Make a panel for each name, with shared axes, in rows of at most so many columns.
+    """Make so many panels, with shared axes, in rows of at most so many columns.
 
     Every row is `height` inches high and `top` more are for the legend. Only the lowest panel of
-    each column names its ticks. `titles` are as of `new_figure`.
+    each column names its ticks. `options` are of `new_figure`.
     """
-    columns = min(columns, len(names))
-    rows = -(-len(names) // columns)
-    figure, axes = new_figure(
-        top + height * rows, rows=rows, columns=columns, titles=titles, shared=True
-    )
-    for panel in axes.flat[len(names) :]:
+    columns = min(columns, count)
+    options |= {"rows": -(-count // columns), "columns": columns, "shared": True}
+    figure, axes = new_figure(top + height * options["rows"], **options)
+    for panel in axes.flat[count:]:
         panel.remove()
-    for panel in axes.flat[len(names) - columns : len(names)]:
+    for panel in axes.flat[count - columns : count]:
         panel.tick_params(labelbottom=True)
-    return figure, list(axes.flat[: len(names)])
+    return figure, list(axes.flat[:count])
 
 
 def with_legend(

@@ -47,7 +47,7 @@ def corruption_errors(table: pd.DataFrame) -> Figure:
     clean = table[table["severity"] == 0].drop_duplicates(["scheme", "stage"])
     corrupted = table[table["severity"] > 0]
     names = list(corrupted["corruption"].unique())
-    figure, panels = journal.panel_grid(names, _COLUMNS, top=0.8, height=1.15)
+    figure, panels = journal.panel_grid(len(names), _COLUMNS, top=0.8, height=1.15)
     for panel, name in zip(panels, names, strict=True):
         _draw_lines(panel, pd.concat([clean, corrupted[corrupted["corruption"] == name]]))
         panel.set_title(name, loc="left", fontsize=8, pad=2)
@@ -127,11 +127,10 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
     titles = [
         f"{journal.SCHEMES[scheme].title}, {_GUARANTEE_NAMES[named]}" for named, scheme in pairs
     ]
-    rows, columns = len(guarantees), len(schemes)
-    figure, axes = journal.new_figure(
-        0.7 + 2.3 * rows, rows=rows, columns=columns, titles=titles, shared=True
+    figure, panels = journal.panel_grid(
+        len(pairs), len(schemes), top=0.7, height=2.3, titles=titles
     )
-    for panel, (guarantee, scheme) in zip(axes.flat, pairs, strict=True):
+    for panel, (guarantee, scheme) in zip(panels, pairs, strict=True):
         shown = table[(table["scheme"] == scheme) & (table["guarantee"] == guarantee)]
         _coverage_panel(panel, shown.set_index("unit"), ticks, len(classes))
         panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
@@ -140,7 +139,7 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
         panel.yaxis.set_major_formatter("{x:.0%}")
         panel.label_outer()
     title = f"Calibrated on (dotted line: {target:.0%} nominal)"
-    return journal.with_legend(figure, axes.flat[0], title=title)
+    return journal.with_legend(figure, panels[0], title=title)
 
 
 def _coverage_panel(panel: Axes, by_unit: pd.DataFrame, columns: Mapping[str, str], k: int) -> None:
