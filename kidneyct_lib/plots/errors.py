@@ -141,12 +141,9 @@ def subgroup_accuracy(frame: pd.DataFrame) -> Figure:
         journal.interval_rows(axes, y, part, "accuracy", style, hollow=few)
     if frame["few_groups"].any():
         axes.scatter([], [], facecolors="white", edgecolors="0.3", label="fewer than ten groups")
-    groups = frame.groupby(["subgroup", "level"], sort=False)["groups"].unique()
-    names = [
-        f"{level} ({' | '.join(map(str, counts))} groups)"
-        for level, counts in zip(rows["level"], groups, strict=True)
-    ]
-    axes.set_yticks(rows["y"], names)
+    counts = frame.groupby(["subgroup", "level"], sort=False)["groups"].unique()
+    written = [" | ".join(map(str, of_schemes)) for of_schemes in counts]
+    axes.set_yticks(rows["y"], rows["level"].astype(str) + " (" + written + " groups)")
     axes.tick_params(axis="y", length=0)
     look = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": "bold"}
     look |= {"xycoords": ("axes fraction", "data")}

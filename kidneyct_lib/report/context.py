@@ -37,7 +37,11 @@ def page(run: Run) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    templates.filters |= {"percent": _percent, "number": _number, "listing": _listing}
+    templates.filters |= {
+        "percent": lambda value, digits=1: f"{100 * value:.{digits}f}",
+        "number": lambda value, digits=0: f"{value:z,.{digits}f}",  # z: no minus before 0.00
+        "listing": _listing,
+    }
     context = facts(saved) | {"saved": saved, "sections": sections}
 
     def say(text: str) -> Markup:
@@ -148,14 +152,6 @@ def _figures_by_section(saved: Saved, sections: list[dict]) -> dict[str, list[di
 
 def _text(name: str) -> Any:
     return yaml.safe_load((files(__package__) / f"page/{name}.yaml").read_text("utf-8"))
-
-
-def _percent(value: float, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f}"
-
-
-def _number(value: float, digits: int = 0) -> str:
-    return f"{value:z,.{digits}f}"  # z: no minus before 0.00
 
 
 def _listing(names: Iterable[Any], called: Mapping[Any, str] | None = None) -> str:

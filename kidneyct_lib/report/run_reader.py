@@ -142,16 +142,11 @@ def shown(table: pd.DataFrame, names: Mapping[str, Mapping[str, str]]) -> Shown:
             if column in ends:
                 both = zip(texts, _intervals(head, column), strict=True)
                 texts = [a if b == MISSING else f"{a} ({b})" for a, b in both]
-        columns[names["headers"].get(base, _header(base))] = texts
+        words = base.replace("_", " ")  # capitals in it, as of a class, stay
+        columns[names["headers"].get(base, words[:1].upper() + words[1:])] = texts
         numeric.append(pd.api.types.is_numeric_dtype(head[column]) and column != "few_groups")
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     return Shown(list(columns), rows, numeric, bool(ends), len(table) - len(head))
-
-
-def _header(column: str) -> str:
-    """Name a column by its own name; capitals in it, as of a class, stay."""
-    words = column.replace("_", " ")
-    return words[:1].upper() + words[1:]
 
 
 def _intervals(table: pd.DataFrame, name: str) -> list[str]:

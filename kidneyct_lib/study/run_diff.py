@@ -140,7 +140,8 @@ def _compare(left: pd.DataFrame, right: pd.DataFrame, tolerance: float) -> Itera
         x, y = left[column], right[column]
         numeric = all(values.dtype.kind in "iuf" for values in (x, y))
         if numeric:
-            moved = _moved(x.to_numpy(float), y.to_numpy(float), tolerance)
+            allowed = tolerance * x.abs().clip(lower=1).fillna(1)
+            moved = ~np.isclose(x, y, rtol=0, atol=allowed, equal_nan=True)
         else:
             moved = (x.fillna("") != y.fillna("")).to_numpy()
             if moved.sum() <= tolerance * len(moved):
@@ -151,12 +152,6 @@ def _compare(left: pd.DataFrame, right: pd.DataFrame, tolerance: float) -> Itera
             cell = {"row": f"{most} ({left.iloc[most, 0]!s})", "a": x[most], "b": y[most]}
             difference = {"difference": y[most] - x[most]} if numeric else {}
             yield {"what": column, "cells": f"{moved.sum()} of {len(x)}"} | cell | difference
-
-
-def _moved(a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
-    """Whether numbers differ by more than is allowed; two missing ones are equal."""
-    allowed = tolerance * np.maximum(1, np.abs(a))
-    return ~((np.abs(a - b) <= allowed) | (np.isnan(a) & np.isnan(b)))
 
 
 def _read(path: Path) -> pd.DataFrame:
