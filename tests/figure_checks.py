@@ -76,6 +76,7 @@ def interval_rows(axes: Axes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]
     """Return points (N, 2), interval ends (N, 2) and whether hollow (N,) of each series of rows."""
     lines = [one for one in axes.collections if isinstance(one, LineCollection)]
     dots = [one for one in axes.collections if isinstance(one, PathCollection)]
+    dots = [one for one in dots if len(one.get_offsets())]  # the others are the legend's
     result = []
     for line, points in zip(lines, dots, strict=True):
         ends = np.array([segment[:, 0] for segment in line.get_segments()])

@@ -43,7 +43,7 @@ def image_sizes(table: pd.DataFrame) -> Figure:
     for plane, style in styles.items():
         rows = counts[counts["plane"] == plane]
         areas = 20 + 280 * rows["slices"] / counts["slices"].max()
-        axes.scatter(rows["width"], rows["height"], areas, **style.points, alpha=0.75)
+        axes.scatter(rows["width"], rows["height"], areas, **style.points(), alpha=0.75)
         name = f"{plane}: {rows['slices'].sum():,} slices, sizes: {len(rows)}"
         axes.scatter([], [], s=40, color=style.colour, marker=style.marker, label=name)
     longest = 1.15 * counts[["width", "height"]].to_numpy().max()
@@ -167,7 +167,7 @@ def group_sizes(table: pd.DataFrame, classes: Sequence[str], *, seed: int) -> Fi
         sizes = table.loc[table["label"] == name, "group"].value_counts().to_numpy()
         ticks.append(f"{name}\n{len(sizes)} groups")
         x = position + rng.uniform(-0.22, 0.22, len(sizes))
-        axes.scatter(x, sizes, 22, **style.points | {"linewidth": 0.4, "alpha": 0.85})
+        axes.scatter(x, sizes, 22, **style.points() | {"linewidth": 0.4, "alpha": 0.85})
         if len(sizes):
             axes.hlines(np.median(sizes), position - 0.33, position + 0.33, color="black")
     axes.set_yscale("log")

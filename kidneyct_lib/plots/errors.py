@@ -84,7 +84,7 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
         right = (groups["vote"] == name).to_numpy()
         ticks.append(f"{name}\n{right.sum()} of {len(groups)} voted right")
         y = position + rng.uniform(-0.25, 0.25, len(groups))
-        look = style.hollow_where(~right) | {"alpha": 0.8, "clip_on": False}
+        look = style.points(~right) | {"alpha": 0.8, "clip_on": False}
         axes.scatter(groups["accuracy"], y, 12 + area * groups["n"], **look)
     for n in sorted({1, int(frame["n"].median()), int(frame["n"].max())}):
         label = f"{n} slices" if n > 1 else "1 slice"
@@ -92,9 +92,8 @@ def errors_by_group(frame: pd.DataFrame, classes: Sequence[str], *, seed: int) -
     axes.set_yticks(range(len(classes)), ticks)
     axes.set(xlim=(-0.02, 1.02), ylim=(len(classes) - 0.5, -0.5))
     axes.set(xlabel="Share of the group's slices classified right", ylabel="True class")
-    return journal.with_legend(
-        figure, axes, title="One marker per group; hollow: its vote is wrong"
-    )
+    title = "One marker per group; hollow: its vote is wrong"
+    return journal.with_legend(figure, axes, title=title)
 
 
 @journal.style
@@ -111,7 +110,7 @@ def external_comparison(frame: pd.DataFrame) -> Figure:
     position = np.arange(len(conditions))
     axes.hlines(position, table.min(axis=1), table.max(axis=1), color="0.6", zorder=1)
     for k, (variant, style) in enumerate(journal.series_styles(variants).items()):
-        look = style.points | {"zorder": 2 + k, "clip_on": False}
+        look = style.points() | {"zorder": 2 + k, "clip_on": False}
         axes.scatter(table[variant], position, 70 / (1 + k), **look, label=variant)
     axes.set_yticks(position, conditions)
     axes.invert_yaxis()

@@ -41,28 +41,17 @@ class Style(NamedTuple):
         return {"color": self.colour, "hatch": self.hatch, "edgecolor": "black", "linewidth": 0.6}
 
     @property
-    def points(self) -> dict[str, Any]:
-        """Options of `Axes.scatter`, for markers with a thin edge."""
-        return {"color": self.colour, "marker": self.marker, "edgecolor": "black", "linewidth": 0.5}
-
-    @property
-    def marks(self) -> dict[str, Any]:
-        """Options of `Axes.plot`, for markers with a thin edge and no line."""
-        edge = {"markeredgecolor": "black", "markeredgewidth": 0.5}
-        return {"color": self.colour, "marker": self.marker, "linestyle": "none"} | edge
-
-    @property
     def curve(self) -> dict[str, Any]:
         """Options of `Axes.plot`, for a line with markers."""
         return {"color": self.colour, "linestyle": self.line, "marker": self.marker}
 
-    def hollow_where(self, hollow: ArrayLike) -> dict[str, Any]:
-        """Options of `Axes.scatter`, for points of which some, bool (N,), are hollow."""
+    def points(self, hollow: ArrayLike = False) -> dict[str, Any]:
+        """Options of `Axes.scatter`: markers with a thin edge, hollow where bool (N,) is true."""
         return {
             "marker": self.marker,
-            "facecolors": np.where(hollow, "white", self.colour),
-            "edgecolors": np.where(hollow, self.colour, "black"),
-            "linewidth": np.where(hollow, 1.25, 0.5),
+            "facecolors": np.where(hollow, "white", self.colour).tolist(),
+            "edgecolors": np.where(hollow, self.colour, "black").tolist(),
+            "linewidth": np.where(hollow, 1.25, 0.5).tolist(),
         }
 
     @property
@@ -235,9 +224,8 @@ def interval_rows(
     bool (N,), is true are not filled.
     """
     axes.hlines(y, *interval_ends(rows, score).T, color=style.colour, linewidth=1.5, zorder=2)
-    look = style.hollow_where(np.broadcast_to(hollow, len(rows)))
-    axes.scatter(rows[score], y, 36, **look, zorder=3, clip_on=False)
-    axes.plot([], [], **style.marks, label=title or style.title)
+    axes.scatter(rows[score], y, 36, **style.points(hollow), zorder=3, clip_on=False)
+    axes.scatter([], [], **style.points(), label=title or style.title)
 
 
 def grouped_bars(

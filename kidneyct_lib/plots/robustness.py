@@ -100,7 +100,7 @@ def reliability(
             style = styles[when]
             x, y, share = bins["confidence"], bins["accuracy"], bins["n"] / bins["n"].sum()
             panel.plot(x, y, color=style.colour, linestyle=style.line, linewidth=0.9, alpha=0.6)
-            look = style.points | {"alpha": 0.85, "zorder": 3, "clip_on": False}
+            look = style.points() | {"alpha": 0.85, "zorder": 3, "clip_on": False}
             panel.scatter(x, y, 10 + 250 * share, **look)
             ece = scores_by_scheme[scheme][when]["ece_width"]
             panel.plot([], [], **style.curve, label=f"{when} scaling (ECE {ece:.3f})")
@@ -123,14 +123,10 @@ def set_coverage(table: pd.DataFrame, classes: Sequence[str], *, target: float) 
     schemes, guarantees = list(table["scheme"].unique()), list(table["guarantee"].unique())
     ticks = {"coverage": "all\nslices", "group_coverage": "mean of\ngroups"}
     ticks |= {f"coverage_{name}": name for name in classes}
-    pairs = list(product(guarantees, schemes))
-    titles = [
-        f"{journal.SCHEMES[scheme].title}, {_GUARANTEE_NAMES[named]}" for named, scheme in pairs
-    ]
-    figure, panels = journal.panel_grid(
-        len(pairs), len(schemes), top=0.7, height=2.3, titles=titles
-    )
-    for panel, (guarantee, scheme) in zip(panels, pairs, strict=True):
+    grid = list(product(guarantees, schemes))
+    titles = [f"{journal.SCHEMES[s].title}, {_GUARANTEE_NAMES[named]}" for named, s in grid]
+    figure, panels = journal.panel_grid(len(grid), len(schemes), top=0.7, height=2.3, titles=titles)
+    for panel, (guarantee, scheme) in zip(panels, grid, strict=True):
         shown = table[(table["scheme"] == scheme) & (table["guarantee"] == guarantee)]
         _coverage_panel(panel, shown.set_index("unit"), ticks, len(classes))
         panel.axhline(target, color="black", linewidth=0.8, linestyle=":", zorder=0)
@@ -147,8 +143,8 @@ def _coverage_panel(panel: Axes, by_unit: pd.DataFrame, columns: Mapping[str, st
     position = np.arange(len(columns))
     for step, (unit, style) in enumerate(journal.series_styles(list(by_unit.index)).items()):
         x = position + 0.2 * (step - (len(by_unit) - 1) / 2)
-        y, look = by_unit.loc[unit, list(columns)], style.marks | {"markersize": 6}
-        panel.plot(x, y, **look, label=_UNIT_NAMES[unit], clip_on=False)
+        y, look = by_unit.loc[unit, list(columns)], style.points() | {"zorder": 2}
+        panel.scatter(x, y, 36, **look, label=_UNIT_NAMES[unit], clip_on=False)
     sizes = ", ".join(f"{size:.1f}" for size in by_unit["size"])
     text = f"classes in a set, in this order: {sizes} of {k}"
     panel.annotate(text, (0.02, 0.03), xycoords="axes fraction")
@@ -181,8 +177,8 @@ def risk_coverage(
         axes.plot(curve["coverage"], curve["risk"], **line, label=label)
         marked = np.searchsorted(curve["coverage"], np.array([0.5, 0.8, 0.9, 1.0]) - 1e-9)
         points = curve[["coverage", "risk"]].to_numpy()[marked.clip(max=len(curve) - 1)]
+        axes.scatter(*points.T, **style.points(), zorder=2, clip_on=False)
         for coverage, risk in points:
-            axes.plot(coverage, risk, **style.marks, clip_on=False)
             journal.write_beside(axes, f"{risk:.1%}", (coverage, risk), (0, 6), ha="center")
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.yaxis.set_major_formatter("{x:.0%}")
@@ -222,12 +218,10 @@ def operating_points(
             alarms, recall = 1 - point["specificity"], point["recall"]
             false_alarms = f"{point['false_alarms_per_100']:.0f} false alarms in 100"
             look = style.curve | {"linestyle": "none", "markersize": 7, "clip_on": False}
-            look |= {"label": f"{style.title}: finds {recall:.0%}, {false_alarms}"}
+            look |= {"label": f"{style.title}: finds {recall:.0%}, {false_alarms}", "capsize": 3}
             across = _around(alarms, 1 - np.array(point["specificity_ci95"])[::-1])
             along = _around(recall, np.array(point["recall_ci95"]))
-            panel.errorbar(
-                alarms, recall, along, across, **look, capsize=3, markeredgecolor="black"
-            )
+            panel.errorbar(alarms, recall, along, across, **look, markeredgecolor="black")
         target = point["target_recall"]
         journal.mark_level(panel, target, f"target: {target:.0%}", right=True)
         panel.set(xlabel="False alarms among other classes", ylabel="Recall of the class")
@@ -269,7 +263,7 @@ def ood_scores(
     for row, (kind, values) in enumerate(scores.items()):
         style = styles["in distribution" if kind in in_distribution else "out of distribution"]
         y = row + rng.uniform(-0.27, 0.27, len(values))
-        axes.scatter(values, y, 9, **style.points | {"alpha": 0.6, "linewidth": 0})
+        axes.scatter(values, y, 9, **style.points() | {"alpha": 0.6, "linewidth": 0})
         rejected, at_right = f"{np.mean(values > threshold):.0%}", ("axes fraction", "data")
         axes.annotate(rejected, (1.01, row), xycoords=at_right, va="center", fontsize=8)
     for name, style in styles.items():

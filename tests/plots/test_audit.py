@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from figure_checks import assert_all_tested, assert_sound, assert_within_border, interval_rows
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.collections import PathCollection
 
 from kidneyct_lib.plots import audit
 
@@ -175,9 +175,11 @@ def test_the_summary_needs_no_controls_and_knows_other_models():
 
 def test_seen_and_new_patients_differ_in_gray_and_in_shape(figures):
     (axes,) = figures["leak_summary"].axes
-    by_marker = {line.get_marker(): line.get_color() for line in axes.lines}
-    light, dark = (np.dot(to_rgb(by_marker[m]), [0.299, 0.587, 0.114]) for m in "os")
+    dots = [one for one in axes.collections if isinstance(one, PathCollection)]
+    new, _, seen, _ = dots  # each with its place in the legend
+    dark, light = (one.get_facecolor()[0, :3] @ [0.299, 0.587, 0.114] for one in (new, seen))
     assert light - dark > 0.3
+    assert len(new.get_paths()[0]) != len(seen.get_paths()[0])
 
 
 @pytest.mark.parametrize(

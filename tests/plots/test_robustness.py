@@ -139,9 +139,10 @@ def test_set_coverage_draws_every_class_against_the_promise(figures):
     axes = figures["set_coverage"].axes
     assert len(axes) == 4
     for panel in axes:
-        units, promised = panel.lines[:3], panel.lines[3]
-        for line in units:
-            assert line.get_ydata() == pytest.approx([0.9, 0.8, 0, 0.1, 0.2, 0.3])
+        (promised,) = panel.lines
+        assert len(panel.collections) == 3
+        for unit in panel.collections:
+            np.testing.assert_allclose(unit.get_offsets()[:, 1], [0.9, 0.8, 0, 0.1, 0.2, 0.3])
         assert list(promised.get_ydata()) == [0.9, 0.9]
         assert panel.texts[0].get_text().endswith("1.5, 1.5, 1.5 of 4")
     assert axes[3].get_title(loc="left") == "d  By patient, one threshold per class"
@@ -165,8 +166,8 @@ def test_many_classes_turn_their_names():
 def test_risk_coverage_marks_what_is_withheld(figures):
     (axes,) = figures["risk_coverage"].axes
     assert axes.lines[0].get_ydata().tolist() == RISK["risk"].tolist()
-    marks = [tuple(line.get_xydata()[0]) for line in axes.lines[1:5]]
-    assert marks == [(0.5, 0.1), (0.85, 0.2), (1.0, 0.3), (1.0, 0.3)]
+    marks = axes.collections[0].get_offsets().tolist()
+    assert marks == [[0.5, 0.1], [0.85, 0.2], [1.0, 0.3], [1.0, 0.3]]
     assert legend_texts(figures["risk_coverage"])[0] == "By slice (area 0.150)"
 
 
