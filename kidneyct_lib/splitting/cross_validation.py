@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from kidneyct_lib.splitting import holdout, predefined_split
+from kidneyct_lib.splitting import holdout
 from kidneyct_lib.splitting.holdout import UNITS, SplitError
 
 _TRIES = 50
@@ -49,7 +49,7 @@ def study_splits(
     options: dict[str, Any] = {"validation_fraction": validation_fraction, "seed": seed}
     if folds == 1 or "part" in table:
         if "part" in table:
-            by_slice = predefined_split.slice_split(table, **options)
+            by_slice = holdout.predefined_split(table, **options)
         else:
             by_slice = holdout.split(table, "slice", test_fraction=test_fraction, **options)
         by_patient = holdout.split(table, "patient", test_fraction=test_fraction, **options)
@@ -57,10 +57,8 @@ def study_splits(
     tested = {scheme: assign_folds(table, scheme, folds=folds, seed=seed) for scheme in UNITS}
     splits = []
     for fold in range(folds):
-        split = named.assign(fold=fold)
-        for scheme in UNITS:
-            split[scheme] = _parts(table, tested[scheme], fold, options)
-        splits.append(split)
+        parts = {scheme: _parts(table, tested[scheme], fold, options) for scheme in UNITS}
+        splits.append(named.assign(fold=fold, **parts))
     return pd.concat(splits, ignore_index=True)
 
 
@@ -120,6 +118,6 @@ def _parts(
     folds = tested.max() + 1
     if folds == 2:
         halves = table.assign(part=np.where(tested == fold, "test", "train"))
-        return predefined_split.slice_split(halves, **options).to_numpy()
+        return holdout.predefined_split(halves, **options).to_numpy()
     validating = tested == (fold + 1) % folds
     return np.select([tested == fold, validating], ["test", "validation"], "train")

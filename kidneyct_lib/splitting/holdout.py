@@ -1,14 +1,18 @@
-"""Training, validation and test parts by slice and by patient.
+"""Training, validation and test parts by slice and by patient, or beside a predefined test set.
 
 Both schemes move indivisible units: the files with the same bytes when splitting by slice,
 whole groups when splitting by patient. The slice scheme is what published studies of this
 data set do; the patient scheme is what a claim about new patients needs.
 
+Some public sets are published divided into Train and Test. A number by slice can be set beside
+theirs only on the same test images. Whether the two parts share patients is not known from such a
+set; the recovered groups tell, and the patient scheme does not look at the given parts.
+
 A table has one row per image, with at least ``path``, ``label``, ``sha256`` and, for the
-patient scheme, ``group``.
+patient scheme, ``group``; ``part`` ("train" or "test") where the images come with a test part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -70,46 +74,92 @@ def split(
         If a fraction is out of range, a value is missing, or a class has fewer than three
         different files or groups, so that no such split exists.
     """
-    unit = linked_rows(table, UNITS[scheme])
-    if min(test_fraction, validation_fraction) <= 0 or test_fraction + validation_fraction >= 1:
+    _require(table, ["label"])
+    fractions = {"test": test_fraction, "validation": validation_fraction}
+    if min(fractions.values()) <= 0 or sum(fractions.values()) >= 1:
         raise SplitError(
             f"test_fraction={test_fraction} and validation_fraction={validation_fraction} "
             "must each be above 0 and together below 1."
         )
-    rng = np.random.default_rng(seed)
-    majority, sizes = majority_and_size(table, unit)
-    slices = pd.Series(sizes).groupby(majority).sum()
-    slices = slices.reindex(sorted(set(table["label"])), fill_value=0)
-    fractions = {"test": test_fraction, "validation": validation_fraction}
-    quotas = pd.DataFrame({name: _apportion(slices, share) for name, share in fractions.items()})
-    fill = fill_quotas if scheme == "slice" else _cut_nearest
-    part = np.empty(len(sizes), object)
-    for label in slices.index:
-        members = np.flatnonzero(majority == label)
-        if len(members) < len(PARTS):
-            raise SplitError(
-                f"A split by {scheme} is impossible: class {label!r} has {len(members)} "
-                f"{'different files' if scheme == 'slice' else 'groups'} and needs at least "
-                f"{len(PARTS)}, one for each of {', '.join(PARTS)}. Add images of this class from "
-                "other patients, leave the class out, or, where it has two, set `folds: 2`."
-            )
-        part[members] = fill(sizes[members], quotas.loc[label].to_dict(), rng)
-    return pd.Series(part[unit], index=table.index, name="split")
+    too_few = (
+        f"A split by {scheme} is impossible: class {{label!r}} has {{count}} "
+        f"{'different files' if scheme == 'slice' else 'groups'} and needs at least {len(PARTS)}, "
+        f"one for each of {', '.join(PARTS)}. Add images of this class from other patients, leave "
+        "the class out, or, where it has two, set `folds: 2`."
+    )
+
+    def quotas(slices: pd.Series) -> pd.DataFrame:
+        return pd.DataFrame({part: _apportion(slices, share) for part, share in fractions.items()})
+
+    fill = _fill_quotas if scheme == "slice" else _cut_nearest
+    return _divide(table, UNITS[scheme], sorted(set(table["label"])), quotas, fill, seed, too_few)
+
+
+def predefined_split(table: pd.DataFrame, *, validation_fraction: float, seed: int) -> pd.Series:
+    """Keep the predefined test set, and divide the given training part for validation by slice.
+
+    Stratified by class, identical files on one side, every class in every part.
+
+    `table` has the columns ``label``, ``sha256`` and ``part``; `validation_fraction`, above 0 and
+    below 1, is a share of each class's training slices. Returns a Series as `split` does.
+
+    Raises
+    ------
+    SplitError
+        If a class is not in the predefined test set or has fewer than two different training files.
+    """
+    tested = table["part"] == "test"
+    classes = sorted(set(table["label"]))
+    for label in sorted(set(classes) - set(table.loc[tested, "label"])):
+        raise SplitError(
+            f"The predefined test set holds no image of the class {label!r}. Add some, or put all "
+            "images into one folder per class, so that the study chooses a test part."
+        )
+    too_few = (
+        "Beside the test part there are {count} different files of the class {label!r}, and two "
+        "are needed, one for training and one for validation."
+    )
+
+    def quotas(slices: pd.Series) -> pd.DataFrame:
+        return (validation_fraction * slices).round().astype(int).to_frame("validation")
+
+    divided = _divide(table[~tested], ["sha256"], classes, quotas, _fill_quotas, seed, too_few)
+    return divided.reindex(table.index, fill_value="test")
+
+
+def shared(table: pd.DataFrame) -> dict[str, int]:
+    """Count what the given parts share; `table` has ``part`` and ``group``.
+
+    The keys are ``test_slices``, ``groups`` (in all) and ``groups_in_both`` parts.
+    """
+    parts = table.groupby("group")["part"].nunique()
+    return {
+        "test_slices": int((table["part"] == "test").sum()),
+        "groups": len(parts),
+        "groups_in_both": int((parts > 1).sum()),
+    }
+
+
+def describe(counted: Mapping[str, int], *, folds: int) -> str:
+    """Tell in words what the predefined test set means for a study that asks for so many folds."""
+    message = (
+        f"The images come with a test part of {counted['test_slices']:,} slices. The slice scheme "
+        "keeps it; the patient scheme goes by groups over all images. "
+        f"{counted['groups_in_both']:,} of {counted['groups']:,} groups stand in both given parts."
+    )
+    if folds > 1:
+        message += (
+            f" A predefined test set makes one split, so the {folds} folds asked for are not made: "
+            "put all images into one folder per class to have every image tested."
+        )
+    return message
 
 
 def linked_rows(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     """Number the sets of rows that share a value in any column, directly or in a chain.
 
-    Parameters
-    ----------
-    table
-        One row per image.
-    columns
-        Such as ``sha256`` (identical files) and ``group``; no value may be missing.
-
-    Returns
-    -------
-    int array (N,), numbered by first appearance.
+    The columns are such as ``sha256`` (identical files) and ``group``; no value may be missing.
+    Gives int (N,), numbered by first appearance.
     """
     _require(table, ["label", *columns])
     rows = np.arange(len(table))
@@ -166,10 +216,32 @@ def assert_disjoint(
             )
 
 
-def majority_and_size(table: pd.DataFrame, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Most frequent label and number of rows of each unit, by its number in `unit` (N,)."""
+def _divide(
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    classes: list[str],
+    quotas: Callable[[pd.Series], pd.DataFrame],
+    fill: Callable[..., np.ndarray],
+    seed: int,
+    too_few: str,
+) -> pd.Series:
+    """Give each class's units (rows linked by the columns) a part, as `fill` does with its quotas.
+
+    A unit counts as its most frequent class. `quotas` takes the slices of each class and gives
+    those of each part but training; `too_few` is the message where a part would stay empty.
+    """
+    unit = linked_rows(table, columns)
     counts = pd.crosstab(unit, table["label"].to_numpy())
-    return counts.idxmax(axis=1).to_numpy(), counts.sum(axis=1).to_numpy()
+    majority, sizes = counts.idxmax(axis=1), counts.sum(axis=1)
+    wanted = quotas(sizes.groupby(majority).sum().reindex(classes, fill_value=0))
+    rng = np.random.default_rng(seed)
+    part = np.empty(len(sizes), object)
+    for label in classes:
+        members = np.flatnonzero(majority == label)
+        if len(members) <= wanted.shape[1]:
+            raise SplitError(too_few.format(label=label, count=len(members)))
+        part[members] = fill(sizes.to_numpy()[members], wanted.loc[label].to_dict(), rng)
+    return pd.Series(part[unit], index=table.index, name="split")
 
 
 def _apportion(slices: pd.Series, fraction: float) -> pd.Series:
@@ -181,23 +253,13 @@ def _apportion(slices: pd.Series, fraction: float) -> pd.Series:
     return quota
 
 
-def fill_quotas(
+def _fill_quotas(
     sizes: np.ndarray, quotas: Mapping[str, int], rng: np.random.Generator
 ) -> np.ndarray:
     """Fill parts to their quotas with whole units in random order; what fits nowhere trains.
 
-    Parameters
-    ----------
-    sizes
-        Slices of each unit, int (U,); at least one unit more than there are quotas.
-    quotas
-        {part: slices}; no part stays empty, whatever its quota.
-    rng
-        Of the order.
-
-    Returns
-    -------
-    str (U,), the part of each unit.
+    `sizes`, int (U,), are the slices of each unit, one unit more than there are quotas at least.
+    No part of `quotas` stays empty, whatever its quota. Gives the part of each unit, str (U,).
     """
     shuffled = rng.permutation(len(sizes))
     # One unit is set aside for each part, so that none can be left empty; the smallest ones,

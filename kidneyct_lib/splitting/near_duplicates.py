@@ -98,21 +98,9 @@ def near_duplicates(thumbs: np.ndarray, threshold: float, *, block: int = 2048) 
 def find_groups(edges: Edges, threshold: float) -> np.ndarray:
     """Number the connected components of the slices linked above a threshold.
 
-    Parameters
-    ----------
-    edges
-        From `near_duplicates`, found at this threshold or a lower one.
-    threshold
-        Links with a correlation strictly above it are used.
-
-    Returns
-    -------
-    int64 (n,): group of each slice, 0 to G - 1, numbered by first appearance.
-
-    Raises
-    ------
-    ValueError
-        If `edges` were not searched for down to this threshold.
+    The edges are those of `near_duplicates`, found at this threshold or a lower one: ValueError if
+    they were not searched for down to it. Links with a correlation strictly above it are used.
+    Gives int64 (n,): group of each slice, 0 to G - 1, numbered by first appearance.
     """
     if threshold < edges.threshold:
         raise ValueError(f"edges are known above {edges.threshold} only, not above {threshold}")
@@ -151,21 +139,11 @@ def threshold_curve(
 
 
 def pairwise_scores(recovered: Sequence, truth: Sequence) -> dict[str, float | int]:
-    """Score recovered groups against known patients, pair of slices by pair of slices.
+    """Score the recovered groups of slices, (n,), against their known patients, pair by pair.
 
-    Precision is the share of the pairs put together that belong to one patient; recall is
-    the share of one patient's pairs that were put together. Counted from the contingency
-    table, not pair by pair. Where there is no pair to judge, the score is 1.
-
-    Parameters
-    ----------
-    recovered, truth
-        Group and patient of each slice, (n,).
-
-    Returns
-    -------
-    dict with ``precision``, ``recall`` (0 to 1), ``pairs_found`` and ``pairs_true`` (unordered
-    pairs of distinct slices).
+    ``precision`` is the share of the pairs put together that belong to one patient; ``recall`` is
+    the share of one patient's pairs that were put together; both are 0 to 1, and 1 where there is
+    no pair to judge. ``pairs_found`` and ``pairs_true`` count unordered pairs of distinct slices.
     """
     # scikit-learn counts each pair twice, as (i, j) and as (j, i).
     (_, false_pairs), (missed_pairs, true_pairs) = pair_confusion_matrix(truth, recovered) // 2
