@@ -208,7 +208,8 @@ class Run:
         }
         with self._recording() as known:
             others = known.get("notebooks", {})
-            others.pop(notebook, None)
+            # What it wrote the last time stays known until it has written it anew.
+            started["outputs"] = others.pop(notebook, {}).get("outputs", [])
             given = [facts["parameters"] for facts in others.values()]
             merged = {k: v for values in (*given, parameters) for k, v in values.items()}
             known |= {"parameters": merged, "parameters_sha256": digest(merged)} | surroundings

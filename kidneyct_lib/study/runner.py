@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,8 +162,10 @@ def _plan(sources: list[Path], params: Params, run: Run) -> dict[str, Step]:
     gone = "data" in run.provenance() and not run.data_folder.is_dir()
     if any(step.why for step in steps.values()) and gone and not first.why:
         first.why.append("the images are gone")
-    for later, earlier in staleness.ADDS_TO.items():
-        if {later, earlier} <= steps.keys() and steps[earlier].why and not steps[later].why:
+    # One that adds to the table of an earlier one must do so again when that is written anew.
+    wrote = {name: set(known.get("outputs", [])) for name, known in run.notebooks().items()}
+    for earlier, later in combinations(sorted(wrote.keys() & steps.keys()), 2):
+        if steps[earlier].why and not steps[later].why and wrote[earlier] & wrote[later]:
             steps[later].why.append(f"{earlier} writes its table anew")
     _describe(steps, run)
     return steps

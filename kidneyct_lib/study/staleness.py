@@ -43,9 +43,6 @@ ALONE = {"10_deployment"}
 AFTER = {"03_split_and_weight": ["02_explore"]}
 """Notebooks that change a table which others read: these come first."""
 
-ADDS_TO = {"03_split_and_weight": "01_download"}
-"""Notebooks that add to a table of an earlier one: they must run when that one writes it anew."""
-
 _REASONS = {
     "parameters": "{key}: {old} -> {new}",
     "modules": "{key}",

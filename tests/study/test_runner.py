@@ -1,5 +1,6 @@
 """The runner, on notebooks of a few lines: what runs, what is skipped, what a failure tells."""
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -53,7 +54,7 @@ class InThisProcess:
     """A notebook executed here and now, for tests of what is executed and why."""
 
     def __init__(self, source, target, parameters, *, line):
-        self.line, self.seconds = line, 0.0
+        self.line, self.began = line, time.monotonic()
         notebook, names = nbformat.read(source, as_version=4), {}
         for cell, added in zip(notebook.cells, (parameters, {}), strict=True):
             exec(cell.source, names)
@@ -61,8 +62,8 @@ class InThisProcess:
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, target)
 
-    def has_ended(self):
-        return True
+    def poll(self):
+        return 0
 
     def failure(self):
         return None
@@ -171,14 +172,17 @@ def test_one_that_runs_alone_starts_when_no_other_runs_or_can(
     assert runner._ready(waiting, dict.fromkeys(running), steps) == expected
 
 
-def test_one_that_adds_to_a_table_runs_when_the_table_is_written_anew(
-    at_once, project, monkeypatch
-):
-    monkeypatch.setattr(runner.staleness, "ADDS_TO", {"02_second": "01_first"})
+def test_one_that_adds_to_a_table_runs_when_the_table_is_written_anew(at_once, project):
+    table = "import pandas\ntable = pandas.DataFrame({'a': [1]})\nrun.write_table('both', table)\n"
+    first, second = (code.replace("run.write", f"{table}run.write", 1) for code in (FIRST, SECOND))
+    write(project, "01_first", "seed = 1", first)
+    write(project, "02_second", "bootstrap = 1", second)
     reproduce()
     (project / "outputs/phantom/metrics/first.json").unlink()
     assert reproduce() == 2
     assert reproduce() == 0
+    Run("outputs/phantom").begin("01_first", {"seed": 1})  # and killed before it wrote anything
+    assert reproduce() == 2
 
 
 def test_a_wrong_number_of_jobs_is_refused(project):
