@@ -22,7 +22,9 @@ HARMONIZED = "in one display window"
 """The step that takes them of slices in one display window."""
 
 RECIPE = "and fitted to slices as shown"
-"""The step that `RECIPE=patient` trains: on each slice in both ways, tested in one window."""
+"""The step that `RECIPE=patient` trains: on each slice in both ways, tested in one window.
+
+Scores of lesions, which it has beside that where masks are known, are no part of the ablation."""
 
 _FLANKS, _PEAKS = ("conv5", "flanks"), ("conv4 maxima", "flanks")
 _SHOWN = {

@@ -78,7 +78,7 @@ def apply(image: np.ndarray, change: Change, rng: np.random.Generator) -> np.nda
 
     The image is interpolated once, by one affine map; what comes in from outside is background.
     """
-    result = cv2.LUT(_moved(image, change), _tone(change))
+    result = cv2.LUT(moved(image, change), _tone(change))
     if change.blur:
         result = cv2.GaussianBlur(result, (0, 0), change.blur * len(image))
     if change.noise:
@@ -118,6 +118,8 @@ class AugmentedImages:
 
     Attributes
     ----------
+    images : uint8 array (N, H, W)
+        The images themselves.
     keys : list of str
         Content key of each row; an image's own is that of its pixels.
     """
@@ -125,7 +127,7 @@ class AugmentedImages:
     def __init__(
         self, images: np.ndarray, views: int, augmentation: Augmentation, *, seed: int
     ) -> None:
-        self._images, self._augmentation, self._seed = images, augmentation, seed
+        self.images, self._augmentation, self._seed = images, augmentation, seed
         self._own = content_keys(images)
         text = f"{augmentation} {seed} ".encode() + Path(__file__).read_bytes()
         made_by = hashlib.sha256(text).hexdigest()[:16]
@@ -139,16 +141,19 @@ class AugmentedImages:
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """Images and views of these rows, a new uint8 array (len(rows), H, W)."""
-        numbers, sources = np.divmod(rows, len(self._images))
-        result = self._images[sources]
+        numbers, sources = np.divmod(rows, len(self.images))
+        result = self.images[sources]
         for i in np.flatnonzero(numbers):
             key, number = self._own[sources[i]], int(numbers[i])
             result[i] = view(result[i], key, number, self._augmentation, seed=self._seed)
         return result
 
 
-def _moved(image: np.ndarray, change: Change) -> np.ndarray:
-    """Flip, turn, scale and shift by one affine map, bilinear; what comes in is air."""
+def moved(image: np.ndarray, change: Change, outside: float | None = None) -> np.ndarray:
+    """Flip, turn, scale and shift uint8 (H, W) by one affine map, bilinear.
+
+    What comes in from outside has the given gray level, by default that of air.
+    """
     height, width = image.shape
     middle = ((width - 1) / 2, (height - 1) / 2)
     matrix = cv2.getRotationMatrix2D(middle, change.turn, change.scale)
@@ -156,8 +161,10 @@ def _moved(image: np.ndarray, change: Change) -> np.ndarray:
         matrix = matrix @ np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]])
     matrix[:, 2] += change.right * width, change.down * height
     # Air is as gray as the median of the darkest edge: a body may run off at the others.
-    air = min(float(np.median(edge)) for edge in (image[0], image[-1], image[:, 0], image[:, -1]))
-    return cv2.warpAffine(image, matrix, (width, height), borderValue=air)
+    if outside is None:
+        edges = image[0], image[-1], image[:, 0], image[:, -1]
+        outside = min(float(np.median(edge)) for edge in edges)
+    return cv2.warpAffine(image, matrix, (width, height), borderValue=outside)
 
 
 def _tone(change: Change) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from filelock import FileLock
 
 from kidneyct_lib.core.errors import StudyError
@@ -97,6 +98,19 @@ def lesion_masks(masks: Path | None, paths: Sequence[str], size: int) -> np.ndar
             share = image_io.resize(image_io.read_gray(file), size) / 255
             lesion[:] = (share >= min(0.5, share.max())) & (share > 0)
     return lesions
+
+
+def masked_classes(masks: Path | None, table: pd.DataFrame, classes: Sequence[str]) -> list[str]:
+    """Classes of which a slice has a mask with a lesion, in their order.
+
+    `masks` is as `lesion_masks` takes it, `table` a catalog with ``path`` and ``label``.
+    """
+    paths = table.groupby("label")["path"].agg(list)
+    return [
+        name
+        for name in (classes if masks else ())
+        if any(lesion_masks(masks, [path], 32).any() for path in paths.get(name, []))
+    ]
 
 
 def _generated(cohort: CohortSpec, cache: Path) -> Path:

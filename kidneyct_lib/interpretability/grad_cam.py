@@ -12,7 +12,8 @@ import numpy as np
 
 from kidneyct_lib.models import builder
 from kidneyct_lib.models.keras_setup import keras
-from kidneyct_lib.models.roi_crops import boxes_of, luminance, paste
+from kidneyct_lib.models.roi_crops import JoinRegions, boxes_of, luminance, paste
+from kidneyct_lib.models.segmentation import HALVES
 
 ops = keras.ops
 
@@ -54,13 +55,26 @@ class Peaks(keras.layers.Layer):
 
     The gradient through a maximum is 0 at every other place, so that it is taken place by place, as
     HiResCAM does (https://arxiv.org/abs/2011.08891). Equals share it.
+
+    Parameters
+    ----------
+    crops
+        Rows that belong together, one after the other, and share one highest place; the means of
+        their places then add up to its height.
     """
 
+    def __init__(self, crops: int = 1, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.crops = crops
+
     def call(self, activations):
-        """Activations (N, h, w, C) to the same shape."""
-        highest = ops.max(activations, axis=(1, 2), keepdims=True)
-        there = ops.cast(activations >= highest, activations.dtype)
-        return there * highest / ops.mean(there, axis=(1, 2), keepdims=True)
+        """Activations (N * crops, h, w, C) to the same shape."""
+        height, width, channels = activations.shape[1:]
+        rows = ops.reshape(activations, (-1, self.crops * height, width, channels))
+        highest = ops.max(rows, axis=(1, 2), keepdims=True)
+        there = ops.cast(rows >= highest, rows.dtype)
+        peaks = there * highest / (self.crops * ops.mean(there, axis=(1, 2), keepdims=True))
+        return ops.reshape(peaks, (-1, height, width, channels))
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -132,11 +146,13 @@ def copy_head(net: keras.Model, net_with_maps: keras.Model) -> None:
         net_with_maps.get_layer("maps").set_weights([*dense, kernel])
         return
     start = 0
-    for number, crops in enumerate(chain(*net.get_layer(builder.POOL).kept)):
+    for number, crops in enumerate(chain(*_regions(net).kept)):
         share = net_with_maps.get_layer(f"maps_of_region{number}")
         width = share.kernel.shape[0]
         share.set_weights([kernel[start : start + width] / len(crops)])
         start += width
+    for name in HALVES if _marks_lesions(net) else ():
+        net_with_maps.get_layer(f"maps_of_{name}").set_weights([kernel[start:] / len(HALVES)])
 
 
 def of_classes(
@@ -156,9 +172,18 @@ def _is_published(net: keras.Model) -> bool:
     return isinstance(net.get_layer(builder.POOL), keras.layers.GlobalAveragePooling2D)
 
 
+def _marks_lesions(net: keras.Model) -> bool:
+    return any(layer.name == builder.CHANNELS for layer in net.layers)
+
+
+def _regions(net: keras.Model) -> JoinRegions:
+    """The layer that joins the pooled regions of a network of the patient recipe."""
+    return net.get_layer(builder.CHANNELS if _marks_lesions(net) else builder.POOL)
+
+
 def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
-    """The joint map of all pooled regions; each has a layer for its share of the head's kernel."""
-    join, units = net.get_layer(builder.POOL), net.get_layer(builder.PROBABILITIES).units
+    """The joint map of all that the head sums up; each part has a layer for its share of it."""
+    join, units = _regions(net), net.get_layer(builder.PROBABILITIES).units
     numbers, maps, crop_of_map = count(), [], []
     for pooled, regions in zip(join.input, join.kept, strict=True):
         pool = pooled._keras_history.operation
@@ -170,4 +195,10 @@ def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
             maps += [share(activations)] * len(crops)
             crop_of_map += crops
     cropped = net.get_layer("roi_crops")
+    every = list(range(len(cropped.names)))
+    for half in HALVES if _marks_lesions(net) else ():
+        share = keras.layers.Dense(units, use_bias=False, trainable=False, name=f"maps_of_{half}")
+        peaks = Peaks(len(every))(net.get_layer(f"{half}_places").output)
+        maps += [share(peaks)] * len(every)
+        crop_of_map += every
     return PasteCrops(cropped.names, crop_of_map, _GRID, name="maps")([cropped.input, *maps])

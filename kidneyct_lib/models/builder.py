@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data.image_io import gray_to_rgb
+from kidneyct_lib.models import segmentation
 from kidneyct_lib.models.backbones import BACKBONES, BackboneSettings, build_body
 from kidneyct_lib.models.harmonization import HarmonizeWindow
 from kidneyct_lib.models.keras_setup import keras
@@ -19,6 +20,9 @@ from kidneyct_lib.models.roi_crops import CROPS, REGIONS, JoinRegions, RoiCrops
 
 POOL = "pool"
 """Name of the layer of pooled features, the head's input."""
+
+CHANNELS = "channels"
+"""Name of the layer of pooled channels where `POOL` holds scores of lesions beside them."""
 
 PROBABILITIES = "probabilities"
 """Name of the output layer."""
@@ -45,12 +49,15 @@ class NetworkSettings(BackboneSettings):
         Width of the published head's hidden layer.
     dropout : float
         Dropout rate of the published head, 0 to 1.
+    lesions : int
+        Kinds of lesions that the patient recipe marks by U-Nets (`segmentation`); 0: none.
     """
 
     recipe: str
     classes: Sequence[str]
     head_units: int
     dropout: float
+    lesions: int = 0
 
 
 def build(settings: NetworkSettings) -> keras.Model:
@@ -59,7 +66,7 @@ def build(settings: NetworkSettings) -> keras.Model:
     The published one is backbone, GAP, Dense ReLU, Dropout, Dense softmax. The patient recipe's is
     a softmax straight on `PATIENT_FEATURES` of slices shown in one display window: it has few
     weights to learn patients with, and hardly sees in which window a series was exported
-    (`recipes.LinearTraining` fits it).
+    (`recipes.LinearTraining` fits it). With `lesions`, what U-Nets score is among its features.
     BatchNorm layers stay in inference mode: their statistics never move, whatever is unfrozen
     (https://keras.io/guides/transfer_learning).
 
@@ -74,8 +81,14 @@ def build(settings: NetworkSettings) -> keras.Model:
         If ImageNet weights can be had in none of the three ways.
     """
     if settings.recipe == "patient":
-        features = region_features(PATIENT_FEATURES, settings, harmonize=True)
+        name = CHANNELS if settings.lesions else POOL
+        features = region_features(PATIENT_FEATURES, settings, harmonize=True, name=name)
         image, x = features.input, features.output
+        if settings.lesions:
+            crops = features.get_layer("roi_crops")
+            shape = settings.crop_size, settings.lesions
+            scores = segmentation.scores_of_crops(crops.output, *shape, number=len(crops.names))
+            x = keras.layers.Concatenate(name=POOL)([x, scores])
     else:
         body = build_body(settings)
         image = body.input
@@ -87,7 +100,11 @@ def build(settings: NetworkSettings) -> keras.Model:
 
 
 def region_features(
-    kept: Mapping[tuple[str, str], Sequence[str]], settings: BackboneSettings, *, harmonize: bool
+    kept: Mapping[tuple[str, str], Sequence[str]],
+    settings: BackboneSettings,
+    *,
+    harmonize: bool,
+    name: str = POOL,
 ) -> keras.Model:
     """Build the part of a network that turns slices into pooled channels of their regions.
 
@@ -100,6 +117,8 @@ def region_features(
         Of the backbone.
     harmonize
         Whether slices are brought to one display window first (`harmonization.HarmonizeWindow`).
+    name
+        Of the last layer.
 
     Returns
     -------
@@ -119,7 +138,7 @@ def region_features(
         [[crops.index(crop) for crop in REGIONS[region]] for region in regions]
         for regions in kept.values()
     ]
-    return keras.Model(body.input, JoinRegions(numbers, len(crops), name=POOL)(pooled))
+    return keras.Model(body.input, JoinRegions(numbers, len(crops), name=name)(pooled))
 
 
 def last_means(

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from kidneyct_lib.core.errors import StudyError
 
 _MOST_ITERATIONS = 2000
+_STRONG = 5.0  # factor of standardised features that are penalised less
 
 
 class LinearHead(NamedTuple):
@@ -41,6 +41,7 @@ def fit(
     *,
     classes: Sequence[str],
     c: float,
+    strong: int = 0,
 ) -> LinearHead:
     """Fit multinomial logistic regression with a ridge penalty on standardised features.
 
@@ -54,6 +55,9 @@ def fit(
         The study's classes, K.
     c
         Inverse strength of the penalty, above 0, as scikit-learn's.
+    strong
+        How many of the last features are penalised `_STRONG` squared times less: each of them
+        stands for what a thousand others can't tell.
 
     Raises
     ------
@@ -63,14 +67,18 @@ def fit(
     missing = [name for code, name in enumerate(classes) if not (targets == code).any()]
     if missing:
         raise StudyError(f"There is nothing to learn class {missing[0]!r} from.")
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=_MOST_ITERATIONS))
+    scaler, regression = StandardScaler(), LogisticRegression(C=c, max_iter=_MOST_ITERATIONS)
     with threadpool_limits(1):  # the last digits would depend on the number of threads
-        model.fit(features, targets, logisticregression__sample_weight=weights)
-    scaler, regression = model[0], model[1]
+        scaled = scaler.fit_transform(features)
+        scale = scaler.scale_.copy()
+        if strong:
+            scaled[:, -strong:] *= _STRONG
+            scale[-strong:] /= _STRONG
+        regression.fit(scaled, targets, weights)
     coefficients, intercepts = regression.coef_, regression.intercept_
     if len(classes) == 2:  # scikit-learn keeps the second class's alone; the first one's are 0
         coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
         intercepts = np.concatenate([[0.0], intercepts])
-    kernel = (coefficients / scaler.scale_).T
+    kernel = (coefficients / scale).T
     bias = intercepts - scaler.mean_ @ kernel
     return LinearHead(kernel.astype(np.float32), bias.astype(np.float32))

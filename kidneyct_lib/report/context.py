@@ -87,6 +87,7 @@ def facts(saved: Saved) -> dict[str, Any]:
         "phantom": parameters["source"] == "phantom",
         "untrained": parameters["weights"] == "none",
         "patient_recipe": parameters["recipe"] == "patient",
+        "lesions": known.get("lesions", []),
         "gap": gap(metrics, saved.records("paired")),
         "majority": {"name": largest, "share": per_class[largest]["support"] / metrics[_NEW]["n"]},
         "few_limit": FEW_GROUPS,

@@ -60,6 +60,7 @@ class Params(_Strict):
     patient_image_size: Annotated[int, Field(ge=64, le=1024)]
     crop_size: Annotated[int, Field(ge=32, le=1024)]
     patient_c: Annotated[float, Field(gt=0, description="of its logistic regression")]
+    segmentation_steps: Annotated[int, Field(ge=0, description="of each U-Net; 0: none")]
     backbone: Literal["resnet50"]
     weights: Literal["imagenet", "none"]
     head_units: Count

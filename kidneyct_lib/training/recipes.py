@@ -1,4 +1,7 @@
-"""Both recipes in two stages, on activations that are computed once for all their uses."""
+"""Both recipes in two stages, on activations that are computed once for all their uses.
+
+Where the patient recipe learns from masks of lesions, its U-Nets train before stage 1.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +14,10 @@ import pandas as pd
 from kidneyct_lib.data.augmentation import AugmentedImages
 from kidneyct_lib.models import builder, freezing, linear_head
 from kidneyct_lib.models.backbones import BackboneSettings
-from kidneyct_lib.training import feature_cache
+from kidneyct_lib.training import feature_cache, segmentation
 from kidneyct_lib.training.feature_cache import Activations, Storage
-from kidneyct_lib.training.stage import StageSettings, predict, train_stage
+from kidneyct_lib.training.segmentation import LesionScores
+from kidneyct_lib.training.stage import Rows, StageSettings, predict, train_stage
 
 
 class Stage(NamedTuple):
@@ -40,12 +44,14 @@ def frozen_prefix(
 ) -> Activations:
     """Activations of the longest prefix that stays frozen in stage 2, of gray images uint8.
 
-    float16, or float32 where all of the backbone stays frozen, which is pooled then. The arguments
-    are those of `frozen_body`.
+    float16, or float32 where all of the backbone stays frozen, which is pooled then: that is as far
+    as the frozen layers reach where U-Nets score lesions beside them. The arguments are those of
+    `frozen_body`.
     """
     freezing.unfreeze_last(net, unfreeze_layers)
-    cut = freezing.frozen_cut(net)
-    dtype = "float32" if cut == builder.POOL else "float16"
+    beside = any(layer.name == builder.CHANNELS for layer in net.layers)
+    cut = builder.CHANNELS if beside else freezing.frozen_cut(net)
+    dtype = "float32" if cut in (builder.POOL, builder.CHANNELS) else "float16"
     return feature_cache.of_layer(net, cut, images, storage, dtype=dtype)
 
 
@@ -55,14 +61,19 @@ def frozen_body(
     storage: Storage,
     *,
     unfreeze_layers: int,
-) -> dict[int, Activations]:
+) -> dict[int, Rows]:
     """Activations that each stage trains on, of gray images uint8 (N, S, S), stored or computed.
 
     Stage 1 has the pooled output of the whole frozen backbone (float32), stage 2 that of
-    `frozen_prefix`, which may be the same. A stage that trains on `AugmentedImages` sees their
+    `frozen_prefix`, which may be the same; 0 are the crops that the network's U-Nets look at, uint8
+    (N, R, S, S), if it has any. A stage that trains on `AugmentedImages` sees their
     views, as `stage.train_stage` tells. `storage` is of each of both stores.
     """
     prefix = frozen_prefix(net, images, storage, unfreeze_layers=unfreeze_layers)
+    if prefix.layer == builder.CHANNELS:
+        pixels = images.images if isinstance(images, AugmentedImages) else images
+        crops = segmentation.crops_of(net, pixels, batch=storage.batch)
+        return {0: crops, 1: prefix, 2: prefix}
     if prefix.layer == builder.POOL:
         return {1: prefix, 2: prefix}
     return {1: feature_cache.of_layer(net, builder.POOL, prefix, storage), 2: prefix}
@@ -93,7 +104,7 @@ class TwoStageTraining:
     ----------
     net : keras.Model
         As built by `builder.build`; holds the weights of the last trained stage afterwards.
-    body : mapping of int to Activations
+    body : mapping of int to rows
         `frozen_body` of an equal network; its views, if any, serve training alone.
     unfreeze_layers : int
         Layers of the backbone, counted from its end, that stage 2 trains; stage 1 trains none.
@@ -176,7 +187,7 @@ class LinearTraining:
     ----------
     net : keras.Model
         As built by `builder.build`; holds the weights of the last fitted stage afterwards.
-    body : mapping of int to Activations
+    body : mapping of int to rows
         `frozen_body` of an equal network; its views, if any, serve training alone.
     classes : sequence of str
         The study's classes.
@@ -184,47 +195,56 @@ class LinearTraining:
         Inverse strength of the penalty, as in `linear_head.fit`.
     also : sequence of Activations
         The same images seen in other ways, as by `as_shown`, for training alone.
+    lesions : LesionScores, optional
+        The network's U-Nets, which train before stage 1, on all slices but the tested ones.
     """
 
     def __init__(
         self,
         net: keras.Model,
-        body: Mapping[int, Activations],
+        body: Mapping[int, Rows],
         *,
         classes: Sequence[str],
         c: float,
         also: Sequence[Activations] = (),
+        lesions: LesionScores | None = None,
     ) -> None:
         self.net = net
         self._features = np.concatenate([one[np.arange(len(one))] for one in (body[1], *also)])
-        self._classes, self._c = classes, c
+        self._classes, self._c, self._lesions = classes, c, lesions
 
     def train(
         self, targets: np.ndarray, weights: np.ndarray, split: np.ndarray, checkpoints: Path
     ) -> Iterator[tuple[int, Stage]]:
         """Fit both stages on one split, as `TwoStageTraining.train` does.
 
-        `checkpoints` is not used: a fit takes seconds.
+        `checkpoints` keeps the U-Nets alone: a fit takes seconds.
         """
         sets, own = len(self._features) // len(targets), np.arange(len(targets))
-        held = split == "validation"
+        features, held, strong = self._features, split == "validation", 0
+        if self._lesions is not None:
+            scores = self._lesions.train(split != "test", targets, checkpoints)
+            features, strong = np.hstack([features, np.tile(scores, (sets, 1))]), scores.shape[1]
         for stage, used in {1: split == "train", 2: split != "test"}.items():
             rows = np.flatnonzero(np.tile(used, sets))
             images = rows % len(own)
             # An image weighs the same however often it is seen, so that the penalty does, too.
-            samples = self._features[rows], targets[images], weights[images] / sets
-            head = linear_head.fit(*samples, classes=self._classes, c=self._c)
+            samples = features[rows], targets[images], weights[images] / sets
+            head = linear_head.fit(*samples, classes=self._classes, c=self._c, strong=strong)
             self._head = head
             self.net.get_layer(builder.PROBABILITIES).set_weights(list(head))
-            predictions = head.probabilities(self._features[own])
+            predictions = head.probabilities(features[own])
             if stage == 1:
                 first = predictions[held]
             predictions[held] = first
             yield stage, Stage(_history(predictions, targets, weights, split), predictions)
 
-    def predict(self, stage: int, body: Mapping[int, Activations], rows: np.ndarray) -> np.ndarray:
+    def predict(self, stage: int, body: Mapping[int, Rows], rows: np.ndarray) -> np.ndarray:
         """Class probabilities of other images, as `TwoStageTraining.predict` gives them."""
-        return self._head.probabilities(body[1][rows])
+        features = body[1][rows]
+        if self._lesions is not None:
+            features = np.hstack([features, self._lesions.of(body[0], rows)])
+        return self._head.probabilities(features)
 
 
 def _history(
@@ -249,8 +269,9 @@ def training(
     classes: Sequence[str],
     c: float,
     also: Sequence[Activations] = (),
+    lesions: LesionScores | None = None,
 ) -> TwoStageTraining | LinearTraining:
     """Training of the recipe "published" or "patient"; each takes what it needs."""
     if recipe == "patient":
-        return LinearTraining(net, body, classes=classes, c=c, also=also)
+        return LinearTraining(net, body, classes=classes, c=c, also=also, lesions=lesions)
     return TwoStageTraining(net, body, unfreeze_layers=unfreeze_layers, settings=settings)

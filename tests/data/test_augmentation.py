@@ -30,6 +30,17 @@ def applied(image, **change):
     return apply(image, Change(**change), np.random.default_rng(0))
 
 
+def test_what_lies_on_an_image_moves_with_it():
+    image, mask = np.full((40, 40), 90, np.uint8), np.zeros((40, 40), np.uint8)
+    image[10:16, 20:30] = mask[10:16, 20:30] = 255
+    change = Change(turn=20, right=0.1, down=-0.05, scale=1.1, flip=True)
+    moved = augmentation.moved(mask, change, 0)
+    bright = augmentation.moved(image, change)
+    assert (moved > 128).sum() > 40
+    assert ((bright > 172) == (moved > 127)).mean() > 0.99
+    assert augmentation.moved(np.full((40, 40), 90, np.uint8), change, 7).min() == 7
+
+
 def views(images, keys, number, augmentation, *, seed):
     """One view of each image, as a stack."""
     result = np.empty_like(images)

@@ -75,6 +75,16 @@ def test_lesions_are_known_of_phantoms_and_where_masks_are_given(tmp_path):
         datasets.mask_folder("folder", folder, "nowhere")
 
 
+def test_classes_with_a_lesion_are_those_with_a_mask_that_is_not_empty(tmp_path):
+    folder = datasets.obtain("phantom", None, COHORT, cache=tmp_path)
+    paths = ["Normal/Normal- (1).png", "Stone/Stone- (1).png"]
+    table = pd.DataFrame({"path": paths, "label": ["Normal", "Stone"]})
+    masks = datasets.mask_folder("phantom", folder, None)
+    assert (masks / paths[0]).exists()
+    assert datasets.masked_classes(masks, table, ["Tumor", "Stone", "Normal"]) == ["Stone"]
+    assert datasets.masked_classes(None, table, ["Stone"]) == []
+
+
 def test_a_mask_is_read_at_its_slices_path(tmp_path):
     mask = np.zeros((64, 64), np.uint8)
     mask[8:24, 40:48] = 255

@@ -18,6 +18,19 @@ def drawn(classes, n=90, width=6, seed=0):
     return (features * scale + 5 * scale).astype(np.float32), targets, rng.uniform(0.2, 3, n)
 
 
+def test_strong_features_are_penalised_less():
+    features, targets, weights = drawn(3)
+    scaled = StandardScaler().fit_transform(features)
+    scaled[:, -2:] *= 5
+    theirs = LogisticRegression(C=0.01, max_iter=2000).fit(scaled, targets, weights)
+    how = {"classes": list("abc"), "c": 0.01}
+    ours = linear_head.fit(features, targets, weights, **how, strong=2)
+    expected = theirs.predict_proba(scaled)
+    np.testing.assert_allclose(ours.probabilities(features), expected, atol=1e-5)
+    alike = linear_head.fit(features, targets, weights, **how).probabilities(features)
+    assert np.abs(alike - expected).max() > 0.01
+
+
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_answers_are_those_of_scikit_learn(classes):
     features, targets, weights = drawn(classes)

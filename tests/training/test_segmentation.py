@@ -1,0 +1,286 @@
+"""Training of the U-Nets: what they are shown, who scores whom, and that they find lesions."""
+
+from dataclasses import replace
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.data.augmentation import Augmentation
+from kidneyct_lib.data.image_io import gray_to_rgb
+from kidneyct_lib.interpretability import grad_cam
+from kidneyct_lib.models import builder
+from kidneyct_lib.models import segmentation as networks
+from kidneyct_lib.models.builder import NetworkSettings
+from kidneyct_lib.training import recipes, segmentation
+from kidneyct_lib.training.feature_cache import Storage
+from kidneyct_lib.training.segmentation import Batches, Examples, SegmentationSettings
+
+pytestmark = pytest.mark.usefixtures("untraced")
+SIZE, SIDE, N = 96, 48, 32
+CLASSES = ["Normal", "Stone"]
+TARGETS = np.arange(N) % 2
+GROUP = np.arange(N) // 2 % 8 * 2 + TARGETS  # eight groups of each class
+SPLIT = np.array(["train"] * 16 + ["validation"] * 8 + ["test"] * 8)
+STILL = Augmentation(0, 0, 0)
+SETTINGS = SegmentationSettings(30, 8, 1, Augmentation(0.3, 0.3, 0.3))
+CALM = replace(SETTINGS, augmentation=STILL)
+SHORT = replace(SETTINGS, steps=2)  # where it does not matter what is learnt
+
+
+@pytest.fixture(scope="module")
+def study():
+    """Slices of a body, every second with a bright dot in it, and the dots' masks."""
+    rng = np.random.default_rng(0)
+    images, masks = np.zeros((N, SIZE, SIZE), np.uint8), np.zeros((N, SIZE, SIZE), bool)
+    for image, mask, target in zip(images, masks, TARGETS, strict=True):
+        cv2.ellipse(image, (48, 48), (40, 30), 0, 0, 360, 110, -1)
+        noisy = image + rng.normal(0, 4, image.shape) * (image > 0)
+        image[:] = noisy.round().clip(0, 255)
+        if target:
+            dot = np.zeros((SIZE, SIZE), np.uint8)
+            place = int(rng.integers(25, 70)), int(rng.integers(45, 62))
+            cv2.circle(dot, place, 4, 1, -1)
+            mask[:] = dot > 0
+            image[mask] = 230
+    return images, masks
+
+
+@pytest.fixture(scope="module")
+def net():
+    settings = NetworkSettings(
+        backbone="resnet50",
+        weights="none",
+        image_size=SIZE,
+        crop_size=SIDE,
+        seed=1,
+        recipe="patient",
+        classes=CLASSES,
+        head_units=8,
+        dropout=0.1,
+        lesions=1,
+    )
+    return builder.build(settings)
+
+
+@pytest.fixture(scope="module")
+def examples(net, study):
+    images, masks = study
+    crops = segmentation.crops_of(net, images, batch=8)
+    known = segmentation.masks_of(net, images, lambda row: masks[row])
+    return Examples(crops, known, np.where(TARGETS == 1, 0, -1), GROUP)
+
+
+def test_a_lesion_is_cropped_as_its_slice_is(examples):
+    assert sorted(examples.masks) == np.flatnonzero(TARGETS).tolist()
+    for row, mask in examples.masks.items():
+        bright = examples.crops[row] > 130  # soft tissue is shown at 110, the dots far above
+        assert (bright & (mask > 64)).sum() > 0.9 * bright.sum() > 0
+
+
+# --- what is trained on --------------------------------------------------------------------------
+
+
+def test_cells_hold_lesions_where_the_crops_show_them(examples):
+    crops, cells = Batches(examples, np.arange(N), CALM).draw(3)
+    assert crops.shape == (8, SIDE, SIDE, 3)
+    assert cells.shape == (8, SIDE // 4, SIDE // 4, 1)
+    assert set(np.unique(cells)) == {0, 1}
+    bright = cv2.resize(
+        (crops[..., 0].transpose(1, 2, 0) > 130).astype(np.float32),
+        (12, 12),
+        interpolation=cv2.INTER_AREA,
+    ).transpose(2, 0, 1)
+    assert bright[cells[..., 0] == 1].min() > 0
+    assert bright[cells[..., 0] == 0].max() < 0.8
+
+
+def test_lesions_are_pasted_into_slices_without_one(examples):
+    without = np.flatnonzero(TARGETS == 0)
+    batches = Batches(examples, np.arange(N), CALM)
+    batches._with = np.array([], int)  # none as it is: what is there was pasted
+    drawn = [batches.draw(step) for step in range(6)]
+    cells = np.concatenate([cells for _, cells in drawn]).max(axis=(1, 2, 3))
+    crops = np.concatenate([crops for crops, _ in drawn])
+    assert 0.1 < cells.mean() < 0.6
+    assert (crops[cells == 1].max(axis=(1, 2, 3)) > 130).all()
+    assert crops[cells == 0].max() < 130
+    assert examples.crops[without].max() < 130  # the study's own crops stay as they are
+
+
+def test_a_step_has_its_own_draw(examples):
+    batches = Batches(examples, np.arange(N), SETTINGS)
+    one, same, other = batches.draw(1), batches.draw(1), batches.draw(2)
+    np.testing.assert_array_equal(one[0], same[0])
+    np.testing.assert_array_equal(one[1], same[1])
+    assert (one[0] != other[0]).any()
+    assert (one[0] != Batches(examples, np.arange(N), replace(SETTINGS, seed=2)).draw(1)[0]).any()
+
+
+def test_each_lesion_is_marked_in_its_own_output(examples):
+    codes = np.where(np.arange(N) % 4 == 1, 1, examples.codes)
+    two = replace(examples, codes=codes)
+    rows = np.flatnonzero(codes == 1)
+    _, cells = Batches(two, rows, CALM).draw(0)
+    assert cells.shape[-1] == 2
+    assert cells[..., 1].any()
+    assert not cells[..., 0].any()
+
+
+def test_without_any_lesion_nothing_is_marked(examples):
+    _, cells = Batches(examples, np.flatnonzero(TARGETS == 0), CALM).draw(0)
+    assert not cells.any()
+
+
+def test_the_loss_is_that_of_its_definition():
+    rng = np.random.default_rng(0)
+    cells = (rng.random((2, 4, 4, 2)) < 0.3).astype(np.float32)
+    cells[1, ..., 0] = 0
+    logits = rng.normal(size=cells.shape).astype(np.float32)
+    share = 1 / (1 + np.exp(-logits))
+    entropy = -np.where(cells == 1, np.log(share), np.log(1 - share))
+    focal = np.where(cells == 1, 4 * (1 - share), share) * entropy
+    means = (logits[:, 1:, 1:] + logits[:, :-1, 1:] + logits[:, 1:, :-1] + logits[:, :-1, :-1]) / 4
+    highest, there = means.max(axis=(1, 2)), cells.max(axis=(1, 2))
+    whole = np.logaddexp(0, highest) - there * highest
+    expected = focal.sum(axis=(1, 2, 3)) / 20 + whole.sum(axis=1)
+    result = segmentation.lesion_loss(*map(keras.ops.convert_to_tensor, (cells, logits)))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(result), expected, rtol=1e-4)
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def learner(net, examples):
+    return segmentation.LesionScores(net, examples, SHORT)
+
+
+def test_a_slice_is_scored_by_the_u_net_that_has_not_seen_its_group(
+    learner, examples, tmp_path, monkeypatch
+):
+    learnt, rows = {}, SPLIT != "test"
+
+    def note(number, trained, file):
+        learnt[number] = trained
+
+    def of_half(number, crops, asked):
+        return np.full((len(asked), 1), number, np.float32)
+
+    monkeypatch.setattr(learner, "_train_half", note)
+    monkeypatch.setattr(learner, "_score", of_half)
+    scores = learner.train(rows, TARGETS, tmp_path / "c")[:, 0]
+    for number, trained in learnt.items():
+        assert rows[trained].all()
+        assert set(TARGETS[trained]) == {0, 1}
+        scored = np.flatnonzero((scores == number) & rows)
+        assert set(GROUP[scored]).isdisjoint(GROUP[trained])
+    assert np.sort(np.concatenate([*learnt.values()])).tolist() == np.flatnonzero(rows).tolist()
+    assert (scores[~rows] == 0.5).all()  # the mean of both
+
+
+def weights_of(net):
+    return [w for half in networks.HALVES for w in net.get_layer(half).get_weights()]
+
+
+def test_what_was_trained_is_not_trained_again(learner, net, tmp_path, monkeypatch):
+    rows = SPLIT != "test"
+    first = learner.train(rows, TARGETS, tmp_path / "c")
+    kept = weights_of(net)
+    monkeypatch.setattr(Batches, "draw", None)  # who draws, trains
+    np.testing.assert_array_equal(learner.train(rows, TARGETS, tmp_path / "c"), first)
+    assert all((a == b).all() for a, b in zip(kept, weights_of(net), strict=True))
+    with pytest.raises(TypeError):
+        learner.train(SPLIT == "train", TARGETS, tmp_path / "c")  # other slices: trained anew
+
+
+@pytest.mark.parametrize("damage", [b"", b"half", None])
+def test_a_damaged_state_is_trained_anew(learner, tmp_path, damage):
+    rows = SPLIT != "test"
+    first = learner.train(rows, TARGETS, tmp_path / "c")
+    file = tmp_path / "c-lesions_0.npz"
+    file.write_bytes(file.read_bytes()[:-200] if damage is None else damage)
+    np.testing.assert_array_equal(learner.train(rows, TARGETS, tmp_path / "c"), first)
+
+
+def test_the_tested_slices_have_no_say(net, examples, tmp_path):
+    other = examples.crops.copy()
+    other[SPLIT == "test"] = 255 - other[SPLIT == "test"]
+    learner = segmentation.LesionScores(net, examples, SHORT)
+    outcomes = []
+    for name, crops in (("a", examples.crops), ("b", other)):
+        learner._examples = replace(examples, crops=crops)
+        learner.train(SPLIT != "test", TARGETS, tmp_path / name)
+        outcomes.append(weights_of(net))
+    assert all((a == b).all() for a, b in zip(*outcomes, strict=True))
+
+
+def test_a_loss_that_is_no_number_is_told(learner, net, tmp_path, monkeypatch):
+    sound = net.get_weights()
+    broken = np.full((8, SIDE, SIDE, 3), np.nan, np.float32), np.zeros((8, 12, 12, 1), np.float32)
+    monkeypatch.setattr(Batches, "draw", lambda *_: broken)
+    with pytest.raises(StudyError, match="no longer a number in step 1"):
+        learner.train(SPLIT != "test", TARGETS, tmp_path / "c")
+    net.set_weights(sound)
+
+
+# --- in the recipe -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(net, study, examples, tmp_path_factory):
+    """The recipe after its training on one split, the body of the slices, both stages."""
+    folder = tmp_path_factory.mktemp("trained")
+    body = recipes.frozen_body(net, study[0], Storage(folder, 8), unfreeze_layers=0)
+    scores = segmentation.LesionScores(net, examples, SETTINGS)
+    linear = recipes.LinearTraining(net, body, classes=CLASSES, c=0.1, lesions=scores)
+    stages = dict(linear.train(TARGETS, np.ones(N), SPLIT, folder / "c"))
+    return linear, body, stages
+
+
+def test_lesions_are_found_in_slices_that_were_not_trained_on(trained):
+    linear, body, _ = trained
+    tested = np.flatnonzero(SPLIT == "test")
+    scores, bears = linear._lesions.of(body[0], tested)[:, 0], TARGETS[tested] == 1
+    assert scores.shape == (len(tested),)
+    assert scores[bears].min() > scores[~bears].max()
+
+
+def test_the_network_predicts_as_the_stage_does(trained, net, study):
+    linear, body, stages = trained
+    whole = net.predict_on_batch(gray_to_rgb(study[0]).astype(np.float32))
+    np.testing.assert_allclose(linear.predict(2, body, np.arange(N)), whole, atol=2e-3)
+    tested = SPLIT == "test"
+    np.testing.assert_allclose(stages[2].probabilities[tested], whole[tested], atol=2e-3)
+    assert (whole.argmax(axis=1) == TARGETS)[tested].all()
+
+
+def test_class_maps_point_at_what_the_u_nets_found(trained, net, study):
+    images, masks = study
+    kernel, bias = net.get_layer(builder.PROBABILITIES).get_weights()
+    kernel[:-1] = 0  # what is left to speak for a class is the lesion
+    kernel[-1] = [-1, 1]
+    net.get_layer(builder.PROBABILITIES).set_weights([kernel, bias])
+    rows = np.flatnonzero((SPLIT == "test") & (TARGETS == 1))
+    maps = grad_cam.of_classes(
+        grad_cam.with_class_maps(net), images[rows], np.ones(len(rows), int), batch=4
+    )
+    for one, mask in zip(maps, masks[rows], strict=True):
+        y, x = np.unravel_index(one.argmax(), one.shape)
+        place = (np.array([y, x]) + 0.5) * SIZE / one.shape[0]
+        assert np.abs(place - np.argwhere(mask).mean(axis=0)).max() < 8
+
+
+def test_only_the_u_nets_and_the_last_layer_move(net, study, examples, tmp_path):
+    before = {v.path: np.array(v) for v in net.variables}
+    body = recipes.frozen_body(net, study[0], Storage(tmp_path, 8), unfreeze_layers=0)
+    scores = segmentation.LesionScores(net, examples, SHORT)
+    linear = recipes.LinearTraining(net, body, classes=CLASSES, c=0.1, lesions=scores)
+    list(linear.train(TARGETS, np.ones(N), SPLIT, tmp_path / "c"))
+    still = {v.path for v in net.variables if (before[v.path] == np.array(v)).all()}
+    u_nets = {v.path for half in networks.HALVES for v in net.get_layer(half).variables}
+    assert still.isdisjoint({"probabilities/kernel", "probabilities/bias"})
+    assert not still & u_nets
+    assert still == before.keys() - u_nets - {"probabilities/kernel", "probabilities/bias"}
