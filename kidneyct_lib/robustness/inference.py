@@ -29,13 +29,13 @@ class StagePredictions:
     unfreeze_layers
         Layers of the backbone, counted from its end, that stage 2 trained.
     beside
-        Of another scheme, whose traced networks are used with these weights: tracing takes longer
-        than a prediction.
+        Of another scheme, whose traced networks are used as far as they are the same: tracing takes
+        longer than a prediction.
 
     Raises
     ------
     StudyError
-        If networks differ before those layers.
+        If the two networks differ before those layers.
     """
 
     def __init__(
@@ -51,9 +51,12 @@ class StagePredictions:
         nets = first, second
         prefixes = [freezing.part(net, None, cut) for net in nets]
         suffixes = [freezing.part(net, cut, None) for net in nets]
-        self._prefix = prefixes[0] if beside is None else beside._prefix
-        if {builder.digest(part) for part in prefixes} != {builder.digest(self._prefix)}:
-            raise StudyError(f"The networks differ up to {cut}, which all should have frozen.")
+        digests = {builder.digest(part) for part in prefixes}
+        if len(digests) > 1:
+            raise StudyError(f"The networks differ up to {cut}, which both should have frozen.")
+        # U-Nets that mark lesions are trained for each scheme, all else that is frozen is not.
+        same = beside is not None and builder.digest(beside._prefix) in digests
+        self._prefix = beside._prefix if beside is not None and same else prefixes[0]
         # A copy, as it is given the weights of one network after the other.
         self._suffix = keras.models.clone_model(suffixes[0]) if beside is None else beside._suffix
         self._weights = [suffix.get_weights() for suffix in suffixes]
