@@ -229,6 +229,9 @@ def digest(model: keras.Model) -> str:
     """sha256 (hex) of a model's layers, settings and weights, whatever is trained or called how."""
     sha = hashlib.sha256()
     for layer in model.layers:
+        if isinstance(layer, keras.Model):  # its settings name its layers and what of them trains
+            sha.update(digest(layer).encode())
+            continue
         settings = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")}
         text = json.dumps(settings, sort_keys=True, default=str)
         sha.update(f"{type(layer).__name__}{layer.output.shape}{text}".encode())
