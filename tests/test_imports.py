@@ -21,9 +21,11 @@ MAY_IMPORT_KERAS = {
     "models.freezing",
     "models.harmonization",
     "models.roi_crops",
+    "models.segmentation",
     "robustness.inference",
     "training.feature_cache",
     "training.recipes",
+    "training.segmentation",
     "training.stage",
 }
 MAY_IMPORT_TENSORFLOW = {"deployment.quantization"}  # LiteRT's converter is TensorFlow's own

@@ -55,26 +55,37 @@ class Peaks(keras.layers.Layer):
 
     The gradient through a maximum is 0 at every other place, so that it is taken place by place, as
     HiResCAM does (https://arxiv.org/abs/2011.08891). Equals share it.
+    """
+
+    def call(self, activations):
+        """Activations (N, h, w, C) to the same shape."""
+        highest = ops.max(activations, axis=(1, 2), keepdims=True)
+        there = ops.cast(activations >= highest, activations.dtype)
+        return there * highest / ops.mean(there, axis=(1, 2), keepdims=True)
+
+
+@keras.saving.register_keras_serializable("kidneyct")
+class MarkedPlaces(keras.layers.Layer):
+    """Probability of a lesion at each place, as maps of the classes that the lesions belong to.
 
     Parameters
     ----------
-    crops
-        Rows that belong together, one after the other, and share one highest place; the means of
-        their places then add up to its height.
+    codes
+        Number of the class whose lesion each channel marks.
+    classes
+        How many maps there are; those of other classes stay 0.
+    share
+        Factor of the probabilities.
     """
 
-    def __init__(self, crops: int = 1, **kwargs) -> None:
+    def __init__(self, codes: list[int], classes: int, share: float, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.crops = crops
+        self.codes, self.classes, self.share = list(codes), classes, share
 
-    def call(self, activations):
-        """Activations (N * crops, h, w, C) to the same shape."""
-        height, width, channels = activations.shape[1:]
-        rows = ops.reshape(activations, (-1, self.crops * height, width, channels))
-        highest = ops.max(rows, axis=(1, 2), keepdims=True)
-        there = ops.cast(rows >= highest, rows.dtype)
-        peaks = there * highest / (self.crops * ops.mean(there, axis=(1, 2), keepdims=True))
-        return ops.reshape(peaks, (-1, height, width, channels))
+    def call(self, places):
+        """Logits (N, h, w, L) to maps (N, h, w, classes)."""
+        own = ops.one_hot(self.codes, self.classes, dtype=places.dtype)
+        return self.share * ops.matmul(ops.sigmoid(places), own)
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -122,8 +133,10 @@ def with_class_maps(net: keras.Model) -> keras.Model:
     keras.Model
         (N, S, S, 3) in 0..255 to probabilities (N, K) and maps (N, h, w, K). A map's mean is the
         logit, but for what does not hang on the image where the ReLUs stay as they are; what is
-        above 0 speaks for the class. h and w are the last convolution's (7 at 224 pixels); 28 for
-        the patient recipe, whose crops are put back into their places.
+        above 0 speaks for the class. The map of a class whose lesions U-Nets mark shows their marks
+        alone, the probability of a lesion: other parts of its logit lie wherever its patients
+        differ. h and w are the last convolution's (7 at 224 pixels); 28 for the patient recipe,
+        whose crops are put back into their places.
     """
     head = net.get_layer(builder.PROBABILITIES)
     if _is_published(net):
@@ -146,13 +159,12 @@ def copy_head(net: keras.Model, net_with_maps: keras.Model) -> None:
         net_with_maps.get_layer("maps").set_weights([*dense, kernel])
         return
     start = 0
+    kernel[:, _marked(net)] = 0
     for number, crops in enumerate(chain(*_regions(net).kept)):
         share = net_with_maps.get_layer(f"maps_of_region{number}")
         width = share.kernel.shape[0]
         share.set_weights([kernel[start : start + width] / len(crops)])
         start += width
-    for name in HALVES if _marks_lesions(net) else ():
-        net_with_maps.get_layer(f"maps_of_{name}").set_weights([kernel[start:] / len(HALVES)])
 
 
 def of_classes(
@@ -172,17 +184,19 @@ def _is_published(net: keras.Model) -> bool:
     return isinstance(net.get_layer(builder.POOL), keras.layers.GlobalAveragePooling2D)
 
 
-def _marks_lesions(net: keras.Model) -> bool:
-    return any(layer.name == builder.CHANNELS for layer in net.layers)
+def _marked(net: keras.Model) -> list[int]:
+    """Numbers of the classes whose lesions U-Nets of a network mark."""
+    name = f"{HALVES[0]}_scores"
+    return next((layer.codes for layer in net.layers if layer.name == name), [])
 
 
 def _regions(net: keras.Model) -> JoinRegions:
     """The layer that joins the pooled regions of a network of the patient recipe."""
-    return net.get_layer(builder.CHANNELS if _marks_lesions(net) else builder.POOL)
+    return net.get_layer(builder.CHANNELS if _marked(net) else builder.POOL)
 
 
 def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
-    """The joint map of all that the head sums up; each part has a layer for its share of it."""
+    """The joint map of all pooled regions, each with a layer for its share, and of lesions."""
     join, units = _regions(net), net.get_layer(builder.PROBABILITIES).units
     numbers, maps, crop_of_map = count(), [], []
     for pooled, regions in zip(join.input, join.kept, strict=True):
@@ -195,10 +209,9 @@ def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
             maps += [share(activations)] * len(crops)
             crop_of_map += crops
     cropped = net.get_layer("roi_crops")
-    every = list(range(len(cropped.names)))
-    for half in HALVES if _marks_lesions(net) else ():
-        share = keras.layers.Dense(units, use_bias=False, trainable=False, name=f"maps_of_{half}")
-        peaks = Peaks(len(every))(net.get_layer(f"{half}_places").output)
-        maps += [share(peaks)] * len(every)
+    every, codes = list(range(len(cropped.names))), _marked(net)
+    for half in HALVES if codes else ():
+        marks = MarkedPlaces(codes, units, 1 / len(HALVES), name=f"maps_of_{half}")
+        maps += [marks(net.get_layer(f"{half}_places").output)] * len(every)
         crop_of_map += every
     return PasteCrops(cropped.names, crop_of_map, _GRID, name="maps")([cropped.input, *maps])

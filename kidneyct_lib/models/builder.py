@@ -49,15 +49,15 @@ class NetworkSettings(BackboneSettings):
         Width of the published head's hidden layer.
     dropout : float
         Dropout rate of the published head, 0 to 1.
-    lesions : int
-        Kinds of lesions that the patient recipe marks by U-Nets (`segmentation`); 0: none.
+    lesions : sequence of int
+        Numbers of the classes whose lesions U-Nets of the patient recipe mark (`segmentation`).
     """
 
     recipe: str
     classes: Sequence[str]
     head_units: int
     dropout: float
-    lesions: int = 0
+    lesions: Sequence[int] = ()
 
 
 def build(settings: NetworkSettings) -> keras.Model:

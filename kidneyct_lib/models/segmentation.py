@@ -6,6 +6,8 @@ highest value over all crops of a slice is one more feature. Two U-Nets stand si
 fitted to half of the groups, so that one of them has not seen the group of any training slice.
 """
 
+from collections.abc import Sequence
+
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.models.keras_setup import keras
 
@@ -15,7 +17,10 @@ CELL = 4
 """Pixels along a crop's side that share one cell of the U-Net's output."""
 
 HALVES = ("lesions_0", "lesions_1")
-"""Names of the two U-Nets in a network; the places that they score are ``<name>_places``."""
+"""Names of the two U-Nets in a network.
+
+The places that they score are the layer ``<name>_places``, what is made of these ``<name>_scores``.
+"""
 
 _CHANNELS = (12, 24, 48, 72)  # each block halves the crop
 _SOFT, _SPREAD = 80.0, 60.0  # gray level and range about which inputs are centred
@@ -64,29 +69,31 @@ def unet(size: int, lesions: int, *, name: str) -> keras.Model:
     return keras.Model(pixels, layers.Conv2D(lesions, 1, bias_initializer=rare)(x), name=name)
 
 
-def scores_of_crops(crops, size: int, lesions: int, *, number: int):
+def scores_of_crops(crops, size: int, codes: Sequence[int], *, number: int):
     """Score a slice's crops by both U-Nets, built here.
 
     Parameters
     ----------
     crops
         Symbolic RGB crops (N * number, size, size, 3), those of a slice one after the other.
-    size, lesions
+    size
         As in `unet`.
+    codes
+        Number of the class whose lesion each output marks.
     number
         Crops a slice.
 
     Returns
     -------
-    Symbolic (N, lesions): the mean of both U-Nets' highest logit over all places of all crops.
+    Symbolic (N, outputs): the mean of both U-Nets' highest logit over all places of all crops.
     """
     scores = []
     for name in HALVES:
-        logits = unet(size, lesions, name=name)(crops)
+        logits = unet(size, len(codes), name=name)(crops)
         # A mean of four cells: one cell alone is noise.
         places = keras.layers.AveragePooling2D(2, strides=1, name=f"{name}_places")(logits)
         highest = keras.layers.GlobalMaxPooling2D()(places)
-        scores.append(StrongestCrop(number)(highest))
+        scores.append(StrongestCrop(number, list(codes), name=f"{name}_scores")(highest))
     return keras.layers.Average(name="lesion_scores")(scores)
 
 
@@ -98,11 +105,13 @@ class StrongestCrop(keras.layers.Layer):
     ----------
     crops
         Crops a slice.
+    codes
+        Number of the class whose lesion each score is of.
     """
 
-    def __init__(self, crops: int, **kwargs) -> None:
+    def __init__(self, crops: int, codes: list[int], **kwargs) -> None:
         super().__init__(**kwargs)
-        self.crops = crops
+        self.crops, self.codes = crops, list(codes)
 
     def call(self, scores):
         """Scores (N * crops, L) to (N, L)."""

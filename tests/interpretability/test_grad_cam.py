@@ -121,14 +121,12 @@ def test_peaks_equal_gradient_times_activation_through_a_maximum():
     np.testing.assert_allclose(grad_cam.Peaks()(activations), expected, rtol=1e-6)
 
 
-def test_crops_of_a_slice_share_one_peak():
-    activations = np.random.default_rng(6).random((6, 3, 4, 2)).astype(np.float32)
-    peaks = np.array(grad_cam.Peaks(2)(activations))
-    sums = peaks.mean(axis=(1, 2)).reshape(3, 2, 2).sum(axis=1)
-    slices = activations.reshape(3, 2 * 3 * 4, 2)
-    np.testing.assert_allclose(sums, slices.max(axis=1), rtol=1e-6)
-    assert ((peaks.reshape(slices.shape) > 0).sum(axis=1) == 1).all()
-    assert (peaks.reshape(slices.shape).argmax(axis=1) == slices.argmax(axis=1)).all()
+def test_marked_places_are_maps_of_their_classes():
+    places = np.random.default_rng(6).normal(size=(2, 3, 4, 2)).astype(np.float32)
+    maps = np.array(grad_cam.MarkedPlaces([3, 0], 4, 0.5)(places))
+    share = 0.5 / (1 + np.exp(-places))
+    np.testing.assert_allclose(maps[..., [3, 0]], share, rtol=1e-5)
+    assert not maps[..., [1, 2]].any()
 
 
 def test_equal_peaks_share_their_height():

@@ -19,7 +19,7 @@ SETTINGS = NetworkSettings(
     classes=["Cyst", "Normal", "Stone"],
     head_units=8,
     dropout=0.1,
-    lesions=2,
+    lesions=[0, 2],
 )
 
 
@@ -64,7 +64,7 @@ def test_the_scores_are_the_highest_places_of_all_crops(net, images):
 
 
 def test_without_lesions_the_network_is_as_it_was(net):
-    plain = builder.build(SETTINGS.__class__(**{**SETTINGS.__dict__, "lesions": 0}))
+    plain = builder.build(SETTINGS.__class__(**{**SETTINGS.__dict__, "lesions": ()}))
     names = {layer.name for layer in plain.layers}
     assert names.isdisjoint({builder.CHANNELS, *segmentation.HALVES})
     assert (
@@ -94,5 +94,5 @@ def test_equal_seeds_give_equal_u_nets(net):
 
 def test_the_strongest_crop_counts():
     scores = keras.ops.convert_to_tensor([[1.0, -2.0], [0.5, 4.0], [-3.0, 0.0], [-1.0, -1.0]])
-    highest = keras.ops.convert_to_numpy(segmentation.StrongestCrop(2)(scores))
+    highest = keras.ops.convert_to_numpy(segmentation.StrongestCrop(2, [0, 1])(scores))
     np.testing.assert_array_equal(highest, [[1.0, 4.0], [-1.0, 0.0]])
