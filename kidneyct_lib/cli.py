@@ -123,7 +123,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     from kidneyct_lib import report
     from kidneyct_lib.study import parameters, run_folder, runner
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the kernel ends too
+    _end_on_sigterm()
     file = run_folder.project_root() / "params" / f"{options.study}.yaml"
     own = parameters.load(file)
     folders = {
@@ -196,7 +196,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from kidneyct_lib.study import run_diff, run_folder
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the kernel ends too
+    _end_on_sigterm()
     reference = run_folder.project_root() / run_diff.REFERENCE
     run = run_folder.Run(options.run) if options.run else run_diff.rerun()
     if options.keep:
@@ -215,6 +215,10 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _as_text(table) -> str:
     return table.to_string(index=False, max_colwidth=60)
+
+
+def _end_on_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the kernel ends too
 
 
 if __name__ == "__main__":

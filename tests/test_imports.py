@@ -24,6 +24,7 @@ MAY_IMPORT_KERAS = {
     "models.segmentation",
     "robustness.inference",
     "training.feature_cache",
+    "training.lesion_crops",
     "training.recipes",
     "training.segmentation",
     "training.stage",

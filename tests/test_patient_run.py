@@ -24,6 +24,8 @@ def test_the_patient_recipe_goes_through_all_notebooks_with_folds_and_views(tmp_
     metrics = run.read_metrics("test")
     assert {metrics[scheme]["n"] for scheme in ("slice", "patient")} == {len(catalog)}
     layers = {layer.name for layer in builder.load(run.model_path("patient")).layers}
-    assert layers >= {"harmonize_window", "roi_crops"}
+    assert layers >= {"harmonize_window", "roi_crops", "lesions_0", "lesions_1"}
     assert "head_dense" not in layers
-    assert "shows every slice in one display window" in report.write(run).read_text()
+    page = report.write(run).read_text()
+    assert "shows every slice in one display window" in page
+    assert "mark lesions of the class Cyst, Stone and Tumor" in page

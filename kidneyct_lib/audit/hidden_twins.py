@@ -2,7 +2,7 @@
 
 Near-duplicate slices form a group, so a second series of a patient forms another one. What both
 have in common is the body: slices in one display window, cropped to it, are compared between all
-groups. In data where a patient has one class, groups of two classes are surely strangers; how alike
+groups. In data where a patient has one class, groups of two classes are two patients; how alike
 these are tells how alike two groups must be to be taken for one patient.
 """
 

@@ -4,7 +4,7 @@ Keras 3 only, so that they run on TensorFlow, JAX and torch alike.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, NamedTuple, Self
 
@@ -107,9 +107,9 @@ class BackboneSettings:
     def of(cls, parameters: Mapping[str, Any], **changes: Any) -> Self:
         """Pick them out of a study's parameters; `changes` come first."""
         given = dict(parameters) | changes
-        optional = {field.name for field in fields(cls) if field.default is not MISSING}
-        wanted = [f.name for f in fields(cls) if f.name in given or f.name not in optional]
-        return cls(**{name: given[name] for name in wanted})
+        return cls(
+            **{field.name: given[field.name] for field in fields(cls) if field.name in given}
+        )
 
 
 def build_body(

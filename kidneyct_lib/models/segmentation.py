@@ -90,11 +90,25 @@ def scores_of_crops(crops, size: int, codes: Sequence[int], *, number: int):
     scores = []
     for name in HALVES:
         logits = unet(size, len(codes), name=name)(crops)
-        # A mean of four cells: one cell alone is noise.
-        places = keras.layers.AveragePooling2D(2, strides=1, name=f"{name}_places")(logits)
-        highest = keras.layers.GlobalMaxPooling2D()(places)
-        scores.append(StrongestCrop(number, list(codes), name=f"{name}_scores")(highest))
+        scores.append(_score(logits, number, list(codes), name=name))
     return keras.layers.Average(name="lesion_scores")(scores)
+
+
+def scoring(half: keras.Model, number: int) -> keras.Model:
+    """One `unet` as it scores slices of so many crops: RGB crops (N * number, S, S, 3) to (N, L).
+
+    Its layers are shared.
+    """
+    codes = list(range(half.output.shape[-1]))
+    return keras.Model(half.inputs[0], _score(half.output, number, codes, name="alone"))
+
+
+def _score(logits, number: int, codes: list[int], *, name: str):
+    """Highest logit (N, L) over the places of a slice's crops (N * number, h, w, L)."""
+    # A mean of four cells: one cell alone is noise.
+    places = keras.layers.AveragePooling2D(2, strides=1, name=f"{name}_places")(logits)
+    highest = keras.layers.GlobalMaxPooling2D()(places)
+    return StrongestCrop(number, codes, name=f"{name}_scores")(highest)
 
 
 @keras.saving.register_keras_serializable("kidneyct")

@@ -14,7 +14,7 @@ import pandas as pd
 from kidneyct_lib.data.augmentation import AugmentedImages
 from kidneyct_lib.models import builder, freezing, linear_head
 from kidneyct_lib.models.backbones import BackboneSettings
-from kidneyct_lib.training import feature_cache, segmentation
+from kidneyct_lib.training import feature_cache, lesion_crops
 from kidneyct_lib.training.feature_cache import Activations, Storage
 from kidneyct_lib.training.segmentation import LesionScores
 from kidneyct_lib.training.stage import Rows, StageSettings, predict, train_stage
@@ -72,7 +72,7 @@ def frozen_body(
     prefix = frozen_prefix(net, images, storage, unfreeze_layers=unfreeze_layers)
     if prefix.layer == builder.CHANNELS:
         pixels = images.images if isinstance(images, AugmentedImages) else images
-        crops = segmentation.crops_of(net, pixels, batch=storage.batch)
+        crops = lesion_crops.crops_of(net, pixels, batch=storage.batch)
         return {0: crops, 1: prefix, 2: prefix}
     if prefix.layer == builder.POOL:
         return {1: prefix, 2: prefix}

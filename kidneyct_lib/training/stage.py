@@ -18,8 +18,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.core.files import replacement
 from kidneyct_lib.models import backbones, builder, freezing
+from kidneyct_lib.training import checkpoints
 
 
 class Rows(Protocol):
@@ -237,38 +237,23 @@ class _State:
             self.best = _values(model.variables)
 
     def keep(self, path: Path, model: keras.Model, *, finished: bool) -> None:
-        """Write the state under a temporary name, then rename it."""
+        """Write the state."""
         parts = {"best": self.best}
         if not finished:  # only an unfinished stage needs to know how to go on
             parts["optimizer"] = _values(model.optimizer.variables)
             if self.best_epoch < len(self.history):  # the last epoch's weights are not the best's
                 parts["last"] = _values(model.variables)
-        arrays = {
-            f"{name}_{i}": value for name, part in parts.items() for i, value in enumerate(part)
-        }
-        about = json.dumps({"identity": self.identity, "history": self.history})
-        try:
-            with replacement(path) as temporary:
-                np.savez(temporary, allow_pickle=False, about=np.array(about), **arrays)
-        except OSError as error:
-            raise StudyError(f"{path} could not be written: {error}") from error
+        checkpoints.save(path, self.identity, {"history": self.history}, parts)
 
     @classmethod
     def resume(cls, path: Path, identity: str, model: keras.Model) -> "_State":
         """State of an earlier call with the same identity, or a new one."""
         state = cls(identity)
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                about = json.loads(str(arrays["about"]))
-                if about["identity"] != identity:
-                    return state
-                best = _numbered(arrays, "best")
-                last = _numbered(arrays, "last") or best
-                optimizer = _numbered(arrays, "optimizer")
-            fit = all(_fit(values, model.variables) for values in (best, last))
-            if not fit or (optimizer and not _fit(optimizer, model.optimizer.variables)):
-                return state
-        except Exception:  # none yet, or damaged, which raises nearly anything: train anew
+        about, parts = checkpoints.load(path, identity)
+        best, optimizer = parts.get("best", []), parts.get("optimizer", [])
+        last = parts.get("last", best)
+        fit = all(checkpoints.fit(values, model.variables) for values in (best, last))
+        if not fit or (optimizer and not checkpoints.fit(optimizer, model.optimizer.variables)):
             return state
         state.history, state.best = about["history"], best
         if optimizer:
@@ -309,12 +294,3 @@ def _values(variables: list) -> list[np.ndarray]:
 def _assign(variables: list, values: list[np.ndarray]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-def _fit(values: list[np.ndarray], variables: list) -> bool:
-    return [value.shape for value in values] == [tuple(v.shape) for v in variables]
-
-
-def _numbered(arrays, prefix: str) -> list[np.ndarray]:
-    count = sum(name.startswith(f"{prefix}_") for name in arrays.files)
-    return [arrays[f"{prefix}_{i}"] for i in range(count)]

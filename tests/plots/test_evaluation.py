@@ -60,7 +60,7 @@ COMPARED = pd.DataFrame(
 STEPS = ["whole slice, conv5", "body, conv5", "kidneys, conv5", "and the kidneys' conv4"]
 
 
-def ladder():
+def ablation_table():
     rows = []
     for k, step in enumerate(STEPS):
         for j, unit in enumerate(("slices", "patients")):
@@ -70,7 +70,7 @@ def ladder():
     return pd.DataFrame(rows, columns=columns)
 
 
-LADDER = ladder()
+ABLATION = ablation_table()
 MEASURES = ["sensitivity", "specificity", "roc_auc", "pr_auc"]
 
 
@@ -99,7 +99,7 @@ DRAWN = {
     "per_class_recall_pair": lambda: evaluation.per_class_recall_pair(METRICS),
     "class_weight_comparison": lambda: evaluation.class_weight_comparison(COMPARED),
     "binary_summary": lambda: evaluation.binary_summary(BINARY),
-    "ablation": lambda: evaluation.ablation(LADDER, chance=0.25),
+    "ablation": lambda: evaluation.ablation(ABLATION, chance=0.25),
 }
 
 
@@ -271,7 +271,7 @@ def test_every_rung_has_both_numbers_with_their_intervals(figures):
     (axes,) = figures["ablation"].axes
     assert [label.get_text() for label in axes.get_yticklabels()] == STEPS
     for counted, (points, ends, _) in zip(("slices", "patients"), interval_rows(axes), strict=True):
-        rows = LADDER[LADDER["counted"] == counted]
+        rows = ABLATION[ABLATION["counted"] == counted]
         np.testing.assert_array_equal(points[:, 0], rows["macro_f1"])
         np.testing.assert_array_equal(points[:, 1].round(), range(len(STEPS)))
         np.testing.assert_array_equal(ends, rows[["macro_f1_low", "macro_f1_high"]])

@@ -1,137 +1,39 @@
-"""Training of the U-Nets: what they are shown, who scores whom, and that they find lesions."""
+"""Training of the U-Nets: who scores whom, what moves, and that they find lesions."""
 
 from dataclasses import replace
 
-import cv2
 import keras
+import lesion_study
 import numpy as np
 import pytest
+from lesion_study import CLASSES, GROUP, SETTINGS, SIDE, SIZE, TARGETS, N
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.data.augmentation import Augmentation
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.interpretability import grad_cam
-from kidneyct_lib.models import builder
 from kidneyct_lib.models import segmentation as networks
-from kidneyct_lib.models.builder import NetworkSettings
 from kidneyct_lib.training import recipes, segmentation
 from kidneyct_lib.training.feature_cache import Storage
-from kidneyct_lib.training.segmentation import Batches, Examples, SegmentationSettings
+from kidneyct_lib.training.lesion_crops import Batches
 
 pytestmark = pytest.mark.usefixtures("untraced")
-SIZE, SIDE, N = 96, 48, 32
-CLASSES = ["Normal", "Stone"]
-TARGETS = np.arange(N) % 2
-GROUP = np.arange(N) // 2 % 8 * 2 + TARGETS  # eight groups of each class
 SPLIT = np.array(["train"] * 16 + ["validation"] * 8 + ["test"] * 8)
-STILL = Augmentation(0, 0, 0)
-SETTINGS = SegmentationSettings(30, 8, 1, Augmentation(0.3, 0.3, 0.3))
-CALM = replace(SETTINGS, augmentation=STILL)
 SHORT = replace(SETTINGS, steps=2)  # where it does not matter what is learnt
 
 
 @pytest.fixture(scope="module")
 def study():
-    """Slices of a body, every second with a bright dot in it, and the dots' masks."""
-    rng = np.random.default_rng(0)
-    images, masks = np.zeros((N, SIZE, SIZE), np.uint8), np.zeros((N, SIZE, SIZE), bool)
-    for image, mask, target in zip(images, masks, TARGETS, strict=True):
-        cv2.ellipse(image, (48, 48), (40, 30), 0, 0, 360, 110, -1)
-        noisy = image + rng.normal(0, 4, image.shape) * (image > 0)
-        image[:] = noisy.round().clip(0, 255)
-        if target:
-            dot = np.zeros((SIZE, SIZE), np.uint8)
-            place = int(rng.integers(25, 70)), int(rng.integers(45, 62))
-            cv2.circle(dot, place, 4, 1, -1)
-            mask[:] = dot > 0
-            image[mask] = 230
-    return images, masks
+    return lesion_study.drawn()
 
 
 @pytest.fixture(scope="module")
 def net():
-    settings = NetworkSettings(
-        backbone="resnet50",
-        weights="none",
-        image_size=SIZE,
-        crop_size=SIDE,
-        seed=1,
-        recipe="patient",
-        classes=CLASSES,
-        head_units=8,
-        dropout=0.1,
-        lesions=[1],
-    )
-    return builder.build(settings)
+    return lesion_study.network()
 
 
 @pytest.fixture(scope="module")
 def examples(net, study):
-    images, masks = study
-    crops = segmentation.crops_of(net, images, batch=8)
-    known = segmentation.masks_of(net, images, lambda row: masks[row])
-    return Examples(crops, known, np.where(TARGETS == 1, 0, -1), GROUP)
-
-
-def test_a_lesion_is_cropped_as_its_slice_is(examples):
-    assert sorted(examples.masks) == np.flatnonzero(TARGETS).tolist()
-    for row, mask in examples.masks.items():
-        bright = examples.crops[row] > 130  # soft tissue is shown at 110, the dots far above
-        assert (bright & (mask > 64)).sum() > 0.9 * bright.sum() > 0
-
-
-# --- what is trained on --------------------------------------------------------------------------
-
-
-def test_cells_hold_lesions_where_the_crops_show_them(examples):
-    crops, cells = Batches(examples, np.arange(N), CALM).draw(3)
-    assert crops.shape == (8, SIDE, SIDE, 3)
-    assert cells.shape == (8, SIDE // 4, SIDE // 4, 1)
-    assert set(np.unique(cells)) == {0, 1}
-    bright = cv2.resize(
-        (crops[..., 0].transpose(1, 2, 0) > 130).astype(np.float32),
-        (12, 12),
-        interpolation=cv2.INTER_AREA,
-    ).transpose(2, 0, 1)
-    assert bright[cells[..., 0] == 1].min() > 0
-    assert bright[cells[..., 0] == 0].max() < 0.8
-
-
-def test_lesions_are_pasted_into_slices_without_one(examples):
-    without = np.flatnonzero(TARGETS == 0)
-    batches = Batches(examples, np.arange(N), CALM)
-    batches._with = np.array([], int)  # none as it is: what is there was pasted
-    drawn = [batches.draw(step) for step in range(6)]
-    cells = np.concatenate([cells for _, cells in drawn]).max(axis=(1, 2, 3))
-    crops = np.concatenate([crops for crops, _ in drawn])
-    assert 0.1 < cells.mean() < 0.6
-    assert (crops[cells == 1].max(axis=(1, 2, 3)) > 130).all()
-    assert crops[cells == 0].max() < 130
-    assert examples.crops[without].max() < 130  # the study's own crops stay as they are
-
-
-def test_a_step_has_its_own_draw(examples):
-    batches = Batches(examples, np.arange(N), SETTINGS)
-    one, same, other = batches.draw(1), batches.draw(1), batches.draw(2)
-    np.testing.assert_array_equal(one[0], same[0])
-    np.testing.assert_array_equal(one[1], same[1])
-    assert (one[0] != other[0]).any()
-    assert (one[0] != Batches(examples, np.arange(N), replace(SETTINGS, seed=2)).draw(1)[0]).any()
-
-
-def test_each_lesion_is_marked_in_its_own_output(examples):
-    codes = np.where(np.arange(N) % 4 == 1, 1, examples.codes)
-    two = replace(examples, codes=codes)
-    rows = np.flatnonzero(codes == 1)
-    _, cells = Batches(two, rows, CALM).draw(0)
-    assert cells.shape[-1] == 2
-    assert cells[..., 1].any()
-    assert not cells[..., 0].any()
-
-
-def test_without_any_lesion_nothing_is_marked(examples):
-    _, cells = Batches(examples, np.flatnonzero(TARGETS == 0), CALM).draw(0)
-    assert not cells.any()
+    return lesion_study.examples(net, *study)
 
 
 def test_the_loss_is_that_of_its_definition():
