@@ -39,7 +39,10 @@ PICTURES = .cache/web-e2e
 .PHONY: help setup lab reproduce verify test test-all faults lint typecheck docs coverage bench web web-test review review-web lock lock-check clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+
+##@ The study
 
 setup: .venv/.ready ## build the environment in .venv from the lock
 
@@ -61,6 +64,8 @@ verify: .venv/.ready ## run the phantom study anew and compare every cell with i
 lab: .venv/.ready ## open JupyterLab on the notebooks
 	$(BIN)/jupyter-lab --allow-root --LabApp.default_url=/lab/tree/notebooks
 
+##@ Checks
+
 test: .venv/.ready ## run the tests, but for those that take minutes each: [MARKS=expression]
 	@$(BIN)/python -m pytest $(PARALLEL) $${MARKS:+-m "$$MARKS"}
 
@@ -81,15 +86,14 @@ lint: .venv/.ready ## check code, layers, notebooks, spelling and workflows; not
 typecheck: .venv/.ready ## check the type hints of the library
 	$(BIN)/mypy
 
-docs: .venv/.ready ## write the numbers of README and docs anew from results/
-	$(BIN)/python tools/results.py write
-
 coverage: .venv/.ready ## run the tests and show which lines and branches they miss (.cache/coverage)
 	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered \
 		--cov-report=html:.cache/coverage $${MARKS:+-m "$$MARKS"}
 
 bench: .venv/.ready ## time the study against the common recipe: [BENCH="--images 480"]
 	@$(BIN)/python -m benchmarks.bench $(BENCH)
+
+##@ The page
 
 web: page-models $(PAGE_PACKAGES) ## serve the page with all exported models at http://localhost:8000
 	@cd web && npm run --silent build && npm run --silent serve
@@ -117,6 +121,8 @@ have-chromium:
 	@[ -x "$$CHROMIUM" ] || { echo "No Chromium found: apt-get install chromium (Debian)," \
 		"or name one: make web-test CHROMIUM=/path/to/chrome" >&2; exit 1; }
 
+##@ Notebook changes
+
 review: .venv/.ready ## show in the terminal what this branch changes in notebooks: [BASE=main]
 	@base=$$(git merge-base "$$BASE" HEAD) && \
 	if git diff --quiet "$$base" -- '*.ipynb'; then echo "No notebook differs from $$BASE."; \
@@ -124,6 +130,11 @@ review: .venv/.ready ## show in the terminal what this branch changes in noteboo
 
 review-web: .venv/.ready ## show the same side by side in the browser: [BASE=main]
 	@base=$$(git merge-base "$$BASE" HEAD) && $(BIN)/nbdiff-web "$$base" notebooks
+
+##@ Upkeep
+
+docs: .venv/.ready ## write the numbers of README and docs anew from results/
+	$(BIN)/python tools/results.py write
 
 lock: ## pin the dependencies of pyproject.toml anew (needs uv)
 	uv lock

@@ -1,20 +1,22 @@
 """Every make target is run by some check: that of a fresh clone, the nightly one, or this file."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 CHECKS = [ROOT / ".ci/run", *sorted((ROOT / ".github/workflows").glob("*.yml"))]
-RUN_HERE = {"help", "clean", "review"}
+RUN_HERE = {"help", "clean", "review", "lab", "review-web"}
 COMPARED = {"docs"}  # test_docs.py compares the pages with what it would write
 INDIRECTLY = {"setup"}  # by every target that needs the environment
 BY_HAND = {
-    "lab": "opens a page that a person closes",
-    "review-web": "opens a page that a person closes",
     "web": "serves the page that web-test tests until a person stops it",
     "lock": "asks the registry for newer versions; lock-check compares what it wrote",
     "distclean": "removes the environment that the checks run in",
@@ -43,6 +45,12 @@ def make(folder, *arguments):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+def look_closely(project):
+    """Change the notebook's title."""
+    notebook = project / "notebooks/02_explore.ipynb"
+    notebook.write_text(notebook.read_text().replace("# 02 Explore", "# 02 Look closely"))
+
+
 @pytest.fixture
 def project(tmp_path):
     """A git checkout of the Makefile and one notebook, with this environment."""
@@ -64,7 +72,7 @@ def project(tmp_path):
 def test_help_lists_every_target(project):
     done = make(project, "help")
     assert done.returncode == 0
-    assert {line.split()[1] for line in done.stdout.splitlines()} == targets()
+    assert set(re.findall(r"^  make (\S+)", done.stdout, re.MULTILINE)) == targets()
 
 
 def test_clean_removes_stores_and_keeps_outputs(project):
@@ -79,11 +87,44 @@ def test_clean_removes_stores_and_keeps_outputs(project):
 def test_review_shows_what_a_branch_changes_in_notebooks(project):
     done = make(project, "-o", ".venv/.ready", "review")
     assert done.stdout.strip() == "No notebook differs from main.", done.stderr
-    notebook = project / "notebooks/02_explore.ipynb"
-    notebook.write_text(notebook.read_text().replace("# 02 Explore", "# 02 Look closely"))
+    look_closely(project)
     done = make(project, "-o", ".venv/.ready", "review")
     assert done.returncode == 0, done.stderr
     assert "Look closely" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("target", "page", "shown"),
+    [
+        ("lab", r"http://localhost:\d+/lab/tree/notebooks\S+", "JupyterLab"),
+        ("review-web", r"http://127.0.0.1:\d+/difftool", "nbdime"),
+    ],
+)
+def test_what_opens_a_page_serves_it(project, target, page, shown):
+    """No browser is opened: BROWSER names a program that only ends."""
+    look_closely(project)
+    log = project / "log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            ["make", "-o", ".venv/.ready", target],
+            cwd=project,
+            env=os.environ | {"BROWSER": "true", "HOME": str(project)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + 60
+    try:
+        while not (found := re.search(page, log.read_text())):
+            assert server.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        with urllib.request.urlopen(found[0], timeout=30) as answer:
+            assert shown in answer.read().decode()
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
 
 
 def test_hooks_before_a_commit_are_valid_and_call_what_is_there():
