@@ -157,12 +157,12 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _model(options: argparse.Namespace):
     """The exported model where there is one: fast, and with out-of-distribution detection."""
-    from kidneyct_lib.core.files import export_folder, project_root
+    from kidneyct_lib.core.files import project_root
     from kidneyct_lib.deployment.predictor import BUNDLE, ExportedModel, Predictor
 
     if options.model:
         return Predictor(options.model)
-    folder = export_folder(project_root() / f"outputs/{options.study}", options.scheme)
+    folder = project_root() / f"outputs/{options.study}/export/{options.scheme}"
     if (folder / BUNDLE).is_file():
         return ExportedModel(folder)
     from kidneyct_lib.study.run_folder import Run

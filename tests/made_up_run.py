@@ -148,7 +148,7 @@ def _analyse(run, table, predictions, metrics, classes):
     per_class = pd.concat(frames, names=["scheme", "class"]).reset_index()
     run.write_table("per_class", per_class.assign(few_groups=per_class["groups"] < 10))
     finals = dict(tuple(tested[tested["stage"] == 2].groupby("scheme", sort=False)))
-    run.write_table("errors", evaluation_metrics.worst_errors(finals["patient"], classes, 9))
+    run.write_table("errors", evaluation_metrics.worst_errors(finals["patient"], classes))
     levels = subgroups.levels(table, np.arange(len(table)))
     result = {
         s: subgroups.by_subgroup(r, levels, classes, bootstrap=resampling)

@@ -95,7 +95,7 @@ def make(*arguments, cwd=ROOT, path=os.environ["PATH"]):
 def test_make_alone_lists_every_target_with_its_help():
     makefile = (ROOT / "Makefile").read_text()
     targets = re.search(r"^\.PHONY: (.*)", makefile, re.MULTILINE).group(1).split()
-    listed = dict(re.findall(r"^make ([a-z-]+) +(\S.*)$", make().stdout, re.MULTILINE))
+    listed = dict(re.findall(r"^  make ([a-z-]+) +(\S.*)$", make().stdout, re.MULTILINE))
     assert set(listed) == set(targets)
     assert {"setup", "lab", "reproduce", "test", "lint", "review", "clean"} <= set(listed)
 

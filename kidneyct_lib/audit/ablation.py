@@ -50,8 +50,8 @@ class Scores:
         self._true = table["label"].map(list(classes).index).to_numpy()
         groups, self._group = np.unique(table["group"].to_numpy(), return_inverse=True)
         self._classes = list(classes)
-        self._times = bootstrap.times(len(groups))
-        self._once = np.ones((1, len(groups)), int)
+        once = np.ones((1, len(groups)), int)
+        self._times = np.vstack([once, bootstrap.times(len(groups))])  # as they are, then drawn
         both = np.stack([self._group, self._true], axis=1)
         votes, self._vote = np.unique(both, axis=0, return_inverse=True)
         self._vote_group, self._vote_true = votes.T
@@ -67,14 +67,13 @@ class Scores:
         scores = {}
         for unit in UNITS:
             counts = [self._confusions(one, unit) for one in probabilities]
-            each = [float(self._macro_f1(one, self._once)[0]) for one in counts]
-            drawn = np.mean([self._macro_f1(one, self._times) for one in counts], axis=0)
+            macro_f1 = self._macro_f1(counts)
             totals = [one.sum(axis=0) for one in counts]
             recalls = np.mean([one.diagonal() / one.sum(axis=1) for one in totals], axis=0)
             scores[unit] = {
-                "macro_f1": float(np.mean(each)),
-                "macro_f1_ci95": percentile_interval(drawn),
-                "cv_repeats": each,
+                "macro_f1": float(macro_f1[:, 0].mean()),
+                "macro_f1_ci95": percentile_interval(macro_f1[:, 1:].mean(axis=0)),
+                "cv_repeats": macro_f1[:, 0].tolist(),
                 "recall": dict(zip(self._classes, recalls.tolist(), strict=True)),
             }
         return scores
@@ -88,18 +87,12 @@ class Scores:
         """
         scores = {}
         for unit in UNITS:
-            pair = [[self._confusions(one, unit) for one in side] for side in (baseline, step)]
-            one, drawn = (
-                np.mean(
-                    [
-                        self._macro_f1(b, times) - self._macro_f1(a, times)
-                        for a, b in zip(*pair, strict=True)
-                    ],
-                    axis=0,
-                )
-                for times in (self._once, self._times)
+            before, after = (
+                self._macro_f1([self._confusions(one, unit) for one in side])
+                for side in (baseline, step)
             )
-            scores[unit] = {"macro_f1": float(one[0]), "macro_f1_ci95": percentile_interval(drawn)}
+            once, *drawn = (after - before).mean(axis=0)
+            scores[unit] = {"macro_f1": float(once), "macro_f1_ci95": percentile_interval(drawn)}
         return scores
 
     def _confusions(self, probabilities: np.ndarray, unit: str) -> np.ndarray:
@@ -111,9 +104,9 @@ class Scores:
             named, true, group = sums.argmax(axis=1), self._vote_true, self._vote_group
         return group_confusions(true, named, group, len(self._classes))
 
-    @staticmethod
-    def _macro_f1(confusions: np.ndarray, times: np.ndarray) -> np.ndarray:
-        return resampled_scores(confusions, times)[1]
+    def _macro_f1(self, confusions: Sequence[np.ndarray]) -> np.ndarray:
+        """Of all groups as they are, then of each resample: (repeats, 1 + resamples)."""
+        return np.stack([resampled_scores(one, self._times)[1] for one in confusions])
 
 
 def kept(scores: Mapping, baseline: Mapping, difference: Mapping) -> bool:

@@ -71,12 +71,7 @@ def gap_parts(
 
 
 def buffered_curve(
-    probe: Probe,
-    tested: np.ndarray,
-    gaps: Sequence[int],
-    *,
-    block: int,
-    bootstrap: Bootstrap,
+    probe: Probe, tested: np.ndarray, gaps: Sequence[int], *, block: int, bootstrap: Bootstrap
 ) -> list[dict]:
     """Test the same slices with wider and wider gaps between them and their own series.
 
@@ -103,22 +98,18 @@ def buffered_curve(
     distance = distance_to_block(probe.table["group"], most=block, seed=bootstrap.seed)
     if distance.max() < 0:
         return []
+    files = probe.table["sha256"]
     reached = [gap for gap in gaps if gap < distance.max()]
     result = []
     for gap in tqdm([*reached, None], desc="gaps within series", unit="gap"):
         predictions = np.empty((len(tested), len(probe.classes)))
         for fold in np.unique(tested[distance == 0]):
             train, test = gap_parts(tested, distance, fold, gap)
-            predictions[test] = probe.predict(_without_copies(probe, train, test), test)
+            train &= ~files.isin(files[test]).to_numpy()  # no copy of a tested file
+            predictions[test] = probe.predict(train, test)
         chosen = distance == 0
         scores = probe.score(predictions[chosen], chosen, bootstrap=bootstrap)
         left = probe.table["group"][distance > gap].nunique() if gap is not None else 0
         kept = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
         result.append({"gap": gap, "series_left": left} | {key: scores[key] for key in kept})
     return result
-
-
-def _without_copies(probe: Probe, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Training slices less the files that are identical to a tested one."""
-    files = probe.table["sha256"]
-    return train & ~files.isin(files[test]).to_numpy()

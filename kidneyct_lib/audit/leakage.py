@@ -60,7 +60,8 @@ def audit_folds(table: pd.DataFrame, split: pd.DataFrame, *, most: int, seed: in
     """
     count = int(split["fold"].nunique())
     if count > 1:
-        tested = {scheme: _fold_of(table["path"], split, scheme) for scheme in SCHEMES}
+        test = {s: split[split[s] == "test"].set_index("path")["fold"] for s in SCHEMES}
+        tested = {scheme: fold.loc[table["path"]].to_numpy() for scheme, fold in test.items()}
         folds = AuditFolds(tested, count, f"the study's own {count} folds")
     else:
         folds = _make_folds(table, most, seed)
@@ -180,12 +181,6 @@ def nearest_error(
                 }
             )
     return result
-
-
-def _fold_of(paths: pd.Series, split: pd.DataFrame, scheme: str) -> np.ndarray:
-    """Fold that tests each image, from a table of splits."""
-    test = split[split[scheme] == "test"].set_index("path")["fold"]
-    return test.loc[paths].to_numpy()
 
 
 def _make_folds(table: pd.DataFrame, most: int, seed: int) -> AuditFolds:

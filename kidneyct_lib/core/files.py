@@ -24,11 +24,6 @@ def project_root() -> Path:
     return next((p for p in (here, *here.parents) if (p / "params").is_dir()), here)
 
 
-def export_folder(run_folder: Path, scheme: str) -> Path:
-    """Folder of a scheme's export below a run's folder."""
-    return run_folder / "export" / scheme
-
-
 @contextlib.contextmanager
 def replacement(path: Path) -> Iterator[Path]:
     """Name to write a file under; on leaving it is renamed to `path`, after an error deleted.

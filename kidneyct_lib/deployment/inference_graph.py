@@ -9,48 +9,7 @@ from kidneyct_lib.uncertainty.ood_detection import PrincipalDistance
 
 ops = keras.ops
 
-OUTPUTS = ("probabilities", "maps", "distance")
-"""Names of the outputs of `build`."""
-
 _LEAST = 1e-30  # a probability's logarithm is taken of no less
-
-
-@keras.saving.register_keras_serializable("kidneyct")
-class Temperature(keras.layers.Layer):
-    """Divide the logits behind probabilities (N, K) by a temperature, as `calibration` does."""
-
-    def __init__(self, temperature: float, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.temperature = temperature
-
-    def call(self, probabilities):
-        """Probabilities (N, K) to calibrated ones."""
-        logarithms = ops.log(ops.maximum(probabilities, _LEAST))
-        return ops.softmax(logarithms / self.temperature, axis=-1)
-
-
-@keras.saving.register_keras_serializable("kidneyct")
-class Distance(keras.layers.Layer):
-    """The `ood_detection.PrincipalDistance` (N,) of features (N, D), which keeps `axes` axes."""
-
-    def __init__(self, axes: int, **kwargs) -> None:
-        super().__init__(**{"trainable": False} | kwargs)
-        self.axes = axes
-
-    def build(self, input_shape):
-        """Numbers of the distance, set by `build` of this module."""
-        width = input_shape[-1]
-        self.mean = self.add_weight(shape=(width,), name="mean")
-        self.along = self.add_weight(shape=(width, self.axes), name="along")
-        self.precisions = self.add_weight(shape=(self.axes,), name="precisions")
-        self.rest = self.add_weight(shape=(), name="rest")
-
-    def call(self, features):
-        """Features (N, D) to distances (N,)."""
-        off = features - self.mean
-        along = ops.square(ops.matmul(off, self.along))
-        beside = ops.relu(ops.sum(ops.square(off), axis=-1) - ops.sum(along, axis=-1))
-        return ops.sqrt(ops.sum(along * self.precisions, axis=-1) + beside * self.rest)
 
 
 def build(
@@ -82,14 +41,22 @@ def build(
     inner = keras.Model(net.inputs, [*net_with_maps.outputs, means], name=net.name)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
     probabilities, maps, features = inner(Prepare(net.inputs[0].shape[1], name="prepare")(pixels))
-    score = Distance(len(distance.variances), name="distance")
+    logits = ops.log(ops.maximum(probabilities, _LEAST))
     predictions = {
-        "probabilities": Temperature(temperature, name="probabilities")(probabilities),
+        "probabilities": ops.softmax(logits / temperature, axis=-1),  # as `calibration` does
         "maps": maps,
-        "distance": score(features),
+        "distance": _distance(features, distance),
     }
-    numbers = [distance.mean, distance.axes, 1 / distance.variances, 1 / distance.rest]
-    score.set_weights([np.asarray(number, np.float32) for number in numbers])
     whole = keras.Model(pixels, predictions, name="kidneyct")
     whole(np.zeros((1, 8, 8, 3), np.uint8))  # Keras exports only what was called
     return whole
+
+
+def _distance(features, distance: PrincipalDistance):
+    """Distances (N,) of features (N, D), in operations of the graph."""
+    numbers = distance.mean, distance.axes, 1 / distance.variances, 1 / distance.rest
+    mean, axes, precisions, rest = (np.asarray(number, np.float32) for number in numbers)
+    off = features - mean
+    along = ops.square(ops.matmul(off, axes))
+    beside = ops.relu(ops.sum(ops.square(off), axis=-1) - ops.sum(along, axis=-1))
+    return ops.sqrt(ops.sum(along * precisions, axis=-1) + beside * rest)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 Runner = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""Images RGB uint8 (N, H, W, 3) to the graph's outputs, named as in `inference_graph.OUTPUTS`."""
+"""Images RGB uint8 (N, H, W, 3) to the outputs of `inference_graph.build`, by name."""
 
 
 def onnx(path: Path, threads: int) -> Runner:

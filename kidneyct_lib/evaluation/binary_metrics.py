@@ -88,8 +88,8 @@ def summarise(
         "n": len(group),
         "groups": int(group.max()) + 1,
         "positives": int(of_class.sum()),
-        "positive_groups": _count(group[of_class]),
-        "negative_groups": _count(group[~of_class]),
+        "positive_groups": len(np.unique(group[of_class])),
+        "negative_groups": len(np.unique(group[~of_class])),
         "prevalence": float(of_class.mean()),
         **rates,
         **_both_classes(of_class, alarm, checked.probabilities[:, code], group, bootstrap),
@@ -116,11 +116,6 @@ def table(results: Mapping[tuple[str, int], Mapping]) -> pd.DataFrame:
         few_groups = min(result["positive_groups"], result["negative_groups"]) < FEW_GROUPS
         rows[key] = {**result, **youden, "few_groups": few_groups}
     return flat_table(rows, ["scheme", "stage"])
-
-
-def _count(groups: np.ndarray) -> int:
-    """How many different groups."""
-    return len(np.unique(groups))
 
 
 def _both_classes(
@@ -163,7 +158,7 @@ def _both_classes(
     scores: dict[str, Any] = {}
     for name, value in once.items():
         among = (positive, ~positive, needed.get(name, positive))
-        groups = min(_count(group[mask]) for mask in among)
+        groups = min(len(np.unique(group[mask])) for mask in among)
         scores[name] = None if np.isnan(value) else float(value)
         scores[f"{name}_ci95"] = group_interval(drawn[name].dropna().to_numpy(), groups)
     return scores

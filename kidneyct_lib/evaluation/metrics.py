@@ -151,10 +151,10 @@ def named_predictions(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.D
     return named.sort_values("confidence", ascending=False, kind="stable")
 
 
-def worst_errors(predictions: pd.DataFrame, classes: Sequence[str], n: int) -> pd.DataFrame:
-    """List the at most `n` wrong `named_predictions` made with the highest confidence."""
+def worst_errors(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """List the wrong `named_predictions`, most confident first."""
     named = named_predictions(predictions, classes)
-    return named[named["predicted"] != named["label"]].head(n)
+    return named[named["predicted"] != named["label"]]
 
 
 def examples(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:

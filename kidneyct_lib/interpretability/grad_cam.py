@@ -18,6 +18,7 @@ from kidneyct_lib.models.segmentation import HALVES
 ops = keras.ops
 
 _GRID = 28  # cells across the map of a network that is given crops
+_CELLS = 8  # of these, at least, across a crop of a body that fills half of the slice or more
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -49,43 +50,39 @@ class PlacedHead(keras.layers.Layer):
         return units, ops.reshape(maps, (-1, shape[1], shape[2], self.classes))
 
 
-@keras.saving.register_keras_serializable("kidneyct")
-class Peaks(keras.layers.Layer):
-    """Keep the highest place of every channel, so that the mean over all places is its height.
+def peaks(activations):
+    """Keep the highest place of each channel of (N, h, w, C): the mean over places is its height.
 
     The gradient through a maximum is 0 at every other place, so that it is taken place by place, as
     HiResCAM does (https://arxiv.org/abs/2011.08891). Equals share it.
     """
-
-    def call(self, activations):
-        """Activations (N, h, w, C) to the same shape."""
-        highest = ops.max(activations, axis=(1, 2), keepdims=True)
-        there = ops.cast(activations >= highest, activations.dtype)
-        return there * highest / ops.mean(there, axis=(1, 2), keepdims=True)
+    highest = ops.max(activations, axis=(1, 2), keepdims=True)
+    there = ops.cast(activations >= highest, activations.dtype)
+    return there * highest / ops.mean(there, axis=(1, 2), keepdims=True)
 
 
-@keras.saving.register_keras_serializable("kidneyct")
-class MarkedPlaces(keras.layers.Layer):
-    """Probability of a lesion at each place, as maps of the classes that the lesions belong to.
+def marked_places(places, codes: list[int], classes: int):
+    """Probability of a lesion near each place, as maps of the classes that the lesions belong to.
+
+    A lesion may be one place of a crop, and the map of the slice has several places a cell: each
+    place gets the highest probability around, so that none is lost between two cells.
 
     Parameters
     ----------
+    places
+        Logits (N, h, w, L).
     codes
         Number of the class whose lesion each channel marks.
     classes
-        How many maps there are; those of other classes stay 0.
-    share
-        Factor of the probabilities.
+        How many maps there are (K); those of other classes stay 0.
+
+    Returns
+    -------
+    Maps (N, h, w, K).
     """
-
-    def __init__(self, codes: list[int], classes: int, share: float, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.codes, self.classes, self.share = list(codes), classes, share
-
-    def call(self, places):
-        """Logits (N, h, w, L) to maps (N, h, w, classes)."""
-        own = ops.one_hot(self.codes, self.classes, dtype=places.dtype)
-        return self.share * ops.matmul(ops.sigmoid(places), own)
+    around = max(places.shape[1:3]) // _CELLS | 1  # odd, so that it has a middle
+    nearby = ops.max_pool(ops.sigmoid(places), around, strides=1, padding="same")
+    return ops.matmul(nearby, np.eye(classes, dtype=np.float32)[codes])
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -202,7 +199,7 @@ def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
     for pooled, regions in zip(join.input, join.kept, strict=True):
         pool = pooled._keras_history.operation
         highest = isinstance(pool, keras.layers.GlobalMaxPooling2D)
-        activations = Peaks()(pool.input) if highest else pool.input
+        activations = peaks(pool.input) if highest else pool.input
         for crops in regions:
             name = f"maps_of_region{next(numbers)}"
             share = keras.layers.Dense(units, use_bias=False, trainable=False, name=name)
@@ -211,7 +208,7 @@ def _maps_of_regions(net: keras.Model) -> keras.KerasTensor:
     cropped = net.get_layer("roi_crops")
     every, codes = list(range(len(cropped.names))), _marked(net)
     for half in HALVES if codes else ():
-        marks = MarkedPlaces(codes, units, 1 / len(HALVES), name=f"maps_of_{half}")
-        maps += [marks(net.get_layer(f"{half}_places").output)] * len(every)
+        marks = marked_places(net.get_layer(f"{half}_places").output, codes, units)
+        maps += [marks / len(HALVES)] * len(every)
         crop_of_map += every
     return PasteCrops(cropped.names, crop_of_map, _GRID, name="maps")([cropped.input, *maps])

@@ -1,6 +1,5 @@
 """Whether maps of what speaks for a class point at the lesion, where the lesion is known."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.evaluation.bootstrap import Bootstrap, flat_row
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 
 MEASURES = {
     "pointing": (0.0, 1.0),
@@ -97,8 +96,3 @@ def summarise(located: pd.DataFrame, group: np.ndarray, *, bootstrap: Bootstrap)
     for name, bounds in MEASURES.items():
         result |= bootstrap.ratio(name, located[name].to_numpy(), once, group, bounds=bounds)
     return result
-
-
-def table(result: Mapping[str, Mapping]) -> pd.DataFrame:
-    """One row per scheme of {scheme: `summarise`}; intervals as ``_low`` and ``_high``."""
-    return pd.DataFrame([{"scheme": scheme} | flat_row(one) for scheme, one in result.items()])

@@ -141,21 +141,15 @@ def region_features(
     return keras.Model(body.input, JoinRegions(numbers, len(crops), name=name)(pooled))
 
 
-def last_means(
-    name: str, *, region: str, image_size: int, crop_size: int, seed: int
-) -> keras.Model:
-    """Build an architecture's channel means of its last feature map, over one region of a slice.
+def last_means(settings: BackboneSettings, *, region: str) -> keras.Model:
+    """Build a backbone's channel means of its last feature map, over one region of a slice.
 
     Parameters
     ----------
-    name
-        Backbone and weights, as "densenet121-none": seeded random where they are none.
+    settings
+        Of the backbone.
     region
         Of `roi_crops.REGIONS`.
-    image_size, crop_size
-        Sides of a slice and of a crop of it in pixels.
-    seed
-        Of random weights.
 
     Returns
     -------
@@ -167,9 +161,7 @@ def last_means(
     WeightsError
         If ImageNet weights are asked for and can't be had.
     """
-    backbone, weights = name.split("-")
-    settings = BackboneSettings(backbone, weights, image_size, crop_size, seed)
-    kept = {(BACKBONES[backbone].last, "mean"): [region]}
+    kept = {(BACKBONES[settings.backbone].last, "mean"): [region]}
     return region_features(kept, settings, harmonize=False)
 
 

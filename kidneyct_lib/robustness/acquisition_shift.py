@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,16 +16,6 @@ from kidneyct_lib.evaluation.predictions import predictions_table
 
 CAST = (1.0, 0.85, 0.65)
 """Gains of red, green and blue of a warm colour cast, as of a photographed screen."""
-
-
-class Model(Protocol):
-    """Anything that classifies a batch of RGB images."""
-
-    image_size: int
-
-    def batch(self, pixels: np.ndarray) -> np.ndarray:
-        """Class probabilities (N, K) of pixels (N, S, S, 3)."""
-        ...
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -69,7 +59,7 @@ def unchanged_by_gray_step(gray: np.ndarray) -> bool:
 
 
 def evaluate(
-    model: Model,
+    model: Any,
     files: Sequence[bytes],
     rows: pd.DataFrame,
     classes: Sequence[str],
@@ -80,12 +70,15 @@ def evaluate(
 
     Parameters
     ----------
+    model
+        Its ``image_size`` is read, and ``batch`` called: class probabilities (N, K) of RGB pixels
+        uint8 (N, S, S, 3). A `predictor.Predictor` has both.
     files
         Contents of the files: a variant of `SHIFTS`, or external images.
     rows
         Their rows of a catalog with groups.
-    model, classes, bootstrap
-        A saved model; as in `metrics.summarise`.
+    classes, bootstrap
+        As in `metrics.summarise`.
 
     Returns
     -------

@@ -14,7 +14,7 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.core.files import export_folder, file_digest, project_root, read_json, replacement
+from kidneyct_lib.core.files import file_digest, project_root, read_json, replacement
 from kidneyct_lib.study import provenance
 from kidneyct_lib.study.parameters import digest
 
@@ -59,7 +59,7 @@ class Run:
 
     def export_folder(self, scheme: str) -> Path:
         """`export/<scheme>`, where the exported model of a scheme lies or will lie."""
-        return export_folder(self.folder, scheme)
+        return self.folder / "export" / scheme
 
     @property
     def data_folder(self) -> Path:

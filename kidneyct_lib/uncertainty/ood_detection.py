@@ -45,7 +45,9 @@ def mahalanobis(training: np.ndarray) -> Score:
     StudyError
         If the features do not vary or are not finite.
     """
-    mean, covariance = _gaussian(training)
+    _require_finite(training)
+    mean = training.mean(axis=0, dtype=np.float64)
+    covariance, _ = ledoit_wolf(training - mean, assume_centered=True)
     try:
         factor = cholesky(covariance, lower=True)
     except LinAlgError:
@@ -278,14 +280,6 @@ def _unit(features: np.ndarray) -> np.ndarray:
     """Scale each row to length 1; a row of zeros stays."""
     length = np.linalg.norm(features, axis=1, keepdims=True)
     return features / np.where(length > 0, length, 1)
-
-
-def _gaussian(training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (D,) and shrunk covariance (D, D), both float64."""
-    _require_finite(training)
-    mean = training.mean(axis=0, dtype=np.float64)
-    covariance, _ = ledoit_wolf(training - mean, assume_centered=True)
-    return mean, covariance
 
 
 def _require_finite(features: np.ndarray) -> None:

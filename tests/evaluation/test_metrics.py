@@ -255,12 +255,13 @@ def test_by_group_is_the_loop_over_groups(n, seed):
 
 def test_worst_errors_are_wrong_and_sorted_by_confidence():
     table = random_table()
-    errors = worst_errors(table, CLASSES, 10)
-    assert len(errors) == 10
+    errors = worst_errors(table, CLASSES)
+    assert len(errors) > 10
     assert (errors["label"] != errors["predicted"]).all()
     assert errors["confidence"].is_monotonic_decreasing
     probabilities = table[probability_columns(CLASSES)]
     wrong = probabilities.idxmax(axis=1).str[2:] != table["label"]
+    assert set(errors.index) == set(table.index[wrong])
     assert errors["confidence"].iloc[0] == probabilities[wrong].to_numpy().max()
     for index, row in errors.iterrows():
         assert table.loc[index, "path"] == row["path"]
@@ -269,7 +270,7 @@ def test_worst_errors_are_wrong_and_sorted_by_confidence():
 
 
 def test_perfect_predictions_have_no_worst_errors():
-    errors = worst_errors(certain(CLASSES, CLASSES), CLASSES, 5)
+    errors = worst_errors(certain(CLASSES, CLASSES), CLASSES)
     assert errors.empty
     assert list(errors) == ["path", "group", "label", "predicted", "confidence", "p_true"]
 

@@ -118,21 +118,34 @@ def test_peaks_equal_gradient_times_activation_through_a_maximum():
         tape.watch(activations)
         highest = tf.reduce_sum(keras.layers.GlobalMaxPooling2D()(activations))
     expected = tape.gradient(highest, activations) * activations * 12  # a mean of 12 places
-    np.testing.assert_allclose(grad_cam.Peaks()(activations), expected, rtol=1e-6)
+    np.testing.assert_allclose(grad_cam.peaks(activations), expected, rtol=1e-6)
 
 
 def test_marked_places_are_maps_of_their_classes():
     places = np.random.default_rng(6).normal(size=(2, 3, 4, 2)).astype(np.float32)
-    maps = np.array(grad_cam.MarkedPlaces([3, 0], 4, 0.5)(places))
-    share = 0.5 / (1 + np.exp(-places))
-    np.testing.assert_allclose(maps[..., [3, 0]], share, rtol=1e-5)
+    maps = np.array(grad_cam.marked_places(places, [3, 0], 4))
+    np.testing.assert_allclose(maps[..., [3, 0]], 1 / (1 + np.exp(-places)), rtol=1e-5)
     assert not maps[..., [1, 2]].any()
+
+
+@pytest.mark.parametrize("place", [(0, 0), (17, 30), (18, 31), (19, 33), (54, 54)])
+def test_a_lesion_of_one_place_is_the_highest_point_of_the_slice(place):
+    """Beside a wide patch of half its probability, in a crop of a third of the slice."""
+    logits = np.full((1, 55, 55, 1), -20, np.float32)
+    logits[0, 35:45, 5:15] = 0
+    logits[(0, *place)] = 20
+    maps = grad_cam.marked_places(logits, [0], 1)
+    box = np.array([[0.1, 0.45, 0.3, 0.8]], np.float32)
+    slice_map = np.array(roi_crops.paste(maps, box, 28))[0, ..., 0]
+    peak = np.unravel_index(slice_map.argmax(), slice_map.shape)
+    down, right = (place[0] + 0.5) / 55 * 0.5 + 0.3, (place[1] + 0.5) / 55 * 0.35 + 0.1
+    assert (np.array(peak) + 0.5) / 28 == pytest.approx((down, right), abs=1.5 / 28)
 
 
 def test_equal_peaks_share_their_height():
     activations = np.zeros((1, 2, 2, 2), np.float32)
     activations[0, 0, :, 0] = 3
-    peaks = np.array(grad_cam.Peaks()(activations))
+    peaks = np.array(grad_cam.peaks(activations))
     assert peaks[..., 0].tolist() == [[[6, 6], [0, 0]]]
     assert not peaks[..., 1].any()
 

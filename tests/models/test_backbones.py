@@ -11,7 +11,8 @@ pytestmark = pytest.mark.usefixtures("untraced")
 
 
 def built(name):
-    return builder.last_means(name, region="kidneys", image_size=224, crop_size=224, seed=3)
+    settings = backbones.BackboneSettings(*name.split("-"), 224, 224, seed=3)
+    return builder.last_means(settings, region="kidneys")
 
 
 def test_densenet_is_given_what_keras_own_preprocessing_gives():

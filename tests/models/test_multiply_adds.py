@@ -20,11 +20,8 @@ PARAMETERS = {  # millions without the top, https://keras.io/api/applications le
 
 @pytest.mark.parametrize("backbone", list(PUBLISHED))
 def test_costs_are_the_published_ones(backbone):
-    result = multiply_adds.costs(
-        builder.last_means(
-            f"{backbone}-none", region="kidneys", image_size=224, crop_size=224, seed=3
-        )
-    )
+    settings = builder.BackboneSettings(backbone, "none", 224, 224, seed=3)
+    result = multiply_adds.costs(builder.last_means(settings, region="kidneys"))
     assert result["gflops"] / 2 == pytest.approx(PUBLISHED[backbone], rel=0.03)
     assert result["parameters"] / 1e6 == pytest.approx(PARAMETERS[backbone], abs=0.06)
 
