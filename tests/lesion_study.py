@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from short_resnet import SHORT
 
 from kidneyct_lib.data.augmentation import Augmentation
 from kidneyct_lib.models import builder
@@ -36,7 +37,7 @@ def drawn():
 def network():
     """The patient recipe's network with U-Nets for the dots, on an untrained backbone."""
     settings = NetworkSettings(
-        backbone="resnet50",
+        backbone=SHORT,
         weights="none",
         image_size=SIZE,
         crop_size=SIDE,

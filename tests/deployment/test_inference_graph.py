@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from short_resnet import SHORT
 
 from kidneyct_lib.data import image_io
 from kidneyct_lib.deployment import inference_graph
@@ -12,14 +13,14 @@ from kidneyct_lib.uncertainty import calibration, ood_detection
 
 pytestmark = pytest.mark.usefixtures("untraced")
 CLASSES = ["Normal", "Stone"]
-LAYERS = {"published": "conv4_block4_out", "patient": builder.POOL}
+LAYERS = {"published": "conv4_block6_out", "patient": builder.POOL}
 
 
 def built(recipe):
     net = builder.build(
         builder.NetworkSettings(
             recipe=recipe,
-            backbone="resnet50",
+            backbone=SHORT,
             weights="none",
             image_size=64,
             classes=CLASSES,

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from short_resnet import SHORT
 
 from kidneyct_lib.interpretability import grad_cam
 from kidneyct_lib.models import builder, roi_crops
@@ -16,7 +17,7 @@ def built(recipe, size):
     net = builder.build(
         builder.NetworkSettings(
             recipe=recipe,
-            backbone="resnet50",
+            backbone=SHORT,
             weights="none",
             image_size=size,
             classes=CLASSES,

@@ -1,5 +1,7 @@
 """The real ResNet50 with random weights, at a small input size."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -12,6 +14,12 @@ from kidneyct_lib.models.roi_crops import RoiCrops
 
 pytestmark = pytest.mark.usefixtures("untraced")
 SIZE, CLASSES = 64, ["Cyst", "Normal", "Stone", "Tumor"]
+
+
+@pytest.fixture(scope="module")
+def build_network(build_network):
+    """Of ResNet50 itself: its depth, names and weights are what is asked here."""
+    return partial(build_network, backbone="resnet50")
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from short_resnet import SHORT
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.models import builder, freezing, segmentation
@@ -10,7 +11,7 @@ from kidneyct_lib.models.builder import NetworkSettings
 
 pytestmark = pytest.mark.usefixtures("untraced")
 SETTINGS = NetworkSettings(
-    backbone="resnet50",
+    backbone=SHORT,
     weights="none",
     image_size=64,
     crop_size=48,

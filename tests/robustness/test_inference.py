@@ -63,7 +63,7 @@ def test_another_scheme_answers_as_its_own_networks_beside_the_first(
 
 def test_stages_that_differ_before_the_cut_are_refused(build_network, first, prediction, images):
     other = build_network(seed=9)
-    layer = other.get_layer("conv2_block1_1_conv")
+    layer = other.get_layer("conv2_block3_1_conv")
     layer.set_weights([1.5 * value for value in layer.get_weights()])
     with pytest.raises(StudyError, match="both should have frozen"):
         StagePredictions(first, other, unfreeze_layers=50)

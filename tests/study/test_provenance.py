@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from short_resnet import SHORT
 
 from kidneyct_lib.models import builder
 from kidneyct_lib.study import provenance
@@ -114,7 +115,7 @@ def test_a_single_weight_changes_the_hash_of_the_network():
     net = builder.build(
         builder.NetworkSettings(
             recipe="published",
-            backbone="resnet50",
+            backbone=SHORT,
             weights="none",
             image_size=32,
             classes=["a", "b"],

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from short_resnet import SHORT
 
 from kidneyct_lib.data import augmentation
 from kidneyct_lib.data.augmentation import Augmentation, AugmentedImages
@@ -388,7 +389,7 @@ def test_the_patient_recipe_is_fitted_to_slices_in_their_own_windows_too(
 ):
     storage = Storage(cache, 5)
     body = recipes.frozen_body(patient_net, images, storage, unfreeze_layers=0)
-    settings = BackboneSettings("resnet50", "none", SIZE, 96, seed=1)
+    settings = BackboneSettings(SHORT, "none", SIZE, 96, seed=1)
     also = recipes.as_shown(settings, images, storage)
     own, harmonized = also[np.arange(N)], body[1][np.arange(N)]
     assert own.shape == harmonized.shape
