@@ -25,6 +25,7 @@ TINY = {
     "bootstrap": 100,
     "audit_folds": 3,
     "audit_seeds": 1,
+    "ablation_slices": 1,
     "cv_repeats": 1,
     "compared_backbones": ["resnet50-none"],
     "small_cnn_epochs": 1,
