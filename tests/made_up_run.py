@@ -6,7 +6,7 @@ import pandas as pd
 import yaml
 
 from kidneyct_lib.audit import counterfactual
-from kidneyct_lib.evaluation import binary_metrics, paired_bootstrap, subgroups
+from kidneyct_lib.evaluation import binary_metrics, paired_bootstrap, series, subgroups
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import predictions_table, probability_columns, study_folds
@@ -149,6 +149,10 @@ def _analyse(run, table, predictions, metrics, classes):
     run.write_table("per_class", per_class.assign(few_groups=per_class["groups"] < 10))
     finals = dict(tuple(tested[tested["stage"] == 2].groupby("scheme", sort=False)))
     run.write_table("errors", evaluation_metrics.worst_errors(finals["patient"], classes))
+    beside = series.by_reach(finals["patient"], classes, bootstrap=resampling)
+    windows = {"as shown": beside, "another class's": beside}
+    run.write_metrics("series", windows)
+    run.write_table("neighbours", series.table(windows))
     levels = subgroups.levels(table, np.arange(len(table)))
     result = {
         s: subgroups.by_subgroup(r, levels, classes, bootstrap=resampling)

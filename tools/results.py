@@ -30,7 +30,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TABLES = (  # without those that have a row for each slice or group
     *("ablation", "ablation_other_window", "architectures", "calibration", "conformal"),
     *("data_flow", "deployment", "external", "headline", "history", "leakage", "ood_detection"),
-    *("operating_points", "paired", "per_class", "robustness", "seeds"),
+    *("neighbours", "operating_points", "paired", "per_class", "robustness", "seeds"),
     *("selective_prediction", "shortcuts", "subgroups"),
 )
 BENCH_TABLES = ("study", "folds", "machine", "files")

@@ -15,6 +15,7 @@ from kidneyct_lib.plots import journal
 
 _FINAL_STAGE = 2
 _UNITS = {"slices": "every slice", "patients": "one vote per patient"}
+_WINDOWS = {"as shown": "patient", "another class's": "other_window"}
 _APART = 0.16  # of a row, between the two markers of an ablation's step
 
 
@@ -190,6 +191,25 @@ def ablation(table: pd.DataFrame, *, chance: float) -> Figure:
     axes.set(xlim=(0, 1), xlabel="Macro-F1 on new patients, with 95 % interval over groups")
     axes.grid(axis="x", color="0.92")
     return journal.with_legend(figure, axes, columns=4)
+
+
+@journal.style
+def by_reach(table: pd.DataFrame, *, chance: float) -> Figure:
+    """Draw macro-F1 over how many neighbouring slices each slice is predicted with.
+
+    `table` is from `series.table`: a line for slices as shown, one for slices in another window.
+    """
+    figure, ((axes,),) = journal.new_figure(3.2, journal.HALF_WIDTH)
+    reaches = list(table["neighbours"].unique())
+    for k, (window, rows) in enumerate(table.groupby("window", sort=False)):
+        style = journal.SCHEMES[_WINDOWS[str(window)]]
+        places = rows["neighbours"].map(reaches.index) + (k - 0.5) * _APART
+        journal.line_with_intervals(axes, places, rows, "macro_f1", style, style.title)
+    journal.mark_level(axes, chance, f"chance {chance:.2f}", right=True)
+    axes.set(xlim=(-0.4, len(reaches) - 0.6), ylim=(0, 1.02), yticks=journal.FIFTHS)
+    axes.set_xticks(range(len(reaches)), reaches)
+    axes.set(xlabel="Neighbouring slices on either side", ylabel="Macro-F1, with 95 % interval")
+    return journal.with_legend(figure, axes)
 
 
 def _scheme_bars(axes: Axes, scores: pd.DataFrame, measures: Mapping[str, str]) -> None:

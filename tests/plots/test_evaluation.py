@@ -92,6 +92,14 @@ BINARY = pd.DataFrame(
         | {"positives": 380, "positive_groups": 9},
     ]
 )
+BESIDE = pd.DataFrame(
+    [
+        {"window": window, "neighbours": reach, "macro_f1": value}
+        | {"macro_f1_low": value - 0.2, "macro_f1_high": value + 0.1}
+        for window, first in (("as shown", 0.6), ("another class's", 0.4))
+        for reach, value in (("0", first), ("1", first + 0.1), ("whole series", first + 0.2))
+    ]
+)
 DRAWN = {
     "headline": lambda: evaluation.headline(METRICS, references={"chance": 0.25}),
     "learning_curves": lambda: evaluation.learning_curves(HISTORY),
@@ -100,6 +108,7 @@ DRAWN = {
     "class_weight_comparison": lambda: evaluation.class_weight_comparison(COMPARED),
     "binary_summary": lambda: evaluation.binary_summary(BINARY),
     "ablation": lambda: evaluation.ablation(ABLATION, chance=0.25),
+    "by_reach": lambda: evaluation.by_reach(BESIDE, chance=0.25),
 }
 
 
@@ -282,3 +291,21 @@ def test_dropped_rungs_are_hollow_and_chance_is_marked(figures):
     for points, _, hollow in interval_rows(axes):
         assert set(points[hollow, 1].round()) == {1}
     assert [0.25, 0.25] in [list(line.get_xdata()) for line in axes.lines]
+
+
+# --- with neighbours -----------------------------------------------------------------------------
+
+
+def test_each_window_has_a_line_over_the_reaches(figures):
+    (axes,) = figures["by_reach"].axes
+    named = {line.get_label(): line for line in axes.lines}
+    lines = [named[title] for title in ("By patient", "By patient, in another window")]
+    assert [line.get_ydata().tolist() for line in lines] == [
+        pytest.approx([0.6, 0.7, 0.8]),
+        pytest.approx([0.4, 0.5, 0.6]),
+    ]
+    ticks = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert ticks == ["0", "1", "whole series"]
+    for line in lines:
+        assert np.rint(line.get_xdata()).tolist() == [0, 1, 2]
+    assert legend_texts(figures["by_reach"]) == ["By patient", "By patient, in another window"]

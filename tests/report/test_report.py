@@ -300,7 +300,7 @@ def test_a_wrong_target_in_the_texts_would_be_noticed():
 
 def test_missing_files_leave_no_empty_section(tmp_path, page):
     later = {"audit", "shortcuts", "calibration", "deployment", "ablation", "maps", "robustness"}
-    later |= {"uncertainty"}
+    later |= {"uncertainty", "series"}
     assert later <= set(page.section_texts)
     bare = make(tmp_path / "bare", audit=False)
     known = bare.provenance()["notebooks"]
