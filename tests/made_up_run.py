@@ -49,7 +49,9 @@ def make(folder, *, classes=("Cyst", "Normal", "Stone"), folds=3, audit=True, **
     _finish(run)
     _begin(run, "03_split_and_weight", {})
     run.write_table("splits", split)
-    run.write_metrics("grouping", {"groups": int(table["group"].nunique())})
+    run.write_metrics(
+        "grouping", {"patients": "recovered", "groups": int(table["group"].nunique())}
+    )
     _finish(run)
     metrics = _train(run, predictions, classes)
     _analyse(run, table, predictions, metrics, classes)

@@ -80,6 +80,16 @@ def test_a_run_leaves_what_it_promises(run):
 
 
 @pytest.mark.slow
+def test_known_patients_decide_and_their_recovery_is_scored(run):
+    table, grouping = run.read_table("catalog"), run.read_metrics("grouping")
+    assert grouping["patients"] == "known"
+    assert grouping["known_patients"] == table["patient"].nunique()
+    assert grouping["known_slices"] == len(table)
+    assert table.groupby("patient")["group"].nunique().max() == 1
+    assert 0 < grouping["recall"] <= 1
+
+
+@pytest.mark.slow
 def test_a_notebook_reads_only_what_notebooks_that_it_waits_for_wrote(run):
     known = run.provenance()
     for name, facts in known["notebooks"].items():

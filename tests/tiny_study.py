@@ -15,6 +15,7 @@ TINY = {
     "phantom_size": 64,
     "phantom_patients": 4,
     "phantom_slices": [3, 3],
+    "patients": "auto",
     "head_units": 16,
     "unfreeze_layers": 10,
     "stage1_epochs": 2,

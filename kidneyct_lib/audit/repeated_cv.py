@@ -25,6 +25,7 @@ def threshold_sweep(
     *,
     folds: int,
     bootstrap: Bootstrap,
+    patients: Sequence[str] | None = None,
 ) -> list[dict]:
     """Group anew at other thresholds, assign the groups to folds anew, and test by patient.
 
@@ -42,6 +43,8 @@ def threshold_sweep(
         Their number.
     bootstrap
         As in `metrics.summarise`; the seed is the folds' too.
+    patients
+        Known patients, as in `near_duplicates.joined`, where these decide too.
 
     Returns
     -------
@@ -51,6 +54,8 @@ def threshold_sweep(
     result = []
     for threshold in tqdm(thresholds, desc="grouping thresholds", unit="threshold"):
         group = near_duplicates.find_groups(edges, threshold)
+        if patients is not None:
+            group = near_duplicates.joined(group, patients)
         regrouped = replace(probe, table=probe.table.assign(group=group))
         row = {"threshold": float(threshold), "groups": int(group.max()) + 1, "skipped": ""}
         result.append(row)

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from kidneyct_lib.core.array_cache import RowStore
-from kidneyct_lib.data import image_io
+from kidneyct_lib.data import image_io, known_patients
 from kidneyct_lib.data.body import measure_plane
-from kidneyct_lib.data.image_folder import PATIENTS_FILE, CatalogError, Layout, find_layout
+from kidneyct_lib.data.image_folder import CatalogError, Layout, find_layout
 from kidneyct_lib.data.image_io import ImageError
 
 _DECODE_BATCH = 256
@@ -35,8 +35,8 @@ class Catalog:
         One row per image: path (relative to the indexed folder, posix), label, number (the last
         number in the file name, -1 if none), sha256 (of the file), width, height (pixels), plane
         ("axial" or "coronal"), duplicate_of (path of the first identical file, "" if none), part
-        ("train" or "test") where the folder comes divided, and patient where it has a
-        patients.csv.
+        ("train" or "test") where the folder comes divided, and patient where any is known ("" of
+        the others): by a patients.csv, or by a sub-folder of the class.
     rejected : DataFrame
         Images that can't be read, left out of `table`: path, reason.
     ignored : int
@@ -67,7 +67,7 @@ class Selection(NamedTuple):
 def index_folder(
     folder: Path | str, classes: Sequence[str], class_folders: Mapping[str, str] | None = None
 ) -> Catalog:
-    """Index the images that lie directly in the class sub-folders of a folder.
+    """Index the images in the class sub-folders of a folder, and in these's own sub-folders.
 
     Parameters
     ----------
@@ -102,11 +102,16 @@ def index_folder(
             rejected.append({"path": name, "reason": result})
         else:
             known = {"path": name, "label": place.label, "number": file_number(path.name)}
-            rows.append(known | result | {"duplicate_of": "", "part": place.part})
+            patient = known_patients.of_folder(path, place)
+            rows.append(
+                known | result | {"duplicate_of": "", "part": place.part, "patient": patient}
+            )
     _require_images(layout, rows, rejected)
-    table = _with_patients(_with_duplicates(pd.DataFrame(rows)), folder, layout.places)
-    if (table["part"] == "").all():
-        table = table.drop(columns="part")
+    table = _with_duplicates(pd.DataFrame(rows))
+    if patients := known_patients.patients_of(folder, layout.places, table["path"].tolist()):
+        table["patient"] = patients
+    told = [name for name in ("part", "patient") if (table[name] != "").any()]
+    table = table.drop(columns={"part", "patient"} - set(told))
     return Catalog(table, pd.DataFrame(rejected, columns=["path", "reason"]), ignored)
 
 
@@ -285,31 +290,6 @@ def _with_duplicates(table: pd.DataFrame) -> pd.DataFrame:
     """Name for each file the first of the table with the same bytes, where it is another."""
     first = table.groupby("sha256")["path"].transform("first")
     return table.assign(duplicate_of=first.where(first != table["path"], ""))
-
-
-def _with_patients(table: pd.DataFrame, folder: Path, places: Sequence[Path]) -> pd.DataFrame:
-    """Add the patient of each image from each patients.csv, whose paths are relative to it."""
-    files = [place / PATIENTS_FILE for place in places if (place / PATIENTS_FILE).exists()]
-    if not files:
-        return table
-    patients = defaultdict(set)
-    for file in files:
-        try:
-            known = pd.read_csv(file, dtype=str, keep_default_na=False)[["path", "patient"]]
-        except (OSError, ValueError, KeyError) as error:
-            raise CatalogError(
-                f"{file} can't be read as a table with the columns path and patient ({error}); "
-                "correct or remove it."
-            ) from error
-        for path, patient in known[known["patient"] != ""].itertuples(index=False):
-            patients[(file.parent.relative_to(folder) / path).as_posix()].add(patient)
-    doubtful = [path for path in table["path"] if len(patients[path]) != 1]
-    if doubtful:
-        raise CatalogError(
-            f"{files[0]} gives no single patient for {len(doubtful)} images, {doubtful[0]} among "
-            "them; complete it or remove it."
-        )
-    return table.assign(patient=[next(iter(patients[path])) for path in table["path"]])
 
 
 def _count_text(counts: Mapping[str, int]) -> str:

@@ -14,7 +14,7 @@ PATIENTS_FILE = "patients.csv"
 GIVEN_PARTS = ("train", "test")
 """Parts that a folder may come divided into: sub-folders of these names, in any case."""
 
-_PASSED_OVER = {"masks", PATIENTS_FILE, "Thumbs.db", "desktop.ini", "__MACOSX"}
+_PASSED_OVER = {"masks", PATIENTS_FILE, "thumbs.db", "desktop.ini", "__macosx"}  # in any case
 _SEARCH_DEPTH = 3
 
 
@@ -28,7 +28,7 @@ class ClassFolder(NamedTuple):
     label: str  # the class
     part: str  # one of GIVEN_PARTS, or "" where the folder is not divided
     path: Path
-    files: list[Path]  # those in it, in the natural order of their names
+    files: list[Path]  # those in it, then those in its sub-folders, in the natural order of names
 
 
 class Layout(NamedTuple):
@@ -63,9 +63,10 @@ def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, st
     folders = []
     for label, (part, root) in itertools.product(classes, roots.items()):
         for path in (root / name for name in _subfolders(root) if label_of.get(name) == label):
-            entries = sorted(_entries(path), key=lambda entry: natural_key(entry.name))
-            files = [path / entry.name for entry in entries if not entry.is_dir()]
-            ignored += len(entries) - len(files)
+            loose, inner = _files_and_folders(path)
+            below = [_files_and_folders(folder) for folder in inner]
+            ignored += sum(len(deeper) for _, deeper in below)
+            files = sum((files for files, _ in below), loose)
             folders.append(ClassFolder(label, part, path, files))
     above = [roots["train"].parent] if "train" in roots else []
     return Layout(folders, ignored, [*above, *roots.values()])
@@ -81,9 +82,17 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Entries of a folder, without hidden ones, the system's clutter and a cohort's own files."""
     try:
         with os.scandir(folder) as entries:
-            return [e for e in entries if e.name[0] != "." and e.name not in _PASSED_OVER]
+            return [
+                e for e in entries if e.name[0] != "." and e.name.casefold() not in _PASSED_OVER
+            ]
     except PermissionError:
         return []
+
+
+def _files_and_folders(folder: Path) -> tuple[list[Path], list[Path]]:
+    entries = sorted(_entries(folder), key=lambda entry: natural_key(entry.name))
+    folders = [folder / entry.name for entry in entries if entry.is_dir()]
+    return [folder / entry.name for entry in entries if not entry.is_dir()], folders
 
 
 def _subfolders(folder: Path) -> list[str]:

@@ -108,6 +108,31 @@ def find_groups(edges: Edges, threshold: float) -> np.ndarray:
     return components(edges.i[used], edges.j[used], edges.n)
 
 
+def joined(group: np.ndarray, patients: Sequence[str]) -> np.ndarray:
+    """Join recovered groups that hold slices of one known patient.
+
+    So neither a patient nor a group of near-duplicate slices is ever divided: a patient's series
+    may look unlike one another, and two names may stand for one patient.
+
+    Parameters
+    ----------
+    group
+        From `find_groups`, (n,).
+    patients
+        Known patient of each slice, (n,); "" where it is not known.
+
+    Returns
+    -------
+    int64 (n,), numbered by first appearance.
+    """
+    rows = pd.Series(range(len(group)))
+    known = np.asarray(patients) != ""
+    of_patient = rows[known].groupby(np.asarray(patients)[known]).transform("first")
+    of_group = rows.groupby(group).transform("first")
+    links = pd.concat([of_group, of_patient])
+    return components(links.index.to_numpy(), links.to_numpy(), len(group))
+
+
 def threshold_curve(
     edges: Edges, labels: Sequence[str], thresholds: Sequence[float]
 ) -> pd.DataFrame:

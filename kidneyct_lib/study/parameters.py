@@ -50,6 +50,7 @@ class Params(_Strict):
     phantom_slices: Annotated[list[Count], Field(min_length=2, max_length=2)]
     phantom_size: Annotated[int, Field(ge=64, le=512)]
     phantom_window_shift: Annotated[float, Field(ge=-100, le=100)]
+    patients: Literal["auto", "known", "recovered"] = Field(description="which make the groups")
     thumbnail_size: Annotated[int, Field(ge=8, le=256)]
     group_threshold: Fraction
     group_thresholds: Annotated[list[Fraction], Field(min_length=1)]

@@ -236,6 +236,10 @@ def open_run(folder: str | Path, notebook: str, parameters: Mapping[str, Any]) -
     return run
 
 
+# Columns that are text whatever it looks like: a class may be called 0, a patient 007.
+_TEXTS = dict.fromkeys(("path", "label", "class", "predicted", "vote", "patient", "part"), str)
+
+
 def read_table(path: Path, remedy: str) -> pd.DataFrame:
     """Content of a CSV file, where only an empty cell is missing.
 
@@ -245,6 +249,8 @@ def read_table(path: Path, remedy: str) -> pd.DataFrame:
         If it holds no table; the message names the file and ends with the remedy.
     """
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+        return pd.read_csv(
+            path, dtype=_TEXTS, keep_default_na=False, na_values=[""], low_memory=False
+        )
     except ValueError as error:  # what pandas raises for any file that is no table
         raise StudyError(f"{path} is damaged ({error}); {remedy}") from None

@@ -111,7 +111,7 @@ def test_other_files_and_folders_are_counted_and_what_belongs_is_not(cohort):
     (cohort / "readme.txt").write_text("words")
     (cohort / "Tumor").mkdir()
     (cohort / "Cyst" / "notes.csv").write_text("a,b")
-    (cohort / "Cyst" / "older").mkdir()
+    (cohort / "Cyst" / "older" / "oldest").mkdir(parents=True)
     for hidden in (".DS_Store", "Thumbs.db", "._Cyst- (1).png"):
         (cohort / "Cyst" / hidden).write_text("x")
     write_image(cohort / "masks" / "Cyst" / "Cyst- (1).png", 0)
@@ -223,13 +223,9 @@ def test_an_incomplete_folder_is_not_replaced_by_a_complete_one_beneath(cohort):
 # --- patients ---
 
 
-def write_patients(folder, rows, header="path,label,number,patient"):
-    (folder / "patients.csv").write_text("\n".join([header, *rows]) + "\n")
-
-
 def test_patients_are_taken_from_the_table_beside_the_classes(cohort, tmp_path):
     rows = [f"{c}/{c}- ({n}).png,{c},{n},00{n}" for c in CLASSES for n in (10, 1, 2)]
-    write_patients(cohort, rows)
+    (cohort / "patients.csv").write_text("\n".join(["path,label,number,patient", *rows]) + "\n")
     assert index_folder(cohort, CLASSES).table["patient"].tolist() == ["001", "002", "0010"] * 2
     (tmp_path / "outer").mkdir()
     cohort.rename(tmp_path / "outer" / "data")
@@ -237,37 +233,24 @@ def test_patients_are_taken_from_the_table_beside_the_classes(cohort, tmp_path):
     assert table["patient"].tolist() == ["001", "002", "0010"] * 2
 
 
-@pytest.mark.parametrize(
-    ("rows", "header", "reason"),
-    [
-        (["Cyst/Cyst- (1).png,Cyst,1,p1"], "path,label,number,patient", "for 5 images"),
-        (
-            [f"{c}/{c}- ({n}).png,{'p' * (n > 1)}" for c in CLASSES for n in (10, 1, 2)],
-            "path,patient",
-            "for 2 images",
-        ),
-        (["Cyst/Cyst- (1).png,p1"], "path,person", "columns path and patient"),
-        ([], "", "columns path and patient"),
-    ],
-)
-def test_patients_that_are_not_told_are_refused(cohort, rows, header, reason):
-    write_patients(cohort, rows, header)
-    with pytest.raises(CatalogError, match=rf"patients\.csv.*{reason}"):
-        index_folder(cohort, CLASSES)
+def test_a_sub_folder_of_a_class_is_a_patient(cohort):
+    for name in ("p7/b (1).png", "p7/a (1).png", "CYST/c.png"):
+        write_image(cohort / "Cyst" / name, 60)
+    table = index_folder(cohort, CLASSES).table.set_index("path")
+    assert len(table) == 9
+    assert table.loc[["Cyst/p7/a (1).png", "Cyst/p7/b (1).png"], "patient"].tolist() == ["p7"] * 2
+    others = table.drop(["Cyst/p7/a (1).png", "Cyst/p7/b (1).png"])
+    assert (others["patient"] == "").all()  # not told, also in a folder called as its class
+    numbers = [path for path in table.index if path.startswith("Cyst")]
+    assert numbers[-3:] == ["Cyst/CYST/c.png", "Cyst/p7/a (1).png", "Cyst/p7/b (1).png"]
 
 
-def test_an_image_of_two_patients_is_refused(cohort):
-    rows = [f"{c}/{c}- ({n}).png,{c},{n},p" for c in CLASSES for n in (10, 1, 2)]
-    write_patients(cohort, [*rows, "Cyst/Cyst- (2).png,Cyst,2,q"])
-    with pytest.raises(CatalogError, match=r"no single patient for 1 images, Cyst/Cyst- \(2\)"):
-        index_folder(cohort, CLASSES)
-
-
-def test_an_empty_patient_beside_a_named_one_does_not_count(cohort):
-    rows = [f"{c}/{c}- ({n}).png,p{n}" for c in CLASSES for n in (10, 1, 2)]
-    blank = [f"{c}/{c}- ({n}).png," for c in CLASSES for n in (10, 1, 2)]
-    write_patients(cohort, [*rows, *blank], "path,patient")
-    assert index_folder(cohort, CLASSES).table["patient"].tolist() == ["p1", "p2", "p10"] * 2
+def test_a_table_of_patients_comes_before_sub_folders(cohort):
+    write_image(cohort / "Cyst" / "p7/b.png", 60)
+    paths = [p.relative_to(cohort).as_posix() for p in cohort.rglob("*.png")]
+    lines = ["path,patient", *(f"{path},x" for path in paths)]
+    (cohort / "patients.csv").write_text("\n".join(lines))
+    assert set(index_folder(cohort, CLASSES).table["patient"]) == {"x"}
 
 
 # --- counts ---

@@ -107,7 +107,7 @@ def test_train_and_test_are_parts(public, tmp_path, names, wrapped):
 def test_what_lies_beside_and_is_no_image_is_counted_in_both_parts(public):
     for part in ("Train", "Test"):
         (public / part / "notes.txt").write_text("words")
-        (public / part / "Normal/deeper").mkdir()
+        (public / part / "Normal/deeper/deepest").mkdir(parents=True)
         (public / part / "Normal/.hidden").write_text("words")
     assert index_folder(public, CLASSES, OTHER_NAME).ignored == 4
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kidneyct_lib.splitting.near_duplicates import (
     Edges,
     find_groups,
+    joined,
     near_duplicates,
     pairwise_scores,
     series_correlations,
@@ -211,3 +212,28 @@ def test_a_class_of_one_slice_has_no_pairs():
         np.eye(3, dtype=np.float32), list("AAB"), [1, 2, 1], random_pairs=5, seed=0
     )
     assert set(frame["label"]) == {"A"}
+
+
+# --- known patients ---
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["", "p", "q", "r"])), min_size=1))
+def test_neither_a_group_nor_a_known_patient_is_divided_and_no_more_is_joined(slices):
+    group, patients = np.array([one[0] for one in slices]), [one[1] for one in slices]
+    result = joined(group, patients)
+    # By hand: numbers of slices are merged until nothing changes.
+    expected = list(range(len(slices)))
+    for _ in slices:
+        for i, (a, p) in enumerate(slices):
+            for j, (b, q) in enumerate(slices):
+                if a == b or (p == q and p):
+                    expected[i] = expected[j] = min(expected[i], expected[j])
+    for i in range(len(slices)):
+        for j in range(len(slices)):
+            assert (result[i] == result[j]) == (expected[i] == expected[j])
+    assert result[0] == 0
+    assert set(result) == set(range(result.max() + 1))
+
+
+def test_where_no_patient_is_known_groups_stay():
+    assert joined(np.array([0, 1, 0, 2]), [""] * 4).tolist() == [0, 1, 0, 2]

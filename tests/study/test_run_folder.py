@@ -24,6 +24,12 @@ def test_tables_and_metrics_come_back_as_they_went(run):
     assert run.read_metrics("test") == {"slice": {"accuracy": 1 / 3}}
 
 
+def test_names_that_look_like_numbers_stay_names(run):
+    table = pd.DataFrame({"path": ["1"], "label": ["0"], "patient": ["007"], "n": [3]})
+    run.write_table("catalog", table)
+    pd.testing.assert_frame_equal(run.read_table("catalog"), table)
+
+
 def test_figures_are_named_by_their_notebook(run):
     shown = run.write_figure("curves", Figure())
     path = run.folder / "figures/04_training__curves.png"

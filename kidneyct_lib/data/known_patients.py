@@ -1,0 +1,160 @@
+"""Known patients: a patients.csv beside the images, as people and their programs write it."""
+
+import csv
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path, PureWindowsPath
+
+import pandas as pd
+
+from kidneyct_lib.data.image_folder import PATIENTS_FILE, CatalogError, ClassFolder
+
+_COLUMNS = ("path", "patient")
+_SEPARATORS = ",;\t"
+
+
+def patients_of(folder: Path, places: Sequence[Path], paths: Sequence[str]) -> list[str] | None:
+    """Look up the patient of each image in the tables of known patients.
+
+    A table is called patients.csv, in any case, and has the columns ``path`` and ``patient``, in
+    any case, among others. It is UTF-8, UTF-16 or Latin-1; its columns are separated by commas,
+    semicolons or tabs. Its paths are relative to it, or absolute, also on another machine, with
+    slashes or backslashes, and their letters composed or not.
+
+    Parameters
+    ----------
+    folder
+        The folder that `paths` are relative to.
+    places
+        Folders below it in which a table may lie.
+    paths
+        Of the images, posix.
+
+    Returns
+    -------
+    Patient of each image; None where there is no table.
+
+    Raises
+    ------
+    CatalogError
+        If a table can't be read, lacks a column, tells two patients of one image, or an image is
+        in no table. The message names the file and, where there is one, the line.
+    """
+    files = [file for place in places for file in _tables_in(place)]
+    if not files:
+        return None
+    known = {_comparable(path): path for path in paths}
+    told: dict[str, tuple[str, str]] = {}  # path: patient, and where it says so
+    for file in files:
+        beside = file.parent.relative_to(folder).as_posix()
+        for line, written, patient in _rows(file):
+            path = _find(written, "" if beside == "." else f"{beside}/", known)
+            if path is None or not patient:
+                continue
+            before, where = told.setdefault(path, (patient, f"line {line} of {file}"))
+            if before != patient:
+                raise CatalogError(
+                    f"{file}, line {line}: {written} is of patient {patient}, but of {before} in "
+                    f"{where}; correct one of the two."
+                )
+    unnamed = [path for path in paths if path not in told]
+    if unnamed:
+        raise CatalogError(
+            f"{files[0]} names no patient of {len(unnamed)} images of {len(paths)}, {unnamed[0]} "
+            f"among them, which is written so there, relative to {files[0].parent}. Complete the "
+            "table or remove it."
+        )
+    return [told[path][0] for path in paths]
+
+
+def of_folder(path: Path, place: ClassFolder) -> str:
+    """Patient of an image: the sub-folder of its class that it lies in; "" where it lies in none.
+
+    One that is called as the class is none, as archives that were unpacked into one have it.
+    """
+    named = path.parent.name
+    own = (place.path.name.casefold(), place.label.casefold())
+    return "" if path.parent == place.path or named.casefold() in own else named
+
+
+def deciding(table: pd.DataFrame, patients: str) -> str:
+    """Tell which patients decide who is kept apart: "known" or "recovered".
+
+    Parameters
+    ----------
+    table
+        The catalog, with ``patient`` where some are known.
+    patients
+        "known", "recovered", or "auto": known ones where there are any.
+
+    Raises
+    ------
+    CatalogError
+        If known ones are asked for and there are none.
+    """
+    if patients == "known" and "patient" not in table:
+        raise CatalogError(
+            "`patients` is known, but no image has a known patient: put a patients.csv beside the "
+            "class folders, or set `patients: auto`."
+        )
+    return "known" if "patient" in table and patients != "recovered" else "recovered"
+
+
+def _tables_in(place: Path) -> list[Path]:
+    return sorted(file for file in place.iterdir() if file.name.casefold() == PATIENTS_FILE)
+
+
+def _rows(file: Path) -> list[tuple[int, str, str]]:
+    """Line number, path and patient of each row of a table."""
+    lines = _text(file).splitlines() or [""]
+    first = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    separator = max(_SEPARATORS, key=lines[first].count)
+    table = csv.DictReader(lines[first:], delimiter=separator)
+    columns = [name.strip().casefold() for name in table.fieldnames or ()]
+    if not set(_COLUMNS) <= set(columns):
+        raise CatalogError(
+            f"{file} has the columns {', '.join(columns) or '(none)'}; its first line must name "
+            f"{' and '.join(_COLUMNS)}. Correct or remove it."
+        )
+    table.fieldnames = columns
+    rows = []
+    for row in table:
+        line, (path, patient) = first + table.line_num, (row[name] for name in _COLUMNS)
+        if path is None or patient is None:
+            raise CatalogError(
+                f"{file}, line {line}: fewer columns than the first line names, which are "
+                f"{', '.join(columns)}; is a separator missing?"
+            )
+        rows.append((line, path.strip(), patient.strip()))
+    return rows
+
+
+def _text(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise CatalogError(f"{file} can't be read ({error}); correct or remove it.") from error
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _comparable(path: str) -> str:
+    """A path as it is compared: slashes, letters composed, no `.` between."""
+    parts = PureWindowsPath(unicodedata.normalize("NFC", path)).as_posix().split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _find(written: str, beside: str, known: dict[str, str]) -> str | None:
+    """The image that a table means: relative to it, or the longest end of a path that is one."""
+    path = _comparable(written)
+    if beside + path in known:
+        return known[beside + path]
+    if not (written.startswith(("/", "\\")) or PureWindowsPath(written).drive):
+        return None
+    parts = path.split("/")
+    ends = (beside + "/".join(parts[start:]) for start in range(1, len(parts)))
+    return next((known[end] for end in ends if end in known), None)
