@@ -126,11 +126,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     _end_on_sigterm()
     file = run_folder.project_root() / "params" / f"{options.study}.yaml"
     own = parameters.load(file)
-    folders = {
-        key: str(Path(given).expanduser().resolve())
-        for key in ("data", "external", "masks")
-        if (given := getattr(options, key))
-    }
+    folders = _folders(options, own.source)
     changes = {key: getattr(options, key) for key in runner.CHANGES}
     folder = runner.run_folder(own, **changes)
     values = parameters.load(file, **folders, **changes, run_folder=folder)
@@ -141,6 +137,21 @@ def _reproduce(options: argparse.Namespace) -> int:
     if not options.dry_run:
         print(f"Report: {report.write(run_folder.Run(folder))}", flush=True)
     return 0
+
+
+def _folders(options: argparse.Namespace, source: str) -> dict[str, str]:
+    """The folders given, looked at before anything runs."""
+    given = {key: getattr(options, key) for key in ("data", "external", "masks")}
+    folders = {key: Path(path).expanduser().resolve() for key, path in given.items() if path}
+    if source == "phantom" and "data" in folders:
+        raise StudyError(
+            f"The study {options.study} generates its images and reads no folder; "
+            f"make reproduce STUDY=folder DATA={given['data']} studies yours."
+        )
+    for key, folder in folders.items():
+        if not folder.is_dir() and (key, source) != ("data", "kaggle"):  # made by a download
+            raise StudyError(f"{key.upper()}={given[key]} is no folder ({folder}); check the path.")
+    return {key: str(folder) for key, folder in folders.items()}
 
 
 def _predict(options: argparse.Namespace) -> int:

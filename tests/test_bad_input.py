@@ -48,9 +48,20 @@ def test_no_folder_given(project, capfd):
     assert "DATA=path" in told(capfd)
 
 
-def test_missing_folder(project, capfd):
-    message = told(capfd, "--data", str(project / "nowhere"))
-    assert "nowhere" in message
+@pytest.mark.parametrize("key", ["data", "external", "masks"])
+def test_missing_folders_are_told_before_anything_runs(project, capfd, key):
+    write_images(project / "data", "Normal", range(3))
+    folders = {"data": "data", key: "nowhere"}
+    message = told(capfd, *(f"--{name}={path}" for name, path in folders.items()))
+    assert f"{key.upper()}=nowhere is no folder" in message
+    assert not (project / "outputs").exists()
+
+
+def test_a_study_that_generates_its_images_takes_no_folder(project, capfd):
+    shutil.copy(ROOT / "params/phantom.yaml", project / "params")
+    message = told(capfd, "--study", "phantom", "--data", ".")
+    assert "STUDY=folder DATA=." in message
+    assert not (project / "outputs").exists()
 
 
 def test_missing_and_empty_classes(project, capfd):

@@ -115,7 +115,13 @@ def index_folder(
     return Catalog(table, pd.DataFrame(rejected, columns=["path", "reason"]), ignored)
 
 
-def select(table: pd.DataFrame, classes: Sequence[str], *, plane: str | None) -> Selection:
+def select(
+    table: pd.DataFrame,
+    classes: Sequence[str],
+    *,
+    plane: str | None,
+    but: Sequence[str] = (),
+) -> Selection:
     """Choose the images that a study uses.
 
     Where the folder came with a test part, a training image with the same bytes as a test image
@@ -129,13 +135,23 @@ def select(table: pd.DataFrame, classes: Sequence[str], *, plane: str | None) ->
         The study's classes.
     plane : {"axial", "coronal"} or None
         Measured plane of the images to keep; None: every image.
+    but : sequence of str
+        sha256 of files to leave out, as those of the study from a set that is to be another one.
 
     Raises
     ------
     CatalogError
-        If a class has no image left.
+        If a class has no image left in the plane, or none is left at all.
     """
     left_out = {}
+    if len(but):
+        own = table["sha256"].isin(but)
+        left_out["image of the study itself"] = int(own.sum())
+        table = table[~own]
+        if table.empty:
+            raise CatalogError(
+                "All of these images are the study's own: an external set has other ones."
+            )
     if plane is not None:
         wanted = table["plane"] == plane
         left_out["other plane"] = int((~wanted).sum())
@@ -153,6 +169,12 @@ def select(table: pd.DataFrame, classes: Sequence[str], *, plane: str | None) ->
         left_out["training copy of a test image"] = int(copy.sum())
         table = table[~copy]
     return Selection(_with_duplicates(table.reset_index(drop=True)), left_out)
+
+
+def of_two_classes(table: pd.DataFrame) -> list[str]:
+    """List the files of a catalog that stand in several classes: each file's paths, joined."""
+    several = table.groupby("sha256")["label"].transform("nunique") > 1
+    return table[several].groupby("sha256", sort=False)["path"].agg(" and ".join).tolist()
 
 
 def check_counts(table: pd.DataFrame, expected: Mapping[str, int]) -> None:

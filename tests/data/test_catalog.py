@@ -13,6 +13,7 @@ from kidneyct_lib.data.catalog import (
     decode_all,
     file_number,
     index_folder,
+    of_two_classes,
     select,
 )
 
@@ -380,3 +381,24 @@ def test_an_image_that_changed_or_went_since_is_named(cohort, tmp_path):
     (cohort / "Cyst" / "Cyst- (2).png").unlink()
     with pytest.raises(CatalogError, match=r"Cyst- \(2\)\.png can't be read"):
         decode_all(cohort, table, 16, tmp_path / "cache")
+
+
+def test_files_of_the_study_are_left_out_of_another_set(tmp_path):
+    for number, (label, seed) in enumerate([("Cyst", 1), ("Cyst", 2), ("Normal", 3)]):
+        write_image(tmp_path / label / f"{number}.png", seed)
+    table = index_folder(tmp_path, CLASSES).table
+    own = table["sha256"].iloc[[0, 2]]
+    chosen, left_out = select(table, CLASSES, plane=None, but=own)
+    assert left_out == {"image of the study itself": 2}
+    assert chosen["path"].tolist() == ["Cyst/1.png"]
+    with pytest.raises(CatalogError, match="All of these images are the study's own"):
+        select(table, CLASSES, plane=None, but=table["sha256"])
+
+
+def test_a_file_in_two_classes_is_named(tmp_path):
+    for path, seed in {"Cyst/1.png": 1, "Cyst/2.png": 2, "Cyst/3.png": 2}.items():
+        write_image(tmp_path / path, seed)
+    write_image(tmp_path / "Normal/9.png", 2)
+    table = index_folder(tmp_path, CLASSES).table
+    assert of_two_classes(table) == ["Cyst/2.png and Cyst/3.png and Normal/9.png"]
+    assert of_two_classes(table[table["label"] == "Cyst"]) == []
