@@ -162,7 +162,7 @@ def _predict(options: argparse.Namespace) -> int:
     for image in options.images:
         line = predict(model, Path(image))
         failed |= "error" in line
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+        print(json.dumps(line), flush=True)  # in ASCII, which every terminal and pipe takes
     return int(failed)
 
 

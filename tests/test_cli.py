@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,21 @@ def test_a_bad_image_is_an_error_line_and_the_others_are_answered(
     assert [line["path"] for line in bad] == [str(text), str(cut), str(missing)]
     assert all(line["error"] and "label" not in line for line in bad)
     assert good["label"] in CLASSES
+
+
+def test_every_input_gets_its_line(in_project, image, tmp_path, capsys):
+    """A huge file is not read, and a name that is no text is told as it is."""
+    huge, odd = tmp_path / "huge.png", Path(os.fsdecode(bytes(tmp_path) + b"/odd \xff.png"))
+    with huge.open("wb") as file:
+        file.write(image.read_bytes())
+        file.truncate(30_000_000_000)
+    odd.write_bytes(image.read_bytes())
+    assert cli.main(["predict", str(huge), str(tmp_path), str(odd)]) == 1
+    first, second, third = predictions(capsys)
+    assert "30.0 GB" in first["error"]
+    assert "folder" in second["error"]
+    assert third["label"] in CLASSES
+    assert os.fsencode(third["path"]) == bytes(odd)
 
 
 def test_a_model_file_serves_instead_of_a_study(in_project, image, capsys):

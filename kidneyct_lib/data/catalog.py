@@ -96,7 +96,10 @@ def index_folder(
     rows, rejected, ignored = [], [], layout.ignored
     for (place, path), result in zip(files, results, strict=True):
         name = path.relative_to(folder).as_posix()
-        if result is None:
+        readable = name.encode(errors="backslashreplace").decode()
+        if readable != name:  # bytes that are no text, which no table can hold
+            rejected.append({"path": readable, "reason": "the file's name is no text; rename it."})
+        elif result is None:
             ignored += 1
         elif isinstance(result, str):
             rejected.append({"path": name, "reason": result})
@@ -270,14 +273,10 @@ def file_number(name: str) -> int:
 def _inspect(path: Path) -> dict[str, str | int] | str | None:
     """Facts of an image, or why it is rejected, or None if nothing says that it is an image."""
     try:
-        with path.open("rb") as file:
-            head = file.read(image_io.HEAD_BYTES)
-            if image_io.format_of(head) is None and path.suffix.lower() not in image_io.SUFFIXES:
-                return None
-            data = head + file.read()
+        data = image_io.read_file(path)
+        if image_io.format_of(data) is None and path.suffix.lower() not in image_io.SUFFIXES:
+            return None
         gray = image_io.read_gray(data)
-    except OSError as error:
-        return f"the file can't be read ({error.strerror})."
     except ImageError as error:
         return str(error)
     height, width = gray.shape

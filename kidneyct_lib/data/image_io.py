@@ -35,8 +35,8 @@ PIXEL_LIMIT = 8192 * 8192
 SUFFIXES = frozenset({".bmp", ".dcm", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes that promise an image, also of formats that are refused when read."""
 
-HEAD_BYTES = 132
-"""Bytes from the start of a file that `format_of` needs."""
+_HEAD_BYTES = 132  # from the start of a file that `format_of` needs
+_MOST_BYTES = 2**30  # of a file that may be a slice
 
 # Opened by class: Image.open's own guard against huge images only warns below twice its limit.
 _READERS: dict[str, tuple[Callable[[BytesIO], Image.Image], tuple[bytes, ...]]] = {
@@ -166,19 +166,29 @@ def _read(source: Source, window: Window | None) -> np.ndarray:
         with quiet_decoders():
             return _decode(source, window)
     try:
-        return _read(_read_file(Path(source)), window)
+        return _read(read_file(Path(source)), window)
     except ImageError as error:
         raise ImageError(f"{source}: {error}") from error
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Content of an image file; the first bytes alone of a file that is no image.
+
+    Raises
+    ------
+    ImageError
+        If there is none, it can't be read, or it is larger than any slice.
+    """
     if path.is_dir():
         raise ImageError("this is a folder; give one image file.")
     if path.exists() and not path.is_file():
         raise ImageError("this is a device or a pipe; give an image file.")
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+            head = file.read(_HEAD_BYTES)
+            size = path.stat().st_size
+            if format_of(head) and size > _MOST_BYTES:
+                raise ImageError(f"the file has {size / 1e9:.1f} GB; give one of a single slice.")
             return head + file.read() if format_of(head) else head
     except FileNotFoundError:
         raise ImageError("there is no such file; check the path.") from None

@@ -112,9 +112,9 @@ class ExportedModel:
 def predict(model: Predictor | ExportedModel, path: Path) -> dict[str, Any]:
     """What the command line prints for one file; `error` instead of a label if it is bad."""
     try:
-        content = path.read_bytes()
+        content = image_io.read_file(path)
         probabilities, scores = model.say(image_io.read_color(content))
-    except (OSError, image_io.ImageError) as error:
+    except image_io.ImageError as error:
         return {"path": str(path), "error": str(error), "model": model.name}
     named = dict(zip(model.classes, probabilities.round(6).tolist(), strict=True))
     return {

@@ -1,5 +1,8 @@
 import hashlib
+import os
+import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -104,7 +107,7 @@ def test_unreadable_images_are_listed_with_the_reason_and_left_out(cohort):
         "Normal/lost.png",
         "Normal/words.png",
     ]
-    for path, word in zip(sorted(reasons.index), ["cut", "empty", "read", "not a"], strict=True):
+    for path, word in zip(sorted(reasons.index), ["cut", "empty", "no such", "not a"], strict=True):
         assert word in reasons[path]
 
 
@@ -402,3 +405,15 @@ def test_a_file_in_two_classes_is_named(tmp_path):
     table = index_folder(tmp_path, CLASSES).table
     assert of_two_classes(table) == ["Cyst/2.png and Cyst/3.png and Normal/9.png"]
     assert of_two_classes(table[table["label"] == "Cyst"]) == []
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are text")
+def test_a_name_that_is_no_text_is_rejected_by_name(cohort):
+    good = cohort / "Cyst/Cyst- (1).png"
+    Path(os.fsdecode(os.fsencode(cohort / "Cyst") + b"/scan \xff.png")).write_bytes(
+        good.read_bytes()
+    )
+    result = index_folder(cohort, CLASSES)
+    assert result.rejected["path"].tolist() == ["Cyst/scan \\udcff.png"]
+    assert "rename" in result.rejected["reason"].iloc[0]
+    assert len(result.table) == 6
