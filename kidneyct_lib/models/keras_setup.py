@@ -24,9 +24,15 @@ os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
 # oneDNN's gradients of convolutions: TensorFlow's own work image by image, and take twice the time.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # comes before the user's own keras.json
 with _silenced():  # TensorFlow reports missing GPUs before it reads its log level
     import keras
 
+    # What keras.json may say otherwise, and results depend on.
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     keras.ops.zeros(())  # the first tensor looks for devices
 
 # Many small models are compiled once each here; TensorFlow takes that for an accident.

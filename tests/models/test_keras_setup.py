@@ -1,0 +1,35 @@
+"""Keras computes the same way whatever the user's own settings say."""
+
+import json
+import os
+import subprocess
+import sys
+
+SHOWN = """
+from kidneyct_lib.models.keras_setup import keras
+from keras import config
+print(config.backend(), config.floatx(), config.image_data_format(), config.epsilon(),
+      config.dtype_policy().name, keras.layers.Conv2D(1, 1).dtype)
+"""
+
+
+def test_the_users_own_settings_play_no_part(tmp_path):
+    other = {"floatx": "float16", "epsilon": 1e-3, "backend": "jax"}
+    other |= {"image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(other))
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    done = subprocess.run(
+        [sys.executable, "-c", SHOWN],
+        env=environment | {"KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [
+        "tensorflow",
+        "float32",
+        "channels_last",
+        "1e-07",
+        "float32",
+        "float32",
+    ]
