@@ -206,7 +206,7 @@ def by_reach(table: pd.DataFrame, *, chance: float) -> Figure:
         places = rows["neighbours"].map(reaches.index) + (k - 0.5) * _APART
         journal.line_with_intervals(axes, places, rows, "macro_f1", style, style.title)
     journal.mark_level(axes, chance, f"chance {chance:.2f}", right=True)
-    axes.set(xlim=(-0.4, len(reaches) - 0.6), ylim=(0, 1.02), yticks=journal.FIFTHS)
+    axes.set(xlim=(-0.4, len(reaches) + 0.4), ylim=(0, 1.02), yticks=journal.FIFTHS)
     axes.set_xticks(range(len(reaches)), reaches)
     axes.set(xlabel="Neighbouring slices on either side", ylabel="Macro-F1, with 95 % interval")
     return journal.with_legend(figure, axes)
