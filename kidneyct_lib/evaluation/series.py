@@ -64,7 +64,7 @@ def by_reach(
 def table(results: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
     """Set {window: what `by_reach` gives} side by side.
 
-    There is a row per ``window`` and ``neighbours`` (of `REACHES`): the numbers of
+    There is a row per ``window`` and ``reach`` (of `REACHES`): the numbers of
     `metrics.summarise`, and ``recall_<class>``.
     """
     rows: dict[tuple[Hashable, ...], dict[str, Any]] = {
@@ -73,4 +73,4 @@ def table(results: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
         for name, scores in by_name.items()
         for of_classes in [scores["per_class"].items()]
     }
-    return flat_table(rows, ["window", "neighbours"])
+    return flat_table(rows, ["window", "reach"])

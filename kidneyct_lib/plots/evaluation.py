@@ -200,10 +200,10 @@ def by_reach(table: pd.DataFrame, *, chance: float) -> Figure:
     `table` is from `series.table`: a line for slices as shown, one for slices in another window.
     """
     figure, ((axes,),) = journal.new_figure(3.2, journal.HALF_WIDTH)
-    reaches = list(table["neighbours"].unique())
+    reaches = list(table["reach"].unique())
     for k, (window, rows) in enumerate(table.groupby("window", sort=False)):
         style = journal.SCHEMES[_WINDOWS[str(window)]]
-        places = rows["neighbours"].map(reaches.index) + (k - 0.5) * _APART
+        places = rows["reach"].map(reaches.index) + (k - 0.5) * _APART
         journal.line_with_intervals(axes, places, rows, "macro_f1", style, style.title)
     journal.mark_level(axes, chance, f"chance {chance:.2f}", right=True)
     axes.set(xlim=(-0.4, len(reaches) + 0.4), ylim=(0, 1.02), yticks=journal.FIFTHS)

@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_means(predictions):
         "whole series": 0.25,
     }
     table = series.table({"as shown": found})
-    assert table["neighbours"].tolist() == list(series.REACHES)
+    assert table["reach"].tolist() == list(series.REACHES)
     assert table["accuracy"].tolist() == [one["accuracy"] for one in found.values()]
     assert table["recall_Stone"].tolist() == table["accuracy"].tolist()
 
