@@ -222,6 +222,7 @@ class LinearTraining:
         """
         sets, own = len(self._features) // len(targets), np.arange(len(targets))
         features, held, strong = self._features, split == "validation", 0
+        self._scored: tuple[object, np.ndarray] = None, np.empty(0)
         if self._lesions is not None:
             scores = self._lesions.train(split != "test", targets, checkpoints)
             features, strong = np.hstack([features, np.tile(scores, (sets, 1))]), scores.shape[1]
@@ -243,7 +244,10 @@ class LinearTraining:
         """Class probabilities of other images, as `TwoStageTraining.predict` gives them."""
         features = body[1][rows]
         if self._lesions is not None:
-            features = np.hstack([features, self._lesions.of(body[0], rows)])
+            asked = id(body[0]), rows.tobytes()
+            if self._scored[0] != asked:  # both stages have the same U-Nets
+                self._scored = asked, self._lesions.of(body[0], rows)
+            features = np.hstack([features, self._scored[1]])
         return self._head.probabilities(features)
 
 

@@ -159,6 +159,21 @@ def test_the_network_predicts_as_the_stage_does(trained, net, study):
     assert (whole.argmax(axis=1) == TARGETS)[tested].all()
 
 
+def test_images_asked_for_again_are_scored_once(trained, monkeypatch):
+    linear, body, _ = trained
+    asked, rows = [], np.array([3, 1])
+    of = segmentation.LesionScores.of
+    monkeypatch.setattr(
+        segmentation.LesionScores, "of", lambda *given: asked.append(1) or of(*given)
+    )
+    linear._scored = None, np.empty(0)  # as after another training
+    first = linear.predict(2, body, rows)
+    np.testing.assert_array_equal(linear.predict(2, body, rows), first)
+    assert len(asked) == 1
+    np.testing.assert_array_equal(linear.predict(2, body, rows[::-1])[::-1], first)
+    assert len(asked) == 2
+
+
 def test_class_maps_point_at_what_the_u_nets_found(trained, net, study):
     images, masks = study
     rows = np.flatnonzero((SPLIT == "test") & (TARGETS == 1))
