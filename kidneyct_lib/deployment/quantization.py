@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # Each pass of tf2onnx's optimiser takes the memory of all weights anew: these four are what graphs
 # from LiteRT need.
 _PASSES = ("optimize_transpose", "fold_constants", "remove_identity", "remove_back_to_back")
-_MANY = 2**12  # weights of a layer that are worth rounding
+# Weights of a layer that are worth rounding: smaller layers are few, and those of U-Nets bear it
+# badly, whose logits decide alone.
+_MANY = 2**16
 _LARGEST = 127  # of a number of 8 bits with a sign
 
 

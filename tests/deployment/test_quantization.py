@@ -7,9 +7,21 @@ from onnx import numpy_helper
 
 from kidneyct_lib.deployment import quantization, runtimes
 from kidneyct_lib.deployment.preprocessing import Prepare
+from kidneyct_lib.models import segmentation
 from kidneyct_lib.models.keras_setup import keras
 
 RNG = np.random.default_rng(0)
+
+
+SHIPPED = quantization._MANY
+MANY = 2**12  # weights of a layer that count as large here, where graphs are small
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_layers_are_large():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quantization, "_MANY", MANY)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +85,16 @@ def test_only_weights_are_in_8_bits_and_all_large_ones(files):
     assert sorted(w.size for w in small) == [4800, 8192, 18432]
     assert max(np.abs(w.astype(int)).max() for w in small) == 127
     others = [numpy_helper.to_array(w) for w in known.values() if w.data_type != 3]
-    assert max(w.size for w in others) < 2**12
+    assert max(w.size for w in others) < MANY
+
+
+@pytest.mark.slow
+def test_layers_of_u_nets_stay_whole_and_the_backbones_do_not():
+    lesions = segmentation.unet(96, 1, name="lesions_0")
+    assert max(w.size for w in lesions.get_weights()) < SHIPPED
+    kernels = [w.size for w in keras.applications.ResNet50(weights=None).get_weights()]
+    rounded = sum(size for size in kernels if size >= SHIPPED)
+    assert rounded > 0.97 * sum(kernels)
 
 
 @pytest.mark.slow
