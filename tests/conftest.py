@@ -1,6 +1,7 @@
 """Fixtures shared by the tests."""
 
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+# jsonschema, which nbformat imports, would spend five seconds on a grammar of web addresses.
+sys.modules["rfc3987_syntax"] = None
 
 # Side by side, each process computes with one thread, which costs less than two that meet.
 if "PYTEST_XDIST_WORKER" in os.environ:
