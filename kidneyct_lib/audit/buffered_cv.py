@@ -90,7 +90,7 @@ def buffered_curve(
 
     Returns
     -------
-    One dict a gap, the last with ``gap`` None (whole series: by patient): ``gap``, ``n`` and
+    One dict per gap, the last with ``gap`` None (whole series: by patient): ``gap``, ``n`` and
     ``groups`` (tested slices and series), ``series_left`` (tested series with slices in training),
     ``accuracy``, ``accuracy_ci95``, ``macro_f1``, ``macro_f1_ci95``. Empty where every series is a
     single slice.

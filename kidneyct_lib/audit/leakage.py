@@ -156,7 +156,7 @@ def nearest_error(
 
     Returns
     -------
-    One dict a scheme and bin that is not empty: ``scheme``, ``above``, ``up_to``,
+    One dict per scheme and bin that is not empty: ``scheme``, ``above``, ``up_to``,
     ``correlation`` (median), ``n``, ``groups``, ``error`` (share of slices) and ``error_ci95``.
     """
     result = []

@@ -72,7 +72,7 @@ def patient_curve(
 
     Returns
     -------
-    One dict a fraction: ``fraction``, ``groups`` (in training, mean over folds and draws), and of
+    One dict per fraction: ``fraction``, ``groups`` (in training, mean over folds and draws), and of
     ``accuracy`` and ``macro_f1`` the mean over the draws and its range (``accuracy_low`` ...).
     """
     labels, group = probe.table["label"].to_numpy(), probe.table["group"].to_numpy()

@@ -48,7 +48,7 @@ def threshold_sweep(
 
     Returns
     -------
-    One dict a threshold: ``threshold``, ``groups``, ``skipped`` (why it could not be tested, or
+    One dict per threshold: ``threshold``, ``groups``, ``skipped`` (why it could not be tested, or
     ""), and where it was tested ``accuracy``, ``accuracy_ci95``, ``macro_f1``, ``macro_f1_ci95``.
     """
     result = []

@@ -67,7 +67,7 @@ class Selection(NamedTuple):
 def index_folder(
     folder: Path | str, classes: Sequence[str], class_folders: Mapping[str, str] | None = None
 ) -> Catalog:
-    """Index the images in the class sub-folders of a folder, and in these's own sub-folders.
+    """Index the images in the class sub-folders of a folder, and in the sub-folders of these.
 
     Parameters
     ----------
@@ -113,8 +113,8 @@ def index_folder(
     table = _with_duplicates(pd.DataFrame(rows))
     if patients := known_patients.patients_of(folder, layout.places, table["path"].tolist()):
         table["patient"] = patients
-    told = [name for name in ("part", "patient") if (table[name] != "").any()]
-    table = table.drop(columns={"part", "patient"} - set(told))
+    unknown = [name for name in ("part", "patient") if (table[name] == "").all()]
+    table = table.drop(columns=unknown)
     return Catalog(table, pd.DataFrame(rejected, columns=["path", "reason"]), ignored)
 
 

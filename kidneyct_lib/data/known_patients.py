@@ -44,27 +44,27 @@ def patients_of(folder: Path, places: Sequence[Path], paths: Sequence[str]) -> l
     if not files:
         return None
     known = {_comparable(path): path for path in paths}
-    told: dict[str, tuple[str, str]] = {}  # path: patient, and where it says so
+    named: dict[str, tuple[str, str]] = {}  # path: patient, and where it says so
     for file in files:
         beside = file.parent.relative_to(folder).as_posix()
         for line, written, patient in _rows(file):
             path = _find(written, "" if beside == "." else f"{beside}/", known)
             if path is None or not patient:
                 continue
-            before, where = told.setdefault(path, (patient, f"line {line} of {file}"))
+            before, where = named.setdefault(path, (patient, f"line {line} of {file}"))
             if before != patient:
                 raise CatalogError(
                     f"{file}, line {line}: {written} is of patient {patient}, but of {before} in "
                     f"{where}; correct one of the two."
                 )
-    unnamed = [path for path in paths if path not in told]
+    unnamed = [path for path in paths if path not in named]
     if unnamed:
         raise CatalogError(
             f"{files[0]} names no patient of {len(unnamed)} images of {len(paths)}, {unnamed[0]} "
-            f"among them, which is written so there, relative to {files[0].parent}. Complete the "
-            "table or remove it."
+            f"among them. Complete the table, with paths as here, relative to {files[0].parent}, "
+            "or remove it."
         )
-    return [told[path][0] for path in paths]
+    return [named[path][0] for path in paths]
 
 
 def of_folder(path: Path, place: ClassFolder) -> str:

@@ -45,8 +45,7 @@ def with_neighbours(
         means = series.transform("mean")
     else:
         means = series.rolling(2 * reach + 1, center=True, min_periods=1).mean().droplevel(0)
-    # A running mean may end a last digit below 0.
-    return predictions.assign(**means.clip(lower=0).loc[predictions.index])
+    return predictions.assign(**means.loc[predictions.index])
 
 
 def by_reach(

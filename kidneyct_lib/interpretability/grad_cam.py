@@ -18,7 +18,7 @@ from kidneyct_lib.models.segmentation import HALVES
 ops = keras.ops
 
 _GRID = 28  # cells across the map of a network that is given crops
-_CELLS = 8  # of these, at least, across a crop of a body that fills half of the slice or more
+_CELLS = 8  # of these, at least, across a flank of a body that is 0.57 of the slice wide or more
 
 
 @keras.saving.register_keras_serializable("kidneyct")

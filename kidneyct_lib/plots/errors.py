@@ -198,7 +198,7 @@ def weight_randomization(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> F
     Parameters
     ----------
     result
-        {scheme: one dict a step, in order}, the same steps for each: ``step``, ``correlation``
+        {scheme: one dict per step, in order}, the same steps for each: ``step``, ``correlation``
         (-1 to 1), ``ci95`` ([low, high]) and ``unsigned`` (0 to 1).
     """
     figure, ((axes,),) = journal.new_figure(2.7, journal.HALF_WIDTH)

@@ -212,6 +212,7 @@ class LinearTraining:
         self.net = net
         self._features = np.concatenate([one[np.arange(len(one))] for one in (body[1], *also)])
         self._classes, self._c, self._lesions = classes, c, lesions
+        self._scored: tuple[Rows, np.ndarray, np.ndarray] | None = None
 
     def train(
         self, targets: np.ndarray, weights: np.ndarray, split: np.ndarray, checkpoints: Path
@@ -222,7 +223,7 @@ class LinearTraining:
         """
         sets, own = len(self._features) // len(targets), np.arange(len(targets))
         features, held, strong = self._features, split == "validation", 0
-        self._scored: tuple[object, np.ndarray] = None, np.empty(0)
+        self._scored = None
         if self._lesions is not None:
             scores = self._lesions.train(split != "test", targets, checkpoints)
             features, strong = np.hstack([features, np.tile(scores, (sets, 1))]), scores.shape[1]
@@ -244,11 +245,15 @@ class LinearTraining:
         """Class probabilities of other images, as `TwoStageTraining.predict` gives them."""
         features = body[1][rows]
         if self._lesions is not None:
-            asked = id(body[0]), rows.tobytes()
-            if self._scored[0] != asked:  # both stages have the same U-Nets
-                self._scored = asked, self._lesions.of(body[0], rows)
-            features = np.hstack([features, self._scored[1]])
+            features = np.hstack([features, self._scores(self._lesions, body[0], rows)])
         return self._head.probabilities(features)
+
+    def _scores(self, lesions: LesionScores, crops: Rows, rows: np.ndarray) -> np.ndarray:
+        """Scores of these crops, kept for the other stage, which has the same U-Nets."""
+        last = self._scored
+        if last is None or last[0] is not crops or not np.array_equal(last[1], rows):
+            last = self._scored = crops, rows, lesions.of(crops, rows)
+        return last[2]
 
 
 def _history(

@@ -1,6 +1,5 @@
 """Slices with their neighbours: means worked out by hand, in the order of the series."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -58,14 +57,6 @@ def test_scores_are_those_of_the_means(predictions):
     assert table["reach"].tolist() == list(series.REACHES)
     assert table["accuracy"].tolist() == [one["accuracy"] for one in found.values()]
     assert table["recall_Stone"].tolist() == table["accuracy"].tolist()
-
-
-def test_no_probability_falls_below_nought(predictions):
-    """A running mean may: 0.1 and 0.2 leave a last digit behind."""
-    many = pd.DataFrame({"p_Stone": np.tile([0.1, 0.2, 0.7, 0, 0, 0, 0], 20), "group": 0})
-    many = many.assign(path=[f"a ({k})" for k in range(140)], label="Stone")
-    many = many.assign(p_Normal=1 - many["p_Stone"])
-    assert (series.with_neighbours(many, CLASSES, 1)[["p_Stone", "p_Normal"]] >= 0).all(axis=None)
 
 
 def test_slices_of_two_models_are_refused(predictions):

@@ -166,7 +166,7 @@ def test_images_asked_for_again_are_scored_once(trained, monkeypatch):
     monkeypatch.setattr(
         segmentation.LesionScores, "of", lambda *given: asked.append(1) or of(*given)
     )
-    linear._scored = None, np.empty(0)  # as after another training
+    linear._scored = None  # as after another training
     first = linear.predict(2, body, rows)
     np.testing.assert_array_equal(linear.predict(2, body, rows), first)
     assert len(asked) == 1
