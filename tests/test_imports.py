@@ -43,6 +43,7 @@ LIGHT = (
     "cli",
 )
 HEAVY = {"tensorflow", "keras", "kaggle", "pydicom"}
+LOADED_ONLY_WHERE_NEEDED = {"data.dicom"}  # by functions of light modules
 
 
 def dotted(path):
@@ -98,7 +99,8 @@ def test_the_named_modules_do_import_keras():
 
 
 def test_importing_the_light_sub_packages_is_silent_and_loads_no_heavy_package():
-    light = [f"kidneyct_lib.{name}" for name in FILES if name.split(".")[0] in LIGHT]
+    names = [name for name in FILES if name.split(".")[0] in LIGHT]
+    light = [f"kidneyct_lib.{name}" for name in names if name not in LOADED_ONLY_WHERE_NEEDED]
     program = (
         f"import sys, {', '.join(['kidneyct_lib', *light])}\n"
         f"heavy = {HEAVY} & sys.modules.keys()\n"

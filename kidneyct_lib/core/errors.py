@@ -1,4 +1,4 @@
-"""The one kind of error that a user can mend."""
+"""Errors that a user can mend."""
 
 
 class StudyError(Exception):
@@ -6,3 +6,7 @@ class StudyError(Exception):
 
     The command line prints the message alone, without a traceback.
     """
+
+
+class ImageError(StudyError):
+    """A file that can't be used as an image; the message says what is wrong and what to do."""

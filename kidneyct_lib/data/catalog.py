@@ -1,12 +1,12 @@
 """The catalog: one row per image of a folder of class sub-folders, and the decoded image store."""
 
 import hashlib
-import inspect
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from kidneyct_lib.data.image_folder import CatalogError, Layout, find_layout
 from kidneyct_lib.data.image_io import ImageError
 
 _DECODE_BATCH = 256
+_DECODERS = ("image_io.py", "dicom.py", "hounsfield.py")  # their code decides the pixels
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Catalog:
         One row per image: path (relative to the indexed folder, posix), label, number (the last
         number in the file name, -1 if none), sha256 (of the file), width, height (pixels), plane
         ("axial" or "coronal"), duplicate_of (path of the first identical file, "" if none), part
-        ("train" or "test") where the folder comes divided, and patient where any is known ("" of
-        the others): by a patients.csv, or by a sub-folder of the class.
+        ("train" or "test") where the folder comes divided, warning ("" of most) where any image may
+        not show a CT slice in its true gray levels, and patient where any is known ("" of the
+        others): by a patients.csv, a sub-folder of the class, or DICOM.
     rejected : DataFrame
         Images that can't be read, left out of `table`: path, reason.
     ignored : int
@@ -65,7 +67,11 @@ class Selection(NamedTuple):
 
 
 def index_folder(
-    folder: Path | str, classes: Sequence[str], class_folders: Mapping[str, str] | None = None
+    folder: Path | str,
+    classes: Sequence[str],
+    class_folders: Mapping[str, str] | None = None,
+    *,
+    salt: bytes = b"",
 ) -> Catalog:
     """Index the images in the class sub-folders of a folder, and in the sub-folders of these.
 
@@ -80,6 +86,9 @@ def index_folder(
         within each class training images first where the folder comes divided.
     class_folders : mapping, optional
         {sub-folder: class} of sub-folders that are not called as their class.
+    salt : bytes, optional
+        From `known_patients.salt`: the patients of DICOM files are known by their hash. Without
+        one, they are not looked up.
 
     Raises
     ------
@@ -92,7 +101,8 @@ def index_folder(
     files = [(place, path) for place in layout.folders for path in place.files]
     paths = [path for _, path in files]
     with image_io.quiet_decoders():
-        results = thread_map(_inspect, paths, tqdm_class=tqdm, desc="indexing images", unit="image")
+        inspect = partial(_inspect, salt=salt)
+        results = thread_map(inspect, paths, tqdm_class=tqdm, desc="indexing images", unit="image")
     rows, rejected, ignored = [], [], layout.ignored
     for (place, path), result in zip(files, results, strict=True):
         name = path.relative_to(folder).as_posix()
@@ -105,15 +115,17 @@ def index_folder(
             rejected.append({"path": name, "reason": result})
         else:
             known = {"path": name, "label": place.label, "number": file_number(path.name)}
-            patient = known_patients.of_folder(path, place)
-            rows.append(
-                known | result | {"duplicate_of": "", "part": place.part, "patient": patient}
-            )
+            more = {"duplicate_of": "", "part": place.part, "warning": result.pop("warning")}
+            of_file = result.pop("patient")
+            more["patient"] = known_patients.of_folder(path, place) or of_file
+            rows.append(known | result | more)
     _require_images(layout, rows, rejected)
     table = _with_duplicates(pd.DataFrame(rows))
+    if table["patient"].nunique() == 1:  # anonymised files share a made-up number
+        table["patient"] = ""
     if patients := known_patients.patients_of(folder, layout.places, table["path"].tolist()):
         table["patient"] = patients
-    unknown = [name for name in ("part", "patient") if (table[name] == "").all()]
+    unknown = [name for name in ("part", "patient", "warning") if (table[name] == "").all()]
     table = table.drop(columns=unknown)
     return Catalog(table, pd.DataFrame(rejected, columns=["path", "reason"]), ignored)
 
@@ -180,6 +192,12 @@ def of_two_classes(table: pd.DataFrame) -> list[str]:
     return table[several].groupby("sha256", sort=False)["path"].agg(" and ".join).tolist()
 
 
+def doubts(table: pd.DataFrame) -> dict[str, int]:
+    """Count the images that may not show a CT slice in its true gray levels, by why not."""
+    warnings = table.get("warning", pd.Series(dtype=str))
+    return dict(Counter(warnings[warnings != ""]))
+
+
 def check_counts(table: pd.DataFrame, expected: Mapping[str, int]) -> None:
     """Check the number of images of each class against the numbers that are known.
 
@@ -223,7 +241,8 @@ def decode_all(folder: Path | str, table: pd.DataFrame, size: int, cache: Path) 
     CatalogError
         If an image has gone or changed since it was indexed.
     """
-    source = hashlib.sha256(inspect.getsource(image_io).encode()).hexdigest()
+    decoders = (Path(__file__).with_name(name).read_bytes() for name in _DECODERS)
+    source = hashlib.sha256(b"".join(decoders)).hexdigest()
     store = RowStore(Path(cache) / f"images-{size}-{source[:8]}", (size, size), np.uint8)
     keys = table["sha256"].tolist()
 
@@ -270,18 +289,21 @@ def file_number(name: str) -> int:
     return int(numbers[-1]) if numbers and int(numbers[-1]) < 2**63 else -1
 
 
-def _inspect(path: Path) -> dict[str, str | int] | str | None:
+def _inspect(path: Path, *, salt: bytes) -> dict[str, str | int] | str | None:
     """Facts of an image, or why it is rejected, or None if nothing says that it is an image."""
     try:
         data = image_io.read_file(path)
         if image_io.format_of(data) is None and path.suffix.lower() not in image_io.SUFFIXES:
             return None
-        gray = image_io.read_gray(data)
+        picture = image_io.read(data)
     except ImageError as error:
         return str(error)
+    gray = picture.gray
     height, width = gray.shape
     sha256, plane = hashlib.sha256(data).hexdigest(), measure_plane(gray)
-    return {"sha256": sha256, "width": width, "height": height, "plane": plane}
+    facts = {"sha256": sha256, "width": width, "height": height, "plane": plane}
+    patient = known_patients.of_dicom(data, salt) if salt else ""
+    return facts | {"warning": picture.warning, "patient": patient}
 
 
 def _decode(path: Path, sha256: str, size: int) -> np.ndarray:

@@ -4,12 +4,14 @@ Pillow decodes JPEG, PNG and TIFF, pydicom decodes DICOM, OpenCV turns colour to
 RGB, and resizes. The format is decided by the content of a file, never by its suffix.
 """
 
+import re
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -18,16 +20,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from kidneyct_lib.core.errors import StudyError
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from kidneyct_lib.core.errors import ImageError
+from kidneyct_lib.data.hounsfield import SOFT_TISSUE, Window, apply_window
 
 Source = Path | str | bytes
-Window = tuple[float, float]
-
-SOFT_TISSUE: Window = (40.0, 400.0)
-"""Centre and width, in Hounsfield units, of the usual abdominal window."""
 
 PIXEL_LIMIT = 8192 * 8192
 """Largest accepted width x height; a CT slice has 512 x 512 to 2048 x 2048 pixels."""
@@ -46,13 +42,52 @@ _READERS: dict[str, tuple[Callable[[BytesIO], Image.Image], tuple[bytes, ...]]] 
 }
 """{format: (its reader, what its files may begin with)}."""
 
+# Old archives leave out the preamble: a file begins with its meta group or with group 8.
+_DICOM_START = re.compile(
+    rb"\x02\0[\0-\x02]\0(UL|OB|UI)|\x08\0[\0-\x18]\0((UL|CS|UI|DA|TM)|[\0-\x40]\0\0\0)", re.DOTALL
+)
 _PNG_END = b"IEND\xaeB`\x82"
 _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 262, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 
 
-class ImageError(StudyError):
-    """A file that can't be used as an image; the message says what is wrong and what to do."""
+class Picture(NamedTuple):
+    """A decoded image file.
+
+    Attributes
+    ----------
+    pixels : uint8 array (H, W) or (H, W, 3)
+        Gray or RGB, as stored.
+    warning : str
+        Why this may not be a CT slice in its true gray levels; "" where nothing says so.
+    """
+
+    pixels: np.ndarray
+    warning: str = ""
+
+    @property
+    def gray(self) -> np.ndarray:
+        """Gray uint8 (H, W): colour weighed as in ITU-R BT.601."""
+        return self.pixels if self.pixels.ndim == 2 else rgb_to_gray(self.pixels)
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """RGB uint8 (H, W, 3): three equal channels of gray."""
+        return gray_to_rgb(self.pixels) if self.pixels.ndim == 2 else self.pixels
+
+
+def read(source: Source, *, window: Window | None = None) -> Picture:
+    """Decode an image file as it is stored, with what may be wrong about it.
+
+    All is as in `read_gray`, errors too, but for the gray step.
+    """
+    if isinstance(source, bytes):
+        with quiet_decoders():
+            return _decode(source, window)
+    try:
+        return read(read_file(Path(source)), window=window)
+    except ImageError as error:
+        raise ImageError(f"{source}: {error}") from error
 
 
 def read_gray(source: Source, *, window: Window | None = None) -> np.ndarray:
@@ -60,12 +95,13 @@ def read_gray(source: Source, *, window: Window | None = None) -> np.ndarray:
 
     Colour is weighed by OpenCV (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B), so an image with
     three equal channels gives that channel. Transparent pixels are laid on black and the EXIF
-    orientation is obeyed. Of a multi-page TIFF or an animated PNG the first page is taken; a
-    multi-frame DICOM file is refused, since its first frame is seldom the slice that is meant.
+    orientation is obeyed. A file of several pages or frames is refused, since its first one is
+    seldom the slice that is meant.
 
     Unsigned values of more than 8 bits are scaled by the smallest common bit depth (8, 10, 12,
-    14, 16) that holds their maximum. Signed TIFF values and DICOM values are Hounsfield units and
-    are windowed; a DICOM file's own window counts before the soft-tissue window.
+    14, 16) that holds their maximum. Signed TIFF values and rescaled CT values of a DICOM file are
+    Hounsfield units and are windowed; a DICOM file's own window counts before the soft-tissue
+    window. `kidneyct_lib.data.dicom` tells which DICOM files are read.
 
     Parameters
     ----------
@@ -85,8 +121,7 @@ def read_gray(source: Source, *, window: Window | None = None) -> np.ndarray:
         If the file is missing, empty, cut short, too large, or of a kind that can't be read.
         The message names the file where `source` is a path.
     """
-    pixels = _read(source, window)
-    return pixels if pixels.ndim == 2 else rgb_to_gray(pixels)
+    return read(source, window=window).gray
 
 
 def read_color(source: Source) -> np.ndarray:
@@ -94,8 +129,7 @@ def read_color(source: Source) -> np.ndarray:
 
     Gray files get three equal channels. Everything else is as in `read_gray`, errors too.
     """
-    pixels = _read(source, None)
-    return gray_to_rgb(pixels) if pixels.ndim == 2 else pixels
+    return read(source).rgb
 
 
 def rgb_to_gray(rgb: np.ndarray) -> np.ndarray:
@@ -132,21 +166,9 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def apply_window(hounsfield: np.ndarray, center: float, width: float) -> np.ndarray:
-    """Window Hounsfield units to gray: DICOM PS3.3 C.11.2.1.2.1, the LINEAR function.
-
-    An array of any shape gives a uint8 array of the same: 0 at and below the window's lower end,
-    255 at and above its upper end. ValueError if `width` is not above 1.
-    """
-    if not width > 1:
-        raise ValueError(f"window width {width} is not above 1")
-    share = (np.asarray(hounsfield, np.float64) - (center - 0.5)) / (width - 1) + 0.5
-    return np.rint(255 * share.clip(0, 1)).astype(np.uint8)
-
-
 def format_of(data: bytes) -> str | None:
     """Name of the format that the content of a file shows; None if it is not read here."""
-    if data[128:132] == b"DICM":
+    if data[128:132] == b"DICM" or _DICOM_START.match(data):
         return "DICOM"
     return next((kind for kind, (_, magic) in _READERS.items() if data.startswith(magic)), None)
 
@@ -158,17 +180,6 @@ def quiet_decoders() -> AbstractContextManager[None]:
     this around the pool, since each thread's own entry and exit may cross another's.
     """
     return warnings.catch_warnings(action="ignore")
-
-
-def _read(source: Source, window: Window | None) -> np.ndarray:
-    """Gray uint8 (H, W) or RGB uint8 (H, W, 3); a path's errors begin with the path."""
-    if isinstance(source, bytes):
-        with quiet_decoders():
-            return _decode(source, window)
-    try:
-        return _read(read_file(Path(source)), window)
-    except ImageError as error:
-        raise ImageError(f"{source}: {error}") from error
 
 
 def read_file(path: Path) -> bytes:
@@ -196,7 +207,7 @@ def read_file(path: Path) -> bytes:
         raise ImageError(f"the file can't be read ({error.strerror}).") from error
 
 
-def _decode(data: bytes, window: Window | None) -> np.ndarray:
+def _decode(data: bytes, window: Window | None) -> Picture:
     if not data:
         raise ImageError("the file is empty; copy or download it again.")
     kind = format_of(data)
@@ -207,14 +218,22 @@ def _decode(data: bytes, window: Window | None) -> np.ndarray:
         )
     try:
         if kind == "DICOM":
-            return _decode_dicom(data, window)
-        return _decode_raster(data, kind, window)
+            from kidneyct_lib.data import (
+                dicom,
+            )  # slow to import, and most studies hold no such file
+
+            decode_jpeg = partial(_decode_raster, kind="JPEG", window=None)
+            return Picture(
+                *dicom.decode(data, window, decode_jpeg=decode_jpeg, check_size=_check_size)
+            )
+        return Picture(_decode_raster(data, kind, window))
     except ImageError:
         raise
     # Decoders meet damaged bytes with errors of every kind: OSError, SyntaxError, struct.error...
     except Exception as error:
         raise ImageError(
-            f"the {kind} image is damaged, cut short or of an unknown variant ({error}); "
+            f"the {kind} image is damaged, cut short or of an unknown variant "
+            f"({str(error).partition(chr(10))[0]}); "
             "copy or export it again."
         ) from error
 
@@ -233,6 +252,8 @@ def _decode_raster(data: bytes, kind: str, window: Window | None) -> np.ndarray:
     reader, _ = _READERS[kind]
     image = reader(BytesIO(data))
     _check_size(*image.size)
+    if (pages := getattr(image, "n_frames", 1)) > 1:
+        raise ImageError(f"the {kind} file holds {pages} pages; save one file per slice.")
     tags = getattr(image, "tag_v2", {})
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
@@ -259,54 +280,3 @@ def _scale_unsigned(values: np.ndarray) -> np.ndarray:
     if bits is None:
         raise ImageError(f"the values reach {top:,}, more than 16 bits hold; save it as 16-bit.")
     return np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
-
-
-def _decode_dicom(data: bytes, window: Window | None) -> np.ndarray:
-    import pydicom  # slow to import, and most studies hold no DICOM file
-
-    dataset = pydicom.dcmread(BytesIO(data))
-    if "PixelData" not in dataset:
-        raise ImageError(
-            f"the DICOM file ({dataset.get('Modality', 'no modality')}) holds no image or is cut "
-            "short; export the image series."
-        )
-    _check_size(dataset.Columns, dataset.Rows)
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise ImageError(f"the DICOM file holds {frames} frames; export one file per slice.")
-    try:
-        pixels = dataset.pixel_array
-    except (NotImplementedError, RuntimeError) as error:  # a compression without an installed codec
-        syntax = dataset.file_meta.TransferSyntaxUID.name
-        raise ImageError(
-            f"the DICOM compression '{syntax}' can't be decoded here; decompress the file first, "
-            "for example with 'gdcmconv --raw IN OUT'."
-        ) from error
-    if pixels.ndim == 3 and pixels.dtype == np.uint8:
-        return pixels
-    if not dataset.PhotometricInterpretation.startswith("MONOCHROME"):
-        raise ImageError(
-            f"DICOM colours of the kind {dataset.PhotometricInterpretation} with "
-            f"{dataset.BitsStored} bits are not read; export the image as PNG."
-        )
-    gray = _dicom_gray(dataset, pixels, window)
-    return 255 - gray if dataset.PhotometricInterpretation == "MONOCHROME1" else gray
-
-
-def _dicom_gray(dataset: "Dataset", pixels: np.ndarray, window: Window | None) -> np.ndarray:
-    from pydicom.pixels import apply_modality_lut
-
-    window = window or _dicom_window(dataset)
-    rescaled = "RescaleSlope" in dataset or "ModalityLUTSequence" in dataset
-    if window is None and not rescaled and pixels.dtype == np.uint8:
-        return pixels  # a screenshot: already display values
-    return apply_window(apply_modality_lut(pixels, dataset), *(window or SOFT_TISSUE))
-
-
-def _dicom_window(dataset: "Dataset") -> Window | None:
-    """First window of the tags, or None where there is no usable one."""
-    first = [np.atleast_1d(dataset.get(name, ()))[:1] for name in ("WindowCenter", "WindowWidth")]
-    if any(values.size == 0 or values[0] in (None, "") for values in first):
-        return None
-    center, width = (float(values[0]) for values in first)
-    return (center, width) if width > 1 else None

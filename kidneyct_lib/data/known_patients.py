@@ -1,12 +1,17 @@
-"""Known patients: a patients.csv beside the images, as people and their programs write it."""
+"""Known patients: of a patients.csv beside the images, a folder for each, or DICOM files."""
 
 import csv
+import hashlib
+import hmac
+import secrets
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
+from kidneyct_lib.core.files import replacement
+from kidneyct_lib.data import image_io
 from kidneyct_lib.data.image_folder import PATIENTS_FILE, CatalogError, ClassFolder
 
 _COLUMNS = ("path", "patient")
@@ -75,6 +80,34 @@ def of_folder(path: Path, place: ClassFolder) -> str:
     named = path.parent.name
     own = (place.path.name.casefold(), place.label.casefold())
     return "" if path.parent == place.path or named.casefold() in own else named
+
+
+def of_dicom(data: bytes, salt: bytes) -> str:
+    """Salted hash (HMAC-SHA256, 16 hexadecimal digits) of a DICOM file's PatientID; "" without one.
+
+    Parameters
+    ----------
+    data
+        Content of an image file of any format.
+    salt
+        From `salt`, secret: without it the few patient numbers that there are could be tried.
+    """
+    if image_io.format_of(data) != "DICOM":
+        return ""
+    from kidneyct_lib.data import dicom  # slow to import, and most studies hold no such file
+
+    patient = dicom.patient_id(data)
+    return hmac.new(salt, patient.encode(), hashlib.sha256).hexdigest()[:16] if patient else ""
+
+
+def salt(cache: Path) -> bytes:
+    """The project's secret for `of_dicom`, 32 random bytes, made at the first call."""
+    file = cache / "patient-salt"
+    if not file.exists():
+        with replacement(file) as temporary:
+            temporary.write_bytes(secrets.token_bytes(32))
+            temporary.chmod(0o600)
+    return file.read_bytes()
 
 
 def deciding(table: pd.DataFrame, patients: str) -> str:

@@ -110,10 +110,14 @@ class ExportedModel:
 
 
 def predict(model: Predictor | ExportedModel, path: Path) -> dict[str, Any]:
-    """What the command line prints for one file; `error` instead of a label if it is bad."""
+    """What the command line prints for one file; `error` instead of a label if it is bad.
+
+    A `warning` tells where the picture may not show a CT slice in its true gray levels.
+    """
     try:
         content = image_io.read_file(path)
-        probabilities, scores = model.say(image_io.read_color(content))
+        picture = image_io.read(content)
+        probabilities, scores = model.say(picture.rgb)
     except image_io.ImageError as error:
         return {"path": str(path), "error": str(error), "model": model.name}
     named = dict(zip(model.classes, probabilities.round(6).tolist(), strict=True))
@@ -122,6 +126,7 @@ def predict(model: Predictor | ExportedModel, path: Path) -> dict[str, Any]:
         "label": model.classes[int(probabilities.argmax())],
         "probabilities": named,
         **scores,
+        **({"warning": picture.warning} if picture.warning else {}),
         "model": model.name,
         "input_sha256": hashlib.sha256(content).hexdigest(),
     }
