@@ -1,14 +1,18 @@
 """The command line: thin, and slow imports only where a command needs them."""
 
 import argparse
+import io
 import json
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kidneyct_lib import __version__
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.core.files import PROJECT
 
 NOT_A_DIAGNOSIS = "Research use only: a prediction is not a diagnosis."
 
@@ -16,6 +20,8 @@ NOT_A_DIAGNOSIS = "Research use only: a prediction is not a diagnosis."
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (0 good, 1 a reported error, 2 wrong usage)."""
     options = _parser().parse_args(arguments)
+    if getattr(options, "project", None):
+        os.environ[PROJECT] = options.project
     try:
         return options.handler(options)
     except StudyError as error:
@@ -36,6 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     which_model = argparse.ArgumentParser(add_help=False)
+    which_model.add_argument(
+        "--project",
+        help="the project's root (default: KIDNEYCT_PROJECT, or where this is installed)",
+    )
     which_model.add_argument("--study", default="phantom", help="run folder below outputs/")
     which_model.add_argument(
         "--scheme",
@@ -78,13 +88,21 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "predict",
         parents=[which_model],
-        help="classify images, one JSON line per image",
-        description=f"One JSON line per image, DICOM included. {NOT_A_DIAGNOSIS}",
+        help="classify images or whole series, one JSON line each",
+        description=f"One JSON line per image, DICOM included, or per series. {NOT_A_DIAGNOSIS}",
         epilog=NOT_A_DIAGNOSIS,
     )
     command.set_defaults(handler=_predict)
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG, PNG, TIFF or DICOM file")
-    command.add_argument("--model", type=Path, help="a .keras file instead of a study's")
+    option = command.add_argument
+    option(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="JPEG, PNG, TIFF or DICOM file, with --series a folder; -: paths from standard input",
+    )
+    option("--series", action="store_true", help="one answer for each series of these folders")
+    option("--csv", action="store_true", help="comma-separated values instead of JSON lines")
+    option("--model", type=Path, help="a .keras file instead of a study's")
 
     command = commands.add_parser(
         "export",
@@ -155,15 +173,31 @@ def _folders(options: argparse.Namespace, source: str) -> dict[str, str]:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from kidneyct_lib.deployment import answer_csv, series
     from kidneyct_lib.deployment.predictor import predict
 
     model = _model(options)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal can't print
+    write = answer_csv.writer(model.classes, sys.stdout) if options.csv else _write_json
     failed = False
-    for image in options.images:
-        line = predict(model, Path(image))
-        failed |= "error" in line
-        print(json.dumps(line), flush=True)  # in ASCII, which every terminal and pipe takes
+    for path in _paths(options.images):
+        for answer in series.answers(model, path) if options.series else [predict(model, path)]:
+            failed |= "error" in answer
+            write(answer)
     return int(failed)
+
+
+def _write_json(answer: Mapping[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)  # in ASCII, which every terminal and pipe takes
+
+
+def _paths(given: Sequence[str]) -> Iterator[Path]:
+    for name in given:
+        if name == "-":
+            yield from (Path(os.fsdecode(line.rstrip(b"\r\n"))) for line in sys.stdin.buffer)
+        else:
+            yield Path(name)
 
 
 def _model(options: argparse.Namespace):

@@ -153,7 +153,10 @@ def _analyse(run, table, predictions, metrics, classes):
     run.write_table("errors", evaluation_metrics.worst_errors(finals["patient"], classes))
     beside = series.by_reach(finals["patient"], classes, bootstrap=resampling)
     windows = {"as shown": beside, "another class's": beside}
-    run.write_metrics("series", windows)
+    one = evaluation_metrics.summarise(
+        series.votes(finals["patient"], classes), classes, bootstrap=resampling
+    )
+    run.write_metrics("series", windows | {"votes": dict.fromkeys(windows, one)})
     run.write_table("neighbours", series.table(windows))
     levels = subgroups.levels(table, np.arange(len(table)))
     result = {

@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import io
 import json
@@ -121,6 +122,45 @@ def test_every_input_gets_its_line(in_project, image, tmp_path, capsys):
     assert "folder" in second["error"]
     assert third["label"] in CLASSES
     assert os.fsencode(third["path"]) == bytes(odd)
+
+
+def test_paths_come_from_standard_input_and_answers_go_to_a_table(
+    in_project, image, monkeypatch, capsys
+):
+    listed = io.TextIOWrapper(io.BytesIO(f"{image}\n{image}.missing\n".encode()))
+    monkeypatch.setattr(sys, "stdin", listed)
+    assert cli.main(["predict", "--csv", "-", str(image)]) == 1
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["path"] for row in rows] == [str(image), f"{image}.missing", str(image)]
+    assert rows[0]["label"] == rows[2]["label"] in CLASSES
+    assert "no such file" in rows[1]["error"]
+    assert sum(float(rows[0][f"p_{name}"]) for name in CLASSES) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_series_gets_one_line_with_the_mean_of_its_images(in_project, image, capsys):
+    other = image.with_name("slice two.png")
+    Image.fromarray(255 - image_io.read_gray(image)).save(other)
+    cli.main(["predict", str(image), str(other)])
+    first, second = predictions(capsys)
+    assert cli.main(["predict", "--series", str(image.parent)]) == 0
+    (answer,) = predictions(capsys)
+    assert answer["slices"] == 2
+    assert first["probabilities"] != second["probabilities"]
+    for name in CLASSES:
+        mean = (first["probabilities"][name] + second["probabilities"][name]) / 2
+        assert answer["probabilities"][name] == pytest.approx(mean, abs=2e-6)
+
+
+def test_a_project_is_found_from_any_folder(project, image, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KIDNEYCT_PROJECT", str(project))
+    assert cli.main(["predict", str(image)]) == 0
+    by_environment = predictions(capsys)
+    monkeypatch.setenv("KIDNEYCT_PROJECT", str(tmp_path))
+    assert cli.main(["predict", str(image)]) == 1
+    assert "holds no params/" in capsys.readouterr().err
+    assert cli.main(["predict", "--project", str(project), str(image)]) == 0
+    assert predictions(capsys) == by_environment
 
 
 def test_a_model_file_serves_instead_of_a_study(in_project, image, capsys):

@@ -14,14 +14,31 @@ from kidneyct_lib.core.errors import StudyError
 _TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
 
 
+PROJECT = "KIDNEYCT_PROJECT"
+"""Environment variable that names the project's root, for commands given elsewhere."""
+
+
 def project_root() -> Path:
-    """The nearest folder from here upwards that holds `params/`, else the working directory.
+    """The folder that holds `params/`: the one named, the nearest upwards, or the installed one.
 
     Notebooks start in their own folder in JupyterLab and in the project's root under papermill;
     both must mean the same run folder.
+
+    Raises
+    ------
+    StudyError
+        If `KIDNEYCT_PROJECT` names a folder without `params/`.
     """
     here = Path.cwd()
-    return next((p for p in (here, *here.parents) if (p / "params").is_dir()), here)
+    if named := os.environ.get(PROJECT):
+        root = Path(named).expanduser().resolve()
+        if not (root / "params").is_dir():
+            raise StudyError(
+                f"{root} holds no params/ and so is no project; correct --project or {PROJECT}."
+            )
+        return root
+    places = (here, *here.parents, Path(__file__).resolve().parents[2])
+    return next((place for place in places if (place / "params").is_dir()), here)
 
 
 @contextlib.contextmanager

@@ -132,6 +132,26 @@ def patient_id(data: bytes) -> str:
         return ""
 
 
+def place_in_series(data: bytes) -> tuple[str, float]:
+    """SeriesInstanceUID and position of a slice along its series; ("", 0.0) of a damaged file.
+
+    The position is in mm along the normal of the slices (DICOM PS3.3 C.7.6.2.1.1), or the
+    instance number where none is told.
+    """
+    names = ("ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber")
+    try:
+        dataset = dcmread(BytesIO(data), force=True, specific_tags=["SeriesInstanceUID", *names])
+        corner, axes, number = (dataset.get(name) for name in names)
+        if corner and axes:
+            x, y = np.reshape([float(value) for value in axes], (2, 3))
+            position = float(np.cross(x, y) @ [float(value) for value in corner])
+        else:
+            position = float(number or 0)
+        return str(dataset.get("SeriesInstanceUID") or ""), position
+    except Exception:  # a damaged file meets the parser with errors of every kind
+        return "", 0.0
+
+
 def _parsed(data: bytes) -> Dataset:
     dataset = dcmread(BytesIO(data), force=True)  # forced: old archives have no preamble
     if "TransferSyntaxUID" not in dataset.file_meta:

@@ -15,6 +15,8 @@ from kidneyct_lib.data import catalog
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.deployment import inference_graph, quantization
 from kidneyct_lib.deployment.predictor import BUNDLE
+from kidneyct_lib.evaluation import metrics, series
+from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import unseen
 from kidneyct_lib.models import builder
 from kidneyct_lib.study.run_folder import Run, project_root
@@ -142,7 +144,7 @@ def _bundle(
     scores = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
     test = run.read_metrics("test")
     test["other_window"] = test["patient"]["other_window"]
-    metrics = {
+    measured = {
         part: {key: tested[key] for key in scores}
         | {"recall": {name: row["recall"] for name, row in tested["per_class"].items()}}
         for part, tested in test.items()
@@ -159,8 +161,23 @@ def _bundle(
         **{key: given[key] for key in ("recipe", "backbone", "weights", "classes", "image_size")},
         "temperature": temperature,
         "operating_points": points,
-        "metrics": metrics,
+        "metrics": measured,
+        "votes": _votes(run, scores),
         "files": files,
         "intended_use": INTENDED_USE + (_FITTED_ON_ALL if scheme == "final" else ""),
         "provenance": traced | {"model_sha256": file_digest(run.model_path(scheme))},
     }
+
+
+def _votes(run: Run, scores: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Scores of one vote per new patient, as shown and in the display window of another class."""
+    given = run.provenance()["parameters"]
+    resampling = Bootstrap(given["bootstrap"], given["seed"])
+    tables = {"patient": "predictions", "other_window": "counterfactual_predictions"}
+    counted = {}
+    for name, table in tables.items():
+        rows = run.read_table(table).query("scheme == 'patient' and stage == 2 and split == 'test'")
+        votes = series.votes(rows, given["classes"])
+        found = metrics.summarise(votes, given["classes"], bootstrap=resampling)
+        counted[name] = {key: found[key] for key in scores}
+    return counted

@@ -60,6 +60,16 @@ def by_reach(
     }
 
 
+def votes(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """One row per patient: the mean class probabilities of all slices of the series.
+
+    A group with slices of several classes votes once for each. `metrics.summarise` of these rows
+    counts patients, not slices.
+    """
+    pooled = with_neighbours(predictions, classes, None)
+    return pooled.drop_duplicates(["group", "label"])
+
+
 def table(results: Mapping[str, Mapping[str, Mapping]]) -> pd.DataFrame:
     """Set {window: what `by_reach` gives} side by side.
 

@@ -1,9 +1,11 @@
 """The schema of a study's parameters: load YAML, validate every key, say which is wrong and why."""
 
+import ast
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -26,6 +28,10 @@ class ParamsError(StudyError):
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+_NAMES = ("classes", "class_folders", "must_not_miss", "expected_counts")
+"""Keys that hold names of classes: text, whatever it looks like to YAML (0, No, 1e5)."""
 
 
 class Params(_Strict):
@@ -141,9 +147,9 @@ def load(path: Path, **overrides: Any) -> Params:
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
         raise ParamsError(f"There is no study {path.stem!r} at {path}; known studies: {known}.")
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {error}") from error
+        raise ParamsError(f"{path} can't be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold `key: value` lines.")
     given = {key: value for key, value in overrides.items() if value is not None}
@@ -157,21 +163,62 @@ def load(path: Path, **overrides: Any) -> Params:
     return _validated(Params, content, str(path))
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which names of classes are text, 1e-5 is a number, and each key stands once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise yaml.YAMLError(
+                    f"{key.value} is given twice, in lines {seen[key.value]} and {line}; keep one."
+                )
+            seen[key.value] = line
+            for name in _class_names(key.value, value) if key.value in _NAMES else ():
+                if isinstance(name, yaml.ScalarNode):
+                    name.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(  # YAML 1.1 wants a dot and a sign: 1.0e-5
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), "-+0123456789"
+)
+
+
+def _class_names(key: str, value: yaml.Node) -> list[yaml.Node]:
+    """The nodes below one of `_NAMES` that are names: items, keys, of class_folders values too."""
+    if isinstance(value, yaml.SequenceNode):
+        return value.value
+    pairs = value.value if isinstance(value, yaml.MappingNode) else []
+    return [name for name, _ in pairs] + [name for _, name in pairs if key == "class_folders"]
+
+
 def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Pick the parameters out of a notebook's namespace and validate each of them.
 
     A notebook holds only the keys that it uses, so none is required here; its `parameters` cell is
-    held equal to the files by a test.
+    held equal to the files by a test. What papermill injects must be the name of a parameter.
 
     Raises
     ------
     ParamsError
-        If a value is out of its range.
+        If a value is out of its range, or no parameter has that name.
     """
+    for name in _injected(namespace.get("In", ())):
+        if name not in Params.model_fields:
+            raise ParamsError(f"a wrong parameter was given: {_unknown(name)}.")
     given = {key: namespace[key] for key in Params.model_fields if key in namespace}
     known: dict[str, Any] = {key: (f.annotation, f) for key, f in Params.model_fields.items()}
     subset = create_model("Subset", __base__=_Strict, **{key: known[key] for key in given})
     return _validated(subset, given, "the parameters cell").model_dump()
+
+
+def _injected(cells: Sequence[str]) -> list[str]:
+    """Names that papermill's cell of parameters gives values to, among the executed cells."""
+    trees = [ast.parse(cell) for cell in cells if cell.startswith("# Parameters\n")]
+    lines = [line for tree in trees for line in tree.body if isinstance(line, ast.Assign)]
+    return [target.id for line in lines for target in line.targets if isinstance(target, ast.Name)]
 
 
 def digest(parameters: Mapping[str, Any]) -> str:
@@ -191,11 +238,15 @@ def _explain(problem: Mapping[str, Any]) -> str:
     """One line per problem: the key, its value, and what is allowed."""
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Params.model_fields, n=1)
-        known = f"allowed: {', '.join(Params.model_fields)}"
-        return f"{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else known)
+        return _unknown(key)
     if problem["type"] == "missing":
         return f"{key}: missing"
     if not key:
         return problem["msg"].removeprefix("Value error, ")
     return f"{key} = {problem['input']!r}: {problem['msg']}"
+
+
+def _unknown(key: str) -> str:
+    near = difflib.get_close_matches(key, Params.model_fields, n=1)
+    known = f"allowed: {', '.join(Params.model_fields)}"
+    return f"{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else known)

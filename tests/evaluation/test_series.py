@@ -63,3 +63,11 @@ def test_slices_of_two_models_are_refused(predictions):
     twice = pd.concat([predictions, predictions], ignore_index=True)
     with pytest.raises(EvaluationError, match="more than once"):
         series.by_reach(twice, CLASSES, bootstrap=Bootstrap(50, 0))
+
+
+def test_each_patient_votes_once_with_the_mean_of_its_slices(predictions):
+    votes = series.votes(predictions, CLASSES)
+    assert votes["group"].tolist() == [0, 1]
+    assert votes["p_Stone"].tolist() == pytest.approx([0.4, 0.9])
+    two_labels = predictions.assign(label=["Stone", "Normal", "Stone", "Stone"])
+    assert len(series.votes(two_labels, CLASSES)) == 3

@@ -91,7 +91,7 @@ def test_every_parameter_is_used_by_a_notebook_or_the_study_runner():
         ({"learning_rate": 1}, "learning_rate: unknown key"),
         ({"stage1_epoch": 1}, "did you mean 'stage1_epochs'"),
         ({"seed": "absent"}, "seed: missing"),
-        ({"stage1_learning_rate": "1e-3"}, "stage1_learning_rate = '1e-3'"),
+        ({"stage1_learning_rate": "fast"}, "stage1_learning_rate = 'fast'"),
         ({"dropout": 1.0}, "dropout = 1.0: Input should be less than 1"),
         ({"weights": "random"}, "'imagenet' or 'none'"),
         ({"test_fraction": 0.9}, "leave nothing to train on"),
@@ -173,3 +173,57 @@ def test_checked_picks_parameters_and_validates_them():
 
 def test_digest_sees_values_but_not_their_order():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})
+
+
+# --- YAML as people write it ---
+
+
+def changed_line(tmp_path, key, lines):
+    """params/phantom.yaml with other lines in place of a key's own."""
+    own = (ROOT / "params/phantom.yaml").read_text()
+    kept = [line for line in own.splitlines() if not line.startswith(f"{key}:")]
+    path = tmp_path / "mine.yaml"
+    path.write_text("\n".join([*kept, lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_names_of_classes_are_text_whatever_they_look_like(tmp_path):
+    path = changed_line(tmp_path, "classes", "classes: [0, No, 1e5, null, 2026-01-01, 结石]")
+    path = path.rename(tmp_path / "other.yaml")
+    rest = [line for line in path.read_text(encoding="utf-8").splitlines()]
+    rest = [line for line in rest if not line.startswith(("must_not_miss:", "class_folders:"))]
+    more = "must_not_miss: [0, No]\nclass_folders: {1: 0, True: No}"
+    path.write_text("\n".join([*rest, more]), encoding="utf-8")
+    values = load(path)
+    assert values.classes == ["0", "No", "1e5", "null", "2026-01-01", "结石"]
+    assert values.must_not_miss == ["0", "No"]
+    assert values.class_folders == {"1": "0", "True": "No"}
+
+
+def test_counts_stay_numbers(tmp_path):
+    counts = "expected_counts: {Cyst: 1, Normal: 2, Stone: 3, Tumor: 4}"
+    values = load(changed_line(tmp_path, "expected_counts", counts))
+    assert values.expected_counts == {"Cyst": 1, "Normal": 2, "Stone": 3, "Tumor": 4}
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("1e-5", 1e-5), ("2E-04", 2e-4), ("1.e-3", 1e-3), ("3.0e-1", 0.3)]
+)
+def test_numbers_with_an_exponent_need_no_dot(tmp_path, written, value):
+    path = changed_line(tmp_path, "stage2_learning_rate", f"stage2_learning_rate: {written}")
+    assert load(path).stage2_learning_rate == value
+
+
+def test_a_key_given_twice_is_named_with_both_lines(tmp_path):
+    path = changed_line(tmp_path, "seed", "seed: 1\nseed: 2")
+    last = len(path.read_text().splitlines())
+    with pytest.raises(ParamsError, match=rf"seed is given twice, in lines {last - 1} and {last}"):
+        load(path)
+
+
+def test_a_misspelt_parameter_of_a_notebook_is_told():
+    cells = ["", "seed = 1", "# Parameters\nseed = 1\nsed = 2\n", "flow = 3"]
+    with pytest.raises(ParamsError, match=r"sed: unknown key; did you mean 'seed'"):
+        checked({"seed": 1, "sed": 2, "flow": 3, "In": cells})
+    del cells[2]
+    assert checked({"seed": 1, "flow": 3, "In": cells}) == {"seed": 1}
