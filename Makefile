@@ -124,12 +124,12 @@ have-chromium:
 ##@ Notebook changes
 
 review: .venv/.ready ## show in the terminal what this branch changes in notebooks: [BASE=main]
-	@base=$$(git merge-base "$$BASE" HEAD) && \
+	@base=$$(tools/review_base.sh) && \
 	if git diff --quiet "$$base" -- '*.ipynb'; then echo "No notebook differs from $$BASE."; \
 	else git -c diff.jupyternotebook.command=tools/notebook_diff.sh diff "$$base" -- '*.ipynb'; fi
 
 review-web: .venv/.ready ## show the same side by side in the browser: [BASE=main]
-	@base=$$(git merge-base "$$BASE" HEAD) && $(BIN)/nbdiff-web "$$base" notebooks
+	@base=$$(tools/review_base.sh) && $(BIN)/nbdiff-web "$$base" notebooks
 
 ##@ Upkeep
 

@@ -209,8 +209,8 @@ def check_counts(table: pd.DataFrame, expected: Mapping[str, int]) -> None:
     counts = Counter(table["label"])
     if counts != dict(expected):
         raise CatalogError(
-            f"found {_count_text(counts)}, expected {_count_text(expected)}. Delete the data "
-            "folder and fetch it again, or correct expected_counts."
+            f"found {_count_text(counts)}, expected {_count_text(expected)}. Complete the folder, "
+            "name an empty one with DATA=path to fetch the set again, or correct expected_counts."
         )
 
 

@@ -1,7 +1,7 @@
 """Where a study's images come from: a generated cohort, the public set, or a folder."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,7 +16,14 @@ from kidneyct_lib.data.phantom import CohortSpec
 from kidneyct_lib.study.parameters import digest
 
 
-def obtain(source: str, data: str | None, cohort: CohortSpec, *, cache: Path) -> Path:
+def obtain(
+    source: str,
+    data: str | None,
+    cohort: CohortSpec,
+    *,
+    cache: Path,
+    expected_counts: Mapping[str, int] | None = None,
+) -> Path:
     """Folder of the study's images, made or fetched where it is not there yet.
 
     Parameters
@@ -24,11 +31,14 @@ def obtain(source: str, data: str | None, cohort: CohortSpec, *, cache: Path) ->
     source : {"phantom", "kaggle", "folder"}
         Where the images come from.
     data : str or None
-        The folder itself (`folder`), or where the download goes (`kaggle`; None: the cache).
+        The folder itself (`folder`); a copy of the public set, or where its download goes
+        (`kaggle`; None: the copy that a machine of Kaggle's holds, else the cache).
     cohort : CohortSpec
         What is generated (`phantom`); its classes are the study's.
     cache : Path
         Folder of everything that can be computed or fetched again.
+    expected_counts : mapping, optional
+        {class: number of images} that a copy of the public set must have (`kaggle`).
 
     Raises
     ------
@@ -38,7 +48,8 @@ def obtain(source: str, data: str | None, cohort: CohortSpec, *, cache: Path) ->
     if source == "phantom":
         return _generated(cohort, cache)
     if source == "kaggle":
-        return kaggle.fetch_kaggle(Path(data) if data else cache / "kaggle", cohort.classes)
+        place = Path(data) if data else kaggle.mounted() or cache / "kaggle"
+        return kaggle.fetch_kaggle(place, cohort.classes, expected_counts)
     if data is None:
         raise StudyError("This study needs a folder of images: give it as DATA=path.")
     return Path(data)

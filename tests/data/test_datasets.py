@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.data import datasets, image_io
+from kidneyct_lib.data import datasets, image_io, kaggle
 from kidneyct_lib.data.phantom import CohortSpec
 
 CLASSES = ["Normal", "Stone"]
@@ -47,6 +47,29 @@ def test_a_folder_is_taken_as_it_is_and_asked_for_where_missing(tmp_path):
     assert obtain("/some/where") == Path("/some/where")
     with pytest.raises(StudyError, match="DATA=path"):
         obtain(None)
+
+
+def test_the_public_set_is_taken_from_where_it_lies(tmp_path, monkeypatch):
+    def copy(folder):
+        for name in CLASSES:
+            (tmp_path / folder / "set/set" / name).mkdir(parents=True)
+            (tmp_path / folder / "set/set" / name / f"{name}- (1).jpg").write_bytes(b"")
+        return tmp_path / folder / "set/set"
+
+    def obtain(data=None, **counts):
+        cache, expected = tmp_path / "cache", {"Normal": 1, "Stone": 1} | counts
+        return datasets.obtain("kaggle", data, COHORT, cache=cache, expected_counts=expected)
+
+    monkeypatch.setattr(kaggle, "INPUT", tmp_path / "input")
+    fetched, given = copy("cache/kaggle"), copy("given")
+    assert obtain() == fetched
+    newer = copy(f"input/datasets/{kaggle.DATASET}")
+    assert obtain() == newer
+    older = copy(f"input/{kaggle.DATASET.split('/')[1]}")
+    assert obtain() == older
+    assert obtain(str(tmp_path / "given")) == given
+    with pytest.raises(StudyError, match="Stone has 1 images, not 2"):
+        obtain(str(tmp_path / "given"), Stone=2)
 
 
 def test_external_images_are_the_given_ones_or_the_phantoms_second_scanner(tmp_path):
