@@ -178,7 +178,7 @@ def _start_optimizer(model: keras.Model, learning_rate: float) -> None:
         )
         model.optimizer.build(model.trainable_variables)
     for variable in model.optimizer.variables:
-        variable.assign(keras.ops.zeros_like(variable))
+        variable.assign(keras.ops.zeros(variable.shape, variable.dtype))
     model.optimizer.learning_rate = learning_rate
 
 
