@@ -181,7 +181,7 @@ class RowStore:
         whole = "".join(lines)
         if repair and whole != text:
             with replacement(self._index) as temporary:
-                temporary.write_text(whole)
+                temporary.write_text(whole, encoding="utf-8")
         self._length = len(lines)
         for position, line in enumerate(lines):
             key, _, checksum = line.rstrip("\n").partition(",")
@@ -197,7 +197,7 @@ class RowStore:
                 raise StudyError(f"{self.folder} holds other rows than {mine}; delete the folder.")
         elif repair:
             with replacement(about) as temporary:
-                temporary.write_text(json.dumps(mine))
+                temporary.write_text(json.dumps(mine), encoding="utf-8")
 
 
 def content_keys(images: np.ndarray) -> list[str]:

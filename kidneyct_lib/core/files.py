@@ -73,7 +73,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
         If it does not; the message names the file and ends with the remedy.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # no JSON, or no text
         raise StudyError(f"{path} is damaged ({error}); {remedy}") from None
     if not isinstance(content, dict):

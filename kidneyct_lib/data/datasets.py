@@ -125,7 +125,10 @@ def masked_classes(masks: Path | None, table: pd.DataFrame, classes: Sequence[st
 
 
 def _generated(cohort: CohortSpec, cache: Path) -> Path:
-    drawing = [path.read_text() for path in sorted(Path(phantom.__file__).parent.glob("*.py"))]
+    drawing = [
+        path.read_text(encoding="utf-8")
+        for path in sorted(Path(phantom.__file__).parent.glob("*.py"))
+    ]
     folder = cache / f"phantom-{digest(asdict(cohort) | {'drawing': drawing})[:12]}"
     known = cache / f"{folder.name}.sha256"
     try:
@@ -135,7 +138,7 @@ def _generated(cohort: CohortSpec, cache: Path) -> Path:
                 for remains in [folder, *cache.glob(f".{folder.name}.*")]:
                     shutil.rmtree(remains, ignore_errors=True)
                 phantom.write_cohort(folder, cohort)
-                known.write_text(_digest_of(folder))
+                known.write_text(_digest_of(folder), encoding="utf-8")
     except OSError as error:
         raise StudyError(
             f"{cache} can't hold the phantom's images: {error}; mend this or change cache_folder."

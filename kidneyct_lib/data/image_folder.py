@@ -11,8 +11,16 @@ from typing import NamedTuple
 from kidneyct_lib.core.errors import StudyError
 
 PATIENTS_FILE = "patients.csv"
-GIVEN_PARTS = ("train", "test")
-"""Parts that a folder may come divided into: sub-folders of these names, in any case."""
+GIVEN_PARTS = {
+    "train": "train",
+    "val": "train",
+    "valid": "train",
+    "validation": "train",
+    "test": "test",
+}
+"""Part of each sub-folder that a folder may come divided into, of these names in any case.
+
+Who validates is drawn anew in every study, so a validation part counts as training images."""
 
 _PASSED_OVER = {"masks", PATIENTS_FILE, "thumbs.db", "desktop.ini", "__macosx"}  # in any case
 _SEARCH_DEPTH = 3
@@ -26,7 +34,7 @@ class ClassFolder(NamedTuple):
     """A folder of one class's images."""
 
     label: str  # the class
-    part: str  # one of GIVEN_PARTS, or "" where the folder is not divided
+    part: str  # "train" or "test", or "" where the folder is not divided
     path: Path
     files: list[Path]  # those in it, then those in its sub-folders, in the natural order of names
 
@@ -45,8 +53,8 @@ def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, st
     Parameters
     ----------
     folder
-        Holds one sub-folder per class, or Train/ and Test/ that do, or a single folder that is
-        one of these, at most three levels down.
+        Holds one sub-folder per class, or Train/ and Test/ that do, Validation/ too if there is
+        one, or a single folder that is one of these, at most three levels down.
     classes
         Names of the classes, which are names of sub-folders too.
     spellings
@@ -61,7 +69,8 @@ def find_layout(folder: Path, classes: Sequence[str], spellings: Mapping[str, st
     roots = _find_roots(folder, classes, label_of)
     ignored = sum(e.name not in label_of for root in roots.values() for e in _entries(root))
     folders = []
-    for label, (part, root) in itertools.product(classes, roots.items()):
+    for label, (name, root) in itertools.product(classes, roots.items()):
+        part = GIVEN_PARTS.get(name, "")
         for path in (root / name for name in _subfolders(root) if label_of.get(name) == label):
             loose, inner = _files_and_folders(path)
             below = [_files_and_folders(folder) for folder in inner]
@@ -132,11 +141,15 @@ def _find_roots(
 
 
 def _parts(roots: Sequence[Path]) -> dict[str, Path]:
-    """Folder of each part, if these are the parts that one folder comes divided into."""
+    """Folder of each name, if these are the parts that one folder comes divided into."""
     named = {root.name.casefold(): root for root in roots}
-    one_of_each = len(roots) == len(GIVEN_PARTS) and named.keys() == set(GIVEN_PARTS)
-    together = len({root.parent for root in roots}) == 1
-    return {part: named[part] for part in GIVEN_PARTS} if one_of_each and together else {}
+    complete = {"train", "test"} <= named.keys() <= GIVEN_PARTS.keys()
+    together = len(named) == len(roots) <= 3 and len({root.parent for root in roots}) == 1
+    return (
+        {name: named[name] for name in GIVEN_PARTS if name in named}
+        if complete and together
+        else {}
+    )
 
 
 def _missing_classes(

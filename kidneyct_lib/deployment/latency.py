@@ -110,7 +110,7 @@ def one_image(run: Callable[[np.ndarray], object], shape: Sequence[int], *, batc
 def _own_peak_mb() -> float | None:
     """Peak memory since this program began: Linux's other count starts with the parent's."""
     try:
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
         return peak_memory_mb()
     return round(int(status.split("VmHWM:")[1].split()[0]) / 1e3, 1)

@@ -104,7 +104,7 @@ def keras_name(name: str) -> str:
 
 def _read_shards(folder: Path) -> dict[str, np.ndarray]:
     """Arrays named `layer/variable`, without the 1000-class top."""
-    (group,) = json.loads((folder / "model.json").read_text())["weightsManifest"]
+    (group,) = json.loads((folder / "model.json").read_text(encoding="utf-8"))["weightsManifest"]
     content = b"".join((folder / path).read_bytes() for path in group["paths"])
     arrays, start = {}, 0
     for entry in group["weights"]:

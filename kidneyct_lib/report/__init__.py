@@ -16,6 +16,6 @@ def write(run: Run) -> Path:
     """
     page = context.page(run)
     path = run.folder / "report.html"
-    if path.exists() and path.read_text() == page:
+    if path.exists() and path.read_text(encoding="utf-8") == page:
         return path  # a second call does nothing
     return run.write_text("report.html", page)

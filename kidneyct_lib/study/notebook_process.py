@@ -18,7 +18,18 @@ from typing import Any
 from kidneyct_lib.core.files import project_root
 
 _LONGEST = 20_000  # characters of a message: more would fill the pipe, which is read at the end
+_LONGEST_SOCKET = 70  # characters of a folder for sockets: their paths may have about a hundred
 _STOPPED = 1  # exit status after a notebook that did not reach its end
+
+
+# What the user's own settings may not change: text, hashes, packages, the look of figures.
+_SETTINGS = {
+    "PYTHONUTF8": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONNOUSERSITE": "1",
+    "JUPYTER_PREFER_ENV_PATH": "1",
+    "MATPLOTLIBRC": os.devnull,
+}
 
 
 class NotebookProcess(subprocess.Popen[str]):
@@ -47,8 +58,8 @@ class NotebookProcess(subprocess.Popen[str]):
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=drawn | {"PYTHONHASHSEED": "0", "JUPYTER_PREFER_ENV_PATH": "1"},
-            text=True,
+            env=drawn | _SETTINGS,
+            encoding="utf-8",
             start_new_session=True,  # Ctrl-C is for the one that started it, which stops this one
         )
         print(json.dumps(options), file=self.stdin, flush=True)
@@ -76,7 +87,8 @@ def execute(source: str, target: str, parameters: Mapping[str, Any]) -> str | No
     from traitlets.config import Config
 
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=_place_for_sockets()) as folder:
+            os.environ["IPYTHONDIR"] = f"{folder}/ipython"  # no start-up files of the user's
             sockets = {"transport": "ipc", "ip": f"{folder}/kernel"}
             at_the_end = {"shutdown_kernel": "immediate"}
             execute_notebook(
@@ -97,6 +109,12 @@ def execute(source: str, target: str, parameters: Mapping[str, Any]) -> str | No
     except Exception as error:  # a killed kernel, a lost connection to it
         return f"did not finish ({type(error).__name__}: {error})"
     return None
+
+
+def _place_for_sockets() -> str:
+    """The folder of temporary files, but one of a shorter path where that is too long."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= _LONGEST_SOCKET else "/tmp"
 
 
 def _end_with_the_other_side() -> None:

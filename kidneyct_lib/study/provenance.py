@@ -103,7 +103,7 @@ def _backend() -> str:
 def _processor() -> str:
     """Name and revision of the processor where Linux tells them, else its architecture."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         text = ""
     names = ("model name", "cpu family", "model", "stepping")

@@ -115,7 +115,9 @@ def keep(run: Run, reference: Path) -> None:
         for name in result_files(run.folder):
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(run.folder / name, temporary / name)
-        (temporary / "reference.json").write_text(json.dumps(_about(run), indent=2) + "\n")
+        (temporary / "reference.json").write_text(
+            json.dumps(_about(run), indent=2) + "\n", encoding="utf-8"
+        )
         shutil.rmtree(reference, ignore_errors=True)
         temporary.rename(reference)
     except OSError as error:

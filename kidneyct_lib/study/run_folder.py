@@ -131,7 +131,7 @@ class Run:
 
     def write_text(self, relative: str, text: str) -> Path:
         """Write a text file at a path relative to the run's folder."""
-        return self.write(relative, lambda path: path.write_text(text))
+        return self.write(relative, lambda path: path.write_text(text, encoding="utf-8"))
 
     def write_json(self, relative: str, content: Mapping[str, Any]) -> Path:
         """Write a JSON file at a path relative to the run's folder."""

@@ -67,7 +67,7 @@ def parameter_names(source: Path) -> list[str]:
     ValueError, KeyError, AttributeError, TypeError
         If the file is no notebook.
     """
-    for cell in json.loads(source.read_text())["cells"]:
+    for cell in json.loads(source.read_text(encoding="utf-8"))["cells"]:
         if "parameters" in cell["metadata"].get("tags", []):
             nodes = ast.walk(ast.parse("".join(cell["source"])))
             return [n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
@@ -96,7 +96,7 @@ def inputs(source: Path, parameters: Mapping[str, Any], run: Run) -> dict[str, A
     ValueError, KeyError, AttributeError, TypeError
         If the file is no notebook.
     """
-    cells = json.loads(source.read_text())["cells"]
+    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
     code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
     modules = _with_imports(_imports(ast.parse(code)))
     versions = provenance.package_versions()
@@ -190,7 +190,7 @@ def _with_imports(modules: set[str]) -> set[str]:
 @functools.cache
 def _module(name: str) -> tuple[str, frozenset[str]]:
     """Digest of a module's meaning, and the library's modules that it imports."""
-    code = _path(name).read_text()
+    code = _path(name).read_text(encoding="utf-8")
     return _digest(_meaning(code)), frozenset(_imports(ast.parse(code)))
 
 

@@ -205,7 +205,7 @@ def test_classes_are_found_beneath_wrapping_folders(cohort, tmp_path):
     ("parts", "message"),
     [
         (("left", "right"), r"2 times \(left, right\); give one"),
-        (("train", "test", "validation"), r"3 times \(test, train, validation\); give one"),
+        (("train", "test", "third"), r"3 times \(test, third, train\); give one"),
         (("old/train", "new/test"), r"2 times \(new/test, old/train\)"),
     ],
 )

@@ -104,6 +104,25 @@ def test_train_and_test_are_parts(public, tmp_path, names, wrapped):
     assert all((folder / path).is_file() for path in table["path"])
 
 
+@pytest.mark.parametrize("name", ["val", "Valid", "VALIDATION"])
+def test_a_validation_part_is_trained_on_and_validates_anew(public, name):
+    for label in ("Normal", "Kidney_stone"):
+        write_image(public / name / label / "5.png", len(label))
+    table = index_folder(public, CLASSES, OTHER_NAME).table
+    assert table["part"].tolist() == ["train", "train", "train", "test"] * 2
+    assert table["path"][2] == f"{name}/Normal/5.png"
+    write_image(public / "valid too" / "Normal/1.png", 3)
+    assert index_folder(public, CLASSES, OTHER_NAME).table.equals(table)
+
+
+def test_two_validation_parts_are_refused(public):
+    for name in ("val", "valid"):
+        for label in ("Normal", "Kidney_stone"):
+            write_image(public / name / label / "5.png", len(name + label))
+    with pytest.raises(CatalogError, match="holds the classes 4 times"):
+        index_folder(public, CLASSES, OTHER_NAME)
+
+
 def test_what_lies_beside_and_is_no_image_is_counted_in_both_parts(public):
     for part in ("Train", "Test"):
         (public / part / "notes.txt").write_text("words")

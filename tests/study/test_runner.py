@@ -320,3 +320,42 @@ def test_notebooks_that_took_much_memory_leave_room_for_fewer(monkeypatch, tmp_p
     monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: free)
     monkeypatch.setattr(runner.os, "cpu_count", lambda: 8)
     assert runner._side_by_side(run) == jobs
+
+
+SURROUNDINGS = """
+import locale, sys
+import matplotlib as mpl
+run.write_metrics("surroundings", {
+    "text": open(__import__("os").devnull).encoding,
+    "grid": bool(mpl.rcParams["axes.grid"]),
+    "startup": "of_the_user" in globals(),
+    "hash": sys.flags.hash_randomization,
+})
+run.finish()
+"""
+
+
+def test_the_users_settings_and_folders_play_no_part(project, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    startup = home / ".ipython/profile_default/startup"
+    startup.mkdir(parents=True)
+    (startup / "mine.py").write_text("of_the_user = 1")
+    (home / "matplotlibrc").write_text("axes.grid: True\nbackend: nonsense\n")
+    deep = home / ("long name " * 12)
+    deep.mkdir()
+    for name, value in {
+        "HOME": home,
+        "IPYTHONDIR": home / ".ipython",
+        "MATPLOTLIBRC": home / "matplotlibrc",
+        "TMPDIR": deep,
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONHASHSEED": "7",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    write(project, "01_first", "seed = 1", BEGIN.format(name="01_first") + SURROUNDINGS)
+    (project / "notebooks/02_second.ipynb").unlink()
+    assert reproduce() == 1
+    known = Run("outputs/phantom").read_metrics("surroundings")
+    assert known == {"text": "utf-8", "grid": False, "startup": False, "hash": 0}
