@@ -208,7 +208,6 @@ def situations() -> dict[str, tuple[bytes, np.ndarray | str, str]]:
             dicom(in_eight_bits, RescaleSlope=16, RescaleIntercept=-1024),
             coarse,
         ),
-        "8 bits in 16": (dicom(GRAY.astype(np.uint16), **NO_RESCALE, BitsStored=8), GRAY),
     }
     refused = {
         "no rescale": (dicom(STORED, **NO_RESCALE, **TWELVE_BITS), "rescale"),
@@ -229,6 +228,7 @@ def situations() -> dict[str, tuple[bytes, np.ndarray | str, str]]:
             dicom(STORED, **RESCALE, ModalityLUTSequence=[Dataset()]),
             "rescale",
         ),
+        "8 bits in 16": (dicom(GRAY.astype(np.uint16), **NO_RESCALE, BitsStored=8), "rescale"),
         "shifted values": (dicom(STORED, **RESCALE, BitsStored=12, HighBit=15), "HighBit"),
         "several frames": (
             dicom(STORED, **RESCALE, NumberOfFrames=2, PixelData=STORED.tobytes() * 2),

@@ -70,7 +70,7 @@ def decode(
 
     CT values with a numeric rescale are Hounsfield units, whatever the photometric interpretation,
     and are shown in a window. Of an Enhanced CT file with one frame the functional groups count
-    where the slice itself has no such tag. Values of at most 8 bits are a picture for the screen,
+    where the slice itself has no such tag. Values in 8 bits are a picture for the screen,
     shown as they are, unless their rescale reaches from air to bone. All else is refused.
 
     Parameters
@@ -243,8 +243,9 @@ def _rescale_of_ct(dataset: Dataset, rescale: tuple[float, float] | None) -> tup
 
 
 def _is_picture(dataset: Dataset, rescale: tuple[float, float] | None) -> bool:
-    """Whether the values are gray levels for the screen: of 8 bits at most, and not CT values."""
-    if int(dataset.BitsStored) > 8 or _is_signed(dataset):
+    """Whether the values are gray levels for the screen: in 8 bits, and not CT values."""
+    # Of values in 16 bits, of which 8 are said to be used, the others may have been cut off.
+    if int(dataset.BitsAllocated) > 8 or _is_signed(dataset):
         return False
     captured = str(dataset.get("SOPClassUID") or "").startswith(_SECONDARY_CAPTURE)
     if captured or "SECONDARY" in _image_type(dataset) or _modality(dataset) != "CT":
