@@ -192,6 +192,15 @@ def of_two_classes(table: pd.DataFrame) -> list[str]:
     return table[several].groupby("sha256", sort=False)["path"].agg(" and ".join).tolist()
 
 
+def of_both_parts(table: pd.DataFrame) -> dict[str, int]:
+    """Count the images of each known patient who stands in both parts that a folder came with."""
+    if not {"part", "patient"} <= set(table):
+        return {}
+    known = table[table["patient"] != ""]
+    both = known.groupby("patient")["part"].transform("nunique") > 1
+    return dict(Counter(known.loc[both, "patient"]))
+
+
 def doubts(table: pd.DataFrame) -> dict[str, int]:
     """Count the images that may not show a CT slice in its true gray levels, by why not."""
     warnings = table.get("warning", pd.Series(dtype=str))

@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -85,11 +86,35 @@ def series_styles(names: Iterable[str]) -> dict[str, Style]:
     return dict(zip(names, styles, strict=False))
 
 
+_CJK_FONTS = (
+    *(
+        "Noto Sans CJK SC",
+        "Noto Sans CJK JP",
+        "Noto Sans CJK KR",
+        "Noto Sans SC",
+        "Source Han Sans SC",
+    ),
+    *("WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback", "Arial Unicode MS"),
+    *("Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans", "Yu Gothic", "Malgun Gothic"),
+)
+
+
+def font_families(installed: Iterable[str]) -> list[str]:
+    """Families to draw text with: glyphs that the first lacks come from the next.
+
+    Names of classes may be Chinese, Japanese or Korean. Where none of the fonts for these is
+    installed, Matplotlib draws boxes and warns of each missing glyph.
+    """
+    names = set(installed)
+    return ["sans-serif", *(name for name in _CJK_FONTS if name in names)]
+
+
 # Decorates a function that draws; the session's matplotlib settings stay as they were.
 style = mpl.rc_context(
     {
         **sns.axes_style("ticks"),
         **sns.plotting_context("paper"),
+        "font.family": font_families(font_manager.get_font_names()),
         "axes.spines.top": False,
         "axes.spines.right": False,
         "font.size": SMALL,

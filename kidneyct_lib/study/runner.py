@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import discard_temporaries
-from kidneyct_lib.study import staleness
+from kidneyct_lib.study import disk_space, staleness
 from kidneyct_lib.study.notebook_process import NotebookProcess
 from kidneyct_lib.study.parameters import Params
 from kidneyct_lib.study.run_folder import Run, project_root
@@ -99,7 +99,7 @@ def reproduce(
     Raises
     ------
     StudyError
-        If a notebook fails, or another process is working in the same folder.
+        If a notebook fails, the disk has no room, or another process is working in the same folder.
     """
     if jobs is not None and jobs < 1:
         raise StudyError(f"JOBS is {jobs}: give the number of notebooks side by side, 1 or more.")
@@ -118,7 +118,10 @@ def reproduce(
             identity = {"study": params.study, "changes": dict(changes or {})}
             if run.provenance() | identity != run.provenance():  # else not a byte of it changes
                 run.record(**identity)
-            return _execute(_plan(sources, params, run), run, jobs or _side_by_side(run))
+            plan = _plan(sources, params, run)
+            if any(step.why for step in plan.values()):
+                disk_space.check(params, root)
+            return _execute(plan, run, jobs or _side_by_side(run))
     except Timeout:
         raise StudyError(
             f"Another process is running in {run.folder}; wait for it, or choose another SEED."

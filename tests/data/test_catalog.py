@@ -16,6 +16,7 @@ from kidneyct_lib.data.catalog import (
     decode_all,
     file_number,
     index_folder,
+    of_both_parts,
     of_two_classes,
     select,
 )
@@ -417,3 +418,14 @@ def test_a_name_that_is_no_text_is_rejected_by_name(cohort):
     assert result.rejected["path"].tolist() == ["Cyst/scan \\udcff.png"]
     assert "rename" in result.rejected["reason"].iloc[0]
     assert len(result.table) == 6
+
+
+def test_known_patients_in_both_given_parts_are_counted_by_name():
+    table = pd.DataFrame(
+        {
+            "part": ["train", "test", "train", "test", "train", "test"],
+            "patient": ["P1", "P1", "P1", "P2", "", ""],
+        }
+    )
+    assert of_both_parts(table) == {"P1": 3}
+    assert of_both_parts(table.drop(columns="patient")) == {}

@@ -26,3 +26,9 @@ def test_long_titles_are_set_smaller_to_fit():
     short, long = journal.fitting_size(["ab"], 1), journal.fitting_size(["ab" * 20], 1)
     assert short == journal.SMALL
     assert long < short
+
+
+def test_glyphs_that_are_missing_come_from_a_font_that_has_them():
+    installed = ["DejaVu Sans", "SimHei", "Noto Sans CJK SC", "Comic Sans"]
+    assert journal.font_families(installed) == ["sans-serif", "Noto Sans CJK SC", "SimHei"]
+    assert journal.font_families(["DejaVu Sans"]) == ["sans-serif"]
