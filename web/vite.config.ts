@@ -57,7 +57,11 @@ const output = {
 export default defineConfig({
   appType: "mpa", // a missing file is answered 404, not with the page
   base: "./", // the page may lie in any folder of a host
-  resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "import"] },
+  resolve: {
+    conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "import"],
+    // the decoders of compressed DICOM ask for files only where they run in Node
+    alias: [{ find: /^(fs|path)$/, replacement: "data:text/javascript,export default {}" }],
+  },
   optimizeDeps: { exclude: ["onnxruntime-web"] },
   build: {
     target: "es2022",

@@ -5,6 +5,7 @@ import {
   expect,
   expectedAnswers,
   expectedMaps,
+  fileOf,
   give,
   imagePath,
   openPage,
@@ -16,6 +17,7 @@ import {
 interface Saved {
   answers: {
     file: string;
+    warning?: string;
     probabilities: number[];
     distance: number;
     map_shape: number[];
@@ -97,9 +99,32 @@ test("each odd file has its message, the others their answers", async ({ watched
     .split("\r\n");
   expect(lines.length).toBe(odd.length + 2);
   expect(lines[0]).toMatch(
-    /^file,answer,p_.*,distance,out_of_distribution,low_confidence,not_ruled_out,error,model$/,
+    /^file,answer,p_.*,distance,out_of_distribution,low_confidence,warning,not_ruled_out,error,model$/,
   );
   expect(lines.some((line) => line.startsWith("'=sum(a1).tif,"))).toBe(true);
+});
+
+test("a picture that may be no slice is answered with a warning", async ({ watched: page }) => {
+  const words = "this is a localizer, not a slice";
+  await openPage(page);
+  await give(page, [fileOf("a localizer", "localizer.dcm"), fileOf("plain", "slice.dcm")]);
+  await expect(rowOf(page, "localizer.dcm")).toContainText("doubtful picture");
+  await expect(rowOf(page, "slice.dcm")).not.toContainText("doubtful picture");
+  await rowOf(page, "localizer.dcm").getByRole("button").click();
+  const warnings = page.locator("#warnings li");
+  await expect(warnings.first()).toHaveText(
+    `Doubtful picture: ${words}. Do not rely on the answer.`,
+  );
+  const saved = async (button: string) => {
+    const download = page.waitForEvent("download");
+    await page.getByRole("button", { name: button }).click();
+    return readFileSync(await (await download).path(), "utf8");
+  };
+  const { answers } = JSON.parse(await saved("Save with maps")) as Saved;
+  expect(answers.map(({ warning }) => warning)).toEqual([words, undefined]);
+  const [, localizer, slice] = (await saved("Save as CSV")).split("\r\n");
+  expect(localizer).toContain(`,"${words}",`);
+  expect(slice).not.toContain(words);
 });
 
 test("two hundred files at once; stopping leaves the rest unread", async ({ watched: page }) => {

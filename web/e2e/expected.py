@@ -2,20 +2,25 @@
 
 `.venv/bin/python web/e2e/expected.py --study phantom --scheme final OUT_FOLDER` writes pictures
 of every class as they are, some of them again as JPEG, and expected.json with the answers of the
-exported 8-bit model.
+exported 8-bit model. Below OUT_FOLDER/decoding it writes files of many kinds, and decoding.json
+with the pixels and the warning that Python reads in each, or that it refuses it.
 """
 
 import argparse
 import base64
+import hashlib
 import json
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from PIL import Image
+from pydicom.uid import JPEGBaseline8Bit
 
-from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.core.errors import ImageError, StudyError
 from kidneyct_lib.data import image_io
 from kidneyct_lib.deployment import runtimes
 from kidneyct_lib.study import run_folder
@@ -24,6 +29,8 @@ PICTURES = 20
 SEED = 2026
 MODEL = "model-int8.onnx"
 TINT = np.array([1.0, 0.9, 0.75])
+TESTS = Path(__file__).resolve().parents[2] / "tests"
+PYDICOM_FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 
 
 def parse() -> argparse.Namespace:
@@ -74,6 +81,67 @@ def prediction(judge: runtimes.Runner, path: Path) -> dict[str, Any]:
     }
 
 
+def decoding_files() -> dict[str, bytes]:
+    """{name: content} of files as scanners, archives and encoders leave them."""
+    sys.path.insert(0, str(TESTS))
+    import dicom_files
+
+    situations = dicom_files.situations().items()
+    paths = sorted(path for path in PYDICOM_FILES.rglob("*") if path.is_file())
+    return (
+        {f"situation: {name}": data for name, (data, *_) in situations}
+        | {f"pydicom: {path.relative_to(PYDICOM_FILES)}": path.read_bytes() for path in paths}
+        | {"16-bit PNG": _png(dicom_files.STORED)}
+        | {f"PNG of {n} frames": _png(*[dicom_files.GRAY + k for k in range(n)]) for n in (1, 2)}
+    )
+
+
+def _png(first: np.ndarray, *others: np.ndarray) -> bytes:
+    file = BytesIO()
+    frames = [Image.fromarray(frame) for frame in others]
+    Image.fromarray(first).save(file, "PNG", save_all=bool(others), append_images=frames)
+    return file.getvalue()
+
+
+def reading(data: bytes) -> dict[str, Any]:
+    """What an entry of decoding.json says of a file's content."""
+    try:
+        picture = image_io.read(data)
+    except ImageError as error:
+        return {"refused": str(error)}
+    height, width, _ = picture.rgb.shape
+    pixels = picture.rgb.tobytes()
+    # Decoders of lossy JPEG may round differently, so its pixels are compared one by one.
+    whole = _is_lossy_jpeg(data)
+    return {
+        "width": width,
+        "height": height,
+        "warning": picture.warning,
+        "sha256": hashlib.sha256(pixels).hexdigest(),
+        **({"lossy_rgb": base64.b64encode(pixels).decode()} if whole else {}),
+    }
+
+
+def _is_lossy_jpeg(data: bytes) -> bool:
+    if image_io.format_of(data) != "DICOM":
+        return False
+    meta = pydicom.dcmread(BytesIO(data), force=True, stop_before_pixels=True).file_meta
+    return meta.get("TransferSyntaxUID") == JPEGBaseline8Bit
+
+
+def write_decoding(folder: Path) -> int:
+    """Write files of many kinds and decoding.json; returns their number."""
+    folder.mkdir(exist_ok=True)
+    readings = []
+    for number, (name, data) in enumerate(decoding_files().items()):
+        file = f"{number:03d}"
+        (folder / file).write_bytes(data)
+        with image_io.quiet_decoders():
+            readings.append({"file": file, "name": name} | reading(data))
+    (folder / "decoding.json").write_text(json.dumps(readings, indent=1) + "\n")
+    return len(readings)
+
+
 def main() -> None:
     """Write the pictures and the answers."""
     options = parse()
@@ -86,7 +154,8 @@ def main() -> None:
     names = write_images(run, options.folder)
     expected = [prediction(judge, options.folder / name) for name in names]
     (options.folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
-    print(f"{len(expected)} images and their predictions in {options.folder}")
+    files = write_decoding(options.folder / "decoding")
+    print(f"{len(expected)} images, their predictions and {files} files in {options.folder}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 
-import { expect, expectedAnswers, give, imagePath, openPage, test } from "./page";
+import { expect, expectedAnswers, fileOf, give, imagePath, openPage, test } from "./page";
 
 const TYPES: Record<string, string> = {
   ".html": "text/html",
@@ -22,8 +22,13 @@ test("a visit without a network, after the first", async ({ watched: page, conte
   await context.setOffline(true);
   await page.reload();
   await expect(page.getByText("The model is ready.")).toBeVisible();
-  await give(page, [imagePath(expectedAnswers()[0]!.file)]);
-  await expect(page.locator('#rows tr[data-state="answered"]')).toHaveCount(1);
+  const picture = expectedAnswers()[0]!.file;
+  await give(page, [
+    { name: picture, mimeType: "", buffer: readFileSync(imagePath(picture)) },
+    fileOf("compressed: JPEG-LS", "jpeg-ls.dcm"),
+    fileOf("compressed: JPEG 2000", "jpeg-2000.dcm"),
+  ]);
+  await expect(page.locator('#rows tr[data-state="answered"]')).toHaveCount(3);
 });
 
 test("a new build is seen at the next visit, the old one without a network", async ({

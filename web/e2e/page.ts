@@ -22,6 +22,29 @@ export function expectedAnswers(): Expected[] {
   return JSON.parse(readFileSync(join(FOLDER, "expected.json"), "utf8")) as Expected[];
 }
 
+/** What Python reads in a file of the folder `decoding`, or why it refuses it. */
+export interface Reading {
+  file: string;
+  name: string;
+  refused?: string;
+  width?: number;
+  height?: number;
+  warning?: string;
+  sha256?: string;
+  /** Base64 of the pixels of a lossy JPEG, whose decoders may round differently. */
+  lossy_rgb?: string;
+}
+
+export function readings(): Reading[] {
+  return JSON.parse(readFileSync(imagePath("decoding/decoding.json"), "utf8")) as Reading[];
+}
+
+/** A file of the folder `decoding`, to be given to the page under a short name. */
+export function fileOf(situation: string, name: string) {
+  const { file } = readings().find((reading) => reading.name === `situation: ${situation}`)!;
+  return { name, mimeType: "", buffer: readFileSync(imagePath(`decoding/${file}`)) };
+}
+
 export const imagePath = (name: string) => join(FOLDER!, name);
 
 export function expectedMaps({ maps }: Expected): number[] {

@@ -5,6 +5,7 @@ import type { Item } from "../src/answers/item";
 import { toJson } from "../src/answers/json";
 import { judge } from "../src/answers/judge";
 import { parseBundle, type Bundle } from "../src/model/bundle";
+import type { Outputs } from "../src/model/model-worker";
 import { overlayPixels, peakPlace } from "../src/view/overlay";
 import { accuracyText, backboneText, percent, progressText, warningsOf } from "../src/view/wording";
 
@@ -34,12 +35,23 @@ const RAW = {
 };
 const bundle: Bundle = parseBundle(RAW, "phantom/patient");
 
+const answer = (probabilities: number[], distance: number): Outputs => ({
+  probabilities,
+  distance,
+  maps: new Float32Array(),
+  mapShape: [0, 0, 2],
+});
+
 const say = (probabilities: number[], distance = 1) =>
   judge(probabilities, distance, bundle.classes, bundle.operating_points);
 
 describe("judgement", () => {
   test("limits are crossed as the export means them", () => {
-    expect(say([0.6, 0.4], 42)).toMatchObject({ answer: 0, outOfDistribution: false, lowConfidence: false });
+    expect(say([0.6, 0.4], 42)).toMatchObject({
+      answer: 0,
+      outOfDistribution: false,
+      lowConfidence: false,
+    });
     expect(say([0.59, 0.41], 42.1)).toMatchObject({ outOfDistribution: true, lowConfidence: true });
   });
 
@@ -59,12 +71,28 @@ describe("judgement", () => {
 describe("words", () => {
   test("warnings name value, limit and what follows", () => {
     const probabilities = [0.55, 0.45];
-    const warnings = warningsOf(say(probabilities, 50), probabilities, 50, bundle);
+    const warnings = warningsOf(
+      { outputs: answer(probabilities, 50) },
+      say(probabilities, 50),
+      bundle,
+    );
     expect(warnings.map(({ kind }) => kind)).toEqual(["distribution", "confidence", "missed"]);
     expect(warnings[0]!.long).toMatch(/distance 50\.0, limit 42\.0\). Do not rely/);
     expect(warnings[1]!.long).toMatch(/55\.0\s%, is below 60\.0\s%/);
     expect(warnings[2]!.long).toMatch(/Stone.*45\.0\s%.*2\.0\s%.*find 99\.0\s% of the slices/);
-    expect(warningsOf(say([0.99, 0.01]), [0.99, 0.01], 1, bundle)).toEqual([]);
+    const plain = { outputs: answer([0.99, 0.01], 1), warning: "" };
+    expect(warningsOf(plain, say([0.99, 0.01]), bundle)).toEqual([]);
+  });
+
+  test("a doubtful picture comes before all else", () => {
+    const item = { outputs: answer([0.55, 0.45], 50), warning: "no air is seen" };
+    const [first, ...others] = warningsOf(item, say([0.55, 0.45], 50), bundle);
+    expect(first).toEqual({
+      kind: "doubtful",
+      short: "doubtful picture",
+      long: "Doubtful picture: no air is seen. Do not rely on the answer.",
+    });
+    expect(others.length).toBe(3);
   });
 
   test("numbers", () => {
@@ -95,6 +123,7 @@ describe("files to keep", () => {
       outputs,
       width: 4,
       height: 2,
+      warning: "no air, it seems",
     },
     { id: 2, name: "=1+1.png", file: new Blob(), state: "failed", error: "cut short, sorry" },
     { id: 3, name: "late.png", file: new Blob(), state: "cancelled" },
@@ -102,10 +131,10 @@ describe("files to keep", () => {
 
   test("CSV", () =>
     expect(toCsv(items, bundle, "phantom/patient").split("\r\n")).toEqual([
-      "file,answer,p_Normal,p_Stone,distance,out_of_distribution,low_confidence,not_ruled_out,error,model",
-      '"a ""b"", c.png",Normal,0.900000,0.100000,50,true,false,Stone,,phantom/patient',
-      '\'=1+1.png,,,,,,,,"cut short, sorry",phantom/patient',
-      "late.png,,,,,,,,not answered,phantom/patient",
+      "file,answer,p_Normal,p_Stone,distance,out_of_distribution,low_confidence,warning,not_ruled_out,error,model",
+      '"a ""b"", c.png",Normal,0.900000,0.100000,50,true,false,"no air, it seems",Stone,,phantom/patient',
+      '\'=1+1.png,,,,,,,,,"cut short, sorry",phantom/patient',
+      "late.png,,,,,,,,,not answered,phantom/patient",
       "",
     ]));
 
@@ -130,6 +159,9 @@ describe("files to keep", () => {
     expect(model).toEqual({ name: "phantom/patient", sha256: "abc" });
     const bytes = Uint8Array.from(atob(answers[0].maps_float32_base64), (c) => c.charCodeAt(0));
     expect([...new Float32Array(bytes.buffer)]).toEqual([...maps]);
+    expect(answers[0].warning).toBe("no air, it seems");
+    const plain = { ...items[0]!, warning: "" };
+    expect(toJson([plain], bundle, "phantom/patient")).not.toContain("warning");
     expect(answers[1]).toEqual({ file: "=1+1.png", error: "cut short, sorry" });
   });
 });

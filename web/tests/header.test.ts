@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 
 import { unknownKind } from "../src/decode/decode";
-import { jpegHeader, kindOf, pngHeader, pngIsComplete } from "../src/decode/header";
+import { jpegHeader, kindOf, pngHeader, pngIsComplete, pngPictures } from "../src/decode/header";
+import { decodePng } from "../src/decode/raster";
 import { ascii, join } from "./bytes";
 
 const PNG_START = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -14,11 +15,23 @@ describe("kind by content", () => {
     ["TIFF", [...ascii("II*\0")]],
     ["TIFF", [...ascii("MM\0*")]],
     ["DICOM", [...new Array<number>(128).fill(0), ...ascii("DICM")]],
+    ["DICOM", [2, 0, 0, 0, ...ascii("UL")]], // no preamble, but a meta group
+    ["DICOM", [2, 0, 2, 0, ...ascii("UI")]],
+    ["DICOM", [8, 0, 5, 0, ...ascii("CS")]], // nor that
+    ["DICOM", [8, 0, 0x18, 0, 26, 0, 0, 0]], // nor types of elements
   ])("%s", (kind, bytes) => expect(kindOf(Uint8Array.from(bytes))).toBe(kind));
 
-  test.each([[""], ["GIF89a"], ["words"], ["BM"]])("%s is none", (text) =>
-    expect(kindOf(ascii(text))).toBeNull(),
-  );
+  test.each([
+    [""],
+    ["GIF89a"],
+    ["words"],
+    ["BM"],
+    ["\x02\0\x10\0UI"], // a later element of the meta group
+    ["\x08\0\x05\0PN"], // of a type that no first element has
+    ["\x08\0\x05\0\x41\0\0\0"], // longer than any first element
+    ["\x08\0\x19\0CS"],
+    ["\0\x08\0\x05CS"], // highest byte first
+  ])("%s is none", (text) => expect(kindOf(ascii(text))).toBeNull());
 
   test("an unknown file's message shows how it begins", () =>
     expect(unknownKind(ascii("hello\nthere, all"))).toMatch(/begins with “hello·th”/));
@@ -61,6 +74,30 @@ describe("PNG", () => {
     }));
 
   test("cut before the header's end", () => expect(pngHeader(whole.slice(0, 30))).toBeNull());
+
+  test("pictures of an animated one", async () => {
+    const chunk = (type: string, data: number[]) => [
+      0,
+      0,
+      0,
+      data.length,
+      ...ascii(type),
+      ...data,
+      0,
+      0,
+      0,
+      0,
+    ];
+    const animation = (frames: number) => chunk("acTL", [0, 0, 0, frames, 0, 0, 0, 0]);
+    const [first, picture] = [chunk("fcTL", []), chunk("IDAT", [1, 2])];
+    const png = (...chunks: number[][]) => join(PNG_START, header, ...chunks, IEND);
+    expect(pngPictures(png(picture))).toBe(1);
+    expect(pngPictures(png(picture, animation(2)))).toBe(1); // too late to count
+    expect(pngPictures(png(animation(1), first, picture))).toBe(1);
+    expect(pngPictures(png(animation(2), first, picture))).toBe(2);
+    expect(pngPictures(png(animation(1), picture, first))).toBe(2); // one beside the animation
+    await expect(decodePng(png(animation(2), first, picture))).rejects.toThrow("holds 2 pages");
+  });
 
   test("its end", () => {
     expect(pngIsComplete(whole)).toBe(true);

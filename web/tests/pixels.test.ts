@@ -2,9 +2,10 @@ import { deflateSync } from "node:zlib";
 
 import { describe, expect, test } from "vitest";
 
+import { decimal } from "../src/decode/dicom-tags";
+import { SOFT_TISSUE, windowed } from "../src/decode/hounsfield";
 import { checkSize, grayToRgb, rgbaToRgb, rint, scaleUnsigned } from "../src/decode/pixels";
 import { decodeGray16, unfilter } from "../src/decode/png16";
-import { firstWindow, SOFT_TISSUE, windowed } from "../src/decode/window";
 import { ascii, join } from "./bytes";
 
 test("halves are rounded to the even number, as NumPy does", () =>
@@ -50,13 +51,20 @@ describe("window", () => {
     expect(gray).toEqual([0, 0, 1, 128, 255, 255]);
   });
 
-  test("the first of several, or none that can be used", () => {
-    expect(firstWindow("50\\20", " 350 \\100")).toEqual({ center: 50, width: 350 });
-    expect(firstWindow("50", "1")).toBeNull();
-    expect(firstWindow("", "400")).toBeNull();
-    expect(firstWindow(undefined, undefined)).toBeNull();
-    expect(firstWindow("about 50", "400")).toBeNull();
+  test("the exact and the sigmoid function", () => {
+    const window = { center: 40, width: 400 };
+    const exact = [-160, -159, 40, 239, 240].map((v) => windowed(v, window, "LINEAR_EXACT"));
+    expect(exact).toEqual([0, 1, 128, 254, 255]);
+    const sigmoid = [-1e9, -60, 40, 140, 1e9].map((v) => windowed(v, window, "SIGMOID"));
+    expect(sigmoid).toEqual([0, 69, 128, 186, 255]); // 255 / (1 + e), 255 / 2, 255 e / (1 + e)
   });
+});
+
+test("decimal strings as numbers", () => {
+  const numbers = ["40", " -1024.5 ", "+4e2", ".5", "5.", "0"];
+  expect(numbers.map(decimal)).toEqual([40, -1024.5, 400, 0.5, 5, 0]);
+  const none = ["", " ", "1\\2", "0x10", "1,5", "about 1", "Infinity", "1e999", "e5", "."];
+  expect(none.map(decimal)).toEqual(none.map(() => null));
 });
 
 describe("PNG of 16 bits", () => {

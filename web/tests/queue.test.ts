@@ -13,7 +13,8 @@ const items = (count: number): Item[] =>
     state: "waiting",
   }));
 
-const decoded = { pixels: { width: 1, height: 1, rgb: new Uint8Array(3) } } as Decoded;
+const pixels = { width: 1, height: 1, rgb: new Uint8Array(3), warning: "no air is seen" };
+const decoded = { pixels } as Decoded;
 const outputs = { distance: 1 } as Outputs;
 const states = (given: Item[]) => given.map(({ state }) => state);
 
@@ -32,6 +33,7 @@ test("a file that can't be read doesn't stop the others", async () => {
   await new Queue(stations({ decode })).add(given);
   expect(states(given)).toEqual(["answered", "failed", "answered", "answered"]);
   expect(given[1]!.error).toBe("cut short");
+  expect(given[2]!.warning).toBe("no air is seen");
 });
 
 test("files added while others are read are answered too", async () => {

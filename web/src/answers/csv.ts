@@ -11,6 +11,7 @@ export function toCsv(items: Item[], bundle: Bundle, model: string): string {
     "distance",
     "out_of_distribution",
     "low_confidence",
+    "warning",
     "not_ruled_out",
     "error",
     "model",
@@ -22,7 +23,7 @@ export function toCsv(items: Item[], bundle: Bundle, model: string): string {
 function cells(item: Item, bundle: Bundle): string[] {
   const { outputs } = item;
   if (!outputs) {
-    const empty = Array.from({ length: bundle.classes.length + 5 }, () => "");
+    const empty = Array.from({ length: bundle.classes.length + 6 }, () => "");
     return [...empty, item.error ?? "not answered"];
   }
   const { probabilities, distance } = outputs;
@@ -33,6 +34,7 @@ function cells(item: Item, bundle: Bundle): string[] {
     String(distance),
     String(said.outOfDistribution),
     String(said.lowConfidence),
+    item.warning ?? "",
     said.notRuledOut.join(" "),
     "",
   ];

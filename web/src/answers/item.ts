@@ -8,6 +8,8 @@ export interface Item {
   state: "waiting" | "working" | "answered" | "failed" | "cancelled";
   width?: number;
   height?: number;
+  /** Why the picture may not be what the model needs; "" where nothing says so. */
+  warning?: string;
   thumbnail?: ImageBitmap;
   outputs?: Outputs;
   error?: string;

@@ -28,6 +28,7 @@ function answerOf(item: Item, bundle: Bundle) {
     distance,
     out_of_distribution: said.outOfDistribution,
     low_confidence: said.lowConfidence,
+    ...(item.warning ? { warning: item.warning } : {}),
     not_ruled_out: said.notRuledOut,
     map_shape: mapShape,
     maps_float32_base64: base64(maps),

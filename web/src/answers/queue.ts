@@ -58,8 +58,8 @@ export class Queue {
   private async answer(item: Item, decoded: Decoded | Error): Promise<void> {
     try {
       if (decoded instanceof Error) throw decoded;
-      const { width, height } = decoded.pixels;
-      Object.assign(item, { width, height, thumbnail: decoded.thumbnail });
+      const { width, height, warning } = decoded.pixels;
+      Object.assign(item, { width, height, warning, thumbnail: decoded.thumbnail });
       this.change(item, { outputs: await this.stations.run(decoded.pixels), state: "answered" });
     } catch (error) {
       this.change(item, { error: messageOf(error), state: "failed" });

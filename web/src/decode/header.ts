@@ -14,10 +14,24 @@ const MAGIC: [Kind, number[]][] = [
   ["TIFF", [0x4d, 0x4d, 0, 0x2b]],
 ];
 
+/** Old archives leave out the preamble: a file begins with its meta group or with group 8. */
+const DICOM_START =
+  /^(\x02\0[\0-\x02]\0(UL|OB|UI)|\x08\0[\0-\x18]\0((UL|CS|UI|DA|TM)|[\0-\x40]\0\0\0))/;
+
 /** The format that the content of a file shows, whatever its name says; null if unknown. */
 export function kindOf(data: Uint8Array): Kind | null {
-  if (startsWith(data.subarray(128), [0x44, 0x49, 0x43, 0x4d])) return "DICOM";
+  if (hasPreamble(data) || DICOM_START.test(latin1(data.subarray(0, 8)))) return "DICOM";
   return MAGIC.find(([, magic]) => startsWith(data, magic))?.[0] ?? null;
+}
+
+/** Whether a DICOM file has the preamble of 128 bytes. */
+export function hasPreamble(data: Uint8Array): boolean {
+  return latin1(data.subarray(128, 132)) === "DICM";
+}
+
+/** Each byte as the character of its number. */
+export function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
 }
 
 function startsWith(data: Uint8Array, magic: number[]): boolean {
@@ -44,6 +58,28 @@ export function pngHeader(data: Uint8Array): PngHeader | null {
     colorType: data[25]!,
     interlaced: data[28] === 1,
   };
+}
+
+/** The chunks of a PNG, up to where it is cut short. */
+export function* pngChunks(data: Uint8Array) {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  for (let at = 8; at + 12 <= data.length;) {
+    const length = view.getUint32(at);
+    const content = data.subarray(at + 8, at + 8 + length);
+    yield { type: latin1(data.subarray(at + 4, at + 8)), content };
+    at += 12 + length;
+  }
+}
+
+/** How many pictures a PNG holds: an animated one may hold several. */
+export function pngPictures(data: Uint8Array): number {
+  let frames = 0;
+  for (const { type, content } of pngChunks(data)) {
+    if (type === "acTL") frames = new DataView(content.buffer, content.byteOffset).getUint32(0);
+    if (type === "fcTL") return Math.max(1, frames);
+    if (type === "IDAT") break; // a picture before the first frame, for viewers that know no more
+  }
+  return frames + 1;
 }
 
 const IEND = [0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82];

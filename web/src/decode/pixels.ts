@@ -5,6 +5,8 @@ export interface Pixels {
   width: number;
   height: number;
   rgb: Uint8Array;
+  /** Why this may not be a CT slice in its true gray levels; "" where nothing says so. */
+  warning: string;
 }
 
 /** Largest accepted width x height; a CT slice has 512 x 512 to 2048 x 2048 pixels. */

@@ -1,5 +1,6 @@
 import { TellableError } from "../errors";
-import type { PngHeader } from "./header";
+import { pngChunks, type PngHeader } from "./header";
+import { inflate } from "./inflate";
 
 /**
  * Values of a gray PNG of 16 bits. Browsers keep only the upper eight, which would turn a slice
@@ -28,33 +29,9 @@ export async function decodeGray16(data: Uint8Array, header: PngHeader): Promise
 
 /** The contents of all IDAT chunks. */
 function imageData(data: Uint8Array): Uint8Array<ArrayBuffer>[] {
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  for (let at = 8; at + 12 <= data.length;) {
-    const length = view.getUint32(at);
-    if (view.getUint32(at + 4) === 0x49444154) parts.push(data.slice(at + 8, at + 8 + length));
-    at += 12 + length;
-  }
-  return parts;
-}
-
-/** Inflate at most `size` bytes; stops reading there, whatever the stream still promises. */
-export async function inflate(
-  parts: BlobPart[],
-  size: number,
-  format: CompressionFormat = "deflate",
-): Promise<Uint8Array> {
-  const reader = new Blob(parts).stream().pipeThrough(new DecompressionStream(format)).getReader();
-  const out = new Uint8Array(size);
-  let filled = 0;
-  while (filled < size) {
-    const { done, value } = await reader.read();
-    if (done) throw new Error("the pixel data is cut short");
-    out.set(value.subarray(0, size - filled), filled);
-    filled += value.length;
-  }
-  await reader.cancel().catch(() => undefined);
-  return out;
+  return [...pngChunks(data)]
+    .filter(({ type }) => type === "IDAT")
+    .map(({ content }) => content.slice());
 }
 
 /** Undo a PNG row filter (PNG specification, section 9) in place; two bytes a pixel. */

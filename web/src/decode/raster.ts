@@ -1,5 +1,5 @@
 import { TellableError } from "../errors";
-import { jpegHeader, pngHeader, pngIsComplete } from "./header";
+import { jpegHeader, pngHeader, pngIsComplete, pngPictures } from "./header";
 import { checkSize, grayToRgb, rgbaToRgb, scaleUnsigned, type Pixels } from "./pixels";
 import { decodeGray16 } from "./png16";
 
@@ -11,9 +11,13 @@ export async function decodePng(data: Uint8Array): Promise<Pixels> {
   if (!header || !pngIsComplete(data)) {
     throw new TellableError("The PNG image is cut short; copy or export it again.");
   }
+  const pictures = pngPictures(data);
+  if (pictures > 1) {
+    throw new TellableError(`The PNG file holds ${pictures} pages; save one file per slice.`);
+  }
   if (header.bitDepth === 16 && header.colorType === GRAY) {
     const gray = scaleUnsigned(await decodeGray16(data, header));
-    return { width: header.width, height: header.height, rgb: grayToRgb(gray) };
+    return { width: header.width, height: header.height, rgb: grayToRgb(gray), warning: "" };
   }
   return byBrowser(data, "image/png");
 }
@@ -44,5 +48,6 @@ async function byBrowser(data: Uint8Array, type: string): Promise<Pixels> {
   })!;
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return { width, height, rgb: rgbaToRgb(context.getImageData(0, 0, width, height).data) };
+  const rgb = rgbaToRgb(context.getImageData(0, 0, width, height).data);
+  return { width, height, rgb, warning: "" };
 }

@@ -30,10 +30,11 @@ function unpack(data: Uint8Array, size: number): Uint8Array {
   for (let at = 0; at < data.length && filled < size;) {
     const count = data[at++]!;
     if (count < 128) {
-      out.set(data.subarray(at, at + Math.min(count + 1, size - filled)), filled);
+      const run = data.subarray(at, at + Math.min(count + 1, size - filled));
+      out.set(run, filled);
       at += count + 1;
-      filled += count + 1;
-    } else if (count > 128) {
+      filled += run.length;
+    } else if (count > 128 && at < data.length) {
       out.fill(data[at++]!, filled, filled + 257 - count);
       filled += 257 - count;
     }

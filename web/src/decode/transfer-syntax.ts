@@ -1,32 +1,36 @@
 /** How the pixels of a DICOM file are stored (DICOM PS3.6, table A-1). */
 
-export type Storage = "little" | "big" | "rle" | "jpeg";
+export type Storage = "plain" | "rle" | "jpeg" | "jpeg-lossless" | "jpeg-ls" | "jpeg-2000";
 
-const READ: Record<string, Storage> = {
-  "1.2.840.10008.1.2": "little",
-  "1.2.840.10008.1.2.1": "little",
-  "1.2.840.10008.1.2.2": "big",
-  "1.2.840.10008.1.2.4.50": "jpeg",
-  "1.2.840.10008.1.2.5": "rle",
+export const IMPLICIT = "1.2.840.10008.1.2";
+export const EXPLICIT = "1.2.840.10008.1.2.1";
+export const DEFLATED = "1.2.840.10008.1.2.1.99";
+export const BIG_ENDIAN = "1.2.840.10008.1.2.2";
+
+const SYNTAXES: Record<string, [name: string, storage: Storage | null]> = {
+  [IMPLICIT]: ["Implicit VR Little Endian", "plain"],
+  [EXPLICIT]: ["Explicit VR Little Endian", "plain"],
+  [DEFLATED]: ["Deflated Explicit VR Little Endian", "plain"],
+  [BIG_ENDIAN]: ["Explicit VR Big Endian", "plain"],
+  "1.2.840.10008.1.2.5": ["RLE Lossless", "rle"],
+  "1.2.840.10008.1.2.4.50": ["JPEG Baseline", "jpeg"],
+  "1.2.840.10008.1.2.4.51": ["JPEG Extended", null],
+  "1.2.840.10008.1.2.4.57": ["JPEG Lossless", "jpeg-lossless"],
+  "1.2.840.10008.1.2.4.70": ["JPEG Lossless, First-Order Prediction", "jpeg-lossless"],
+  "1.2.840.10008.1.2.4.80": ["JPEG-LS Lossless", "jpeg-ls"],
+  "1.2.840.10008.1.2.4.81": ["JPEG-LS Near-lossless", "jpeg-ls"],
+  "1.2.840.10008.1.2.4.90": ["JPEG 2000 Lossless", "jpeg-2000"],
+  "1.2.840.10008.1.2.4.91": ["JPEG 2000", "jpeg-2000"],
+  "1.2.840.10008.1.2.4.201": ["High-Throughput JPEG 2000 Lossless", null],
+  "1.2.840.10008.1.2.4.203": ["High-Throughput JPEG 2000", null],
 };
 
-const NAMES: Record<string, string> = {
-  "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
-  "1.2.840.10008.1.2.4.51": "JPEG Extended",
-  "1.2.840.10008.1.2.4.57": "JPEG Lossless",
-  "1.2.840.10008.1.2.4.70": "JPEG Lossless, first-order prediction",
-  "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",
-  "1.2.840.10008.1.2.4.81": "JPEG-LS Near-lossless",
-  "1.2.840.10008.1.2.4.90": "JPEG 2000 Lossless",
-  "1.2.840.10008.1.2.4.91": "JPEG 2000",
-  "1.2.840.10008.1.2.4.201": "High-Throughput JPEG 2000 Lossless",
-};
-
+/** Null of a compression that is not read. */
 export function storageOf(uid: string): Storage | null {
-  return READ[uid] ?? null;
+  return SYNTAXES[uid]?.[1] ?? null;
 }
 
 /** The syntax in words where it is a usual one, with its identifier. */
 export function syntaxName(uid: string): string {
-  return NAMES[uid] ? `${NAMES[uid]} (${uid})` : uid || "unnamed";
+  return SYNTAXES[uid] ? `${SYNTAXES[uid][0]} (${uid})` : uid || "unnamed";
 }

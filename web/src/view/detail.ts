@@ -42,7 +42,7 @@ export class Detail {
     byId("detail-answer").textContent = bundle.classes[said.answer]!;
     byId("detail-probability").textContent = percent(said.probability);
     byId("warnings").replaceChildren(
-      ...warningsOf(said, probabilities, distance, bundle).map(({ kind, long }) =>
+      ...warningsOf(item, said, bundle).map(({ kind, long }) =>
         el("li", { className: kind, textContent: long }),
       ),
     );

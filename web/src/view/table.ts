@@ -77,7 +77,7 @@ export class AnswerTable {
     }
     const { probabilities, distance } = item.outputs;
     const said = judge(probabilities, distance, this.bundle.classes, this.bundle.operating_points);
-    const warnings = warningsOf(said, probabilities, distance, this.bundle);
+    const warnings = warningsOf(item, said, this.bundle);
     return [
       el("td", { className: "answer", textContent: this.bundle.classes[said.answer]! }),
       el("td", { className: "number", textContent: percent(said.probability) }),

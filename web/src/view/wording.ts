@@ -1,3 +1,4 @@
+import type { Item } from "../answers/item";
 import type { Judgement } from "../answers/judge";
 import type { Bundle, Metrics } from "../model/bundle";
 
@@ -9,19 +10,26 @@ export function percent(share: number): string {
 }
 
 export interface Warning {
-  kind: "distribution" | "confidence" | "missed";
+  kind: "doubtful" | "distribution" | "confidence" | "missed";
   short: string;
   long: string;
 }
 
 /** What must be said beside an answer, the gravest first. */
 export function warningsOf(
+  item: Pick<Item, "outputs" | "warning">,
   said: Judgement,
-  probabilities: number[],
-  distance: number,
   { classes, operating_points: points }: Bundle,
 ): Warning[] {
+  const { probabilities, distance } = item.outputs!;
   const warnings: Warning[] = [];
+  if (item.warning) {
+    warnings.push({
+      kind: "doubtful",
+      short: "doubtful picture",
+      long: `Doubtful picture: ${item.warning}. Do not rely on the answer.`,
+    });
+  }
   if (said.outOfDistribution) {
     warnings.push({
       kind: "distribution",
