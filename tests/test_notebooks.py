@@ -5,6 +5,7 @@ import statistics
 
 import numpy as np
 import pytest
+from one_process import OneProcess
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tiny_study import NOTEBOOKS, tiny
 
@@ -55,7 +56,9 @@ def values(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(values):
     """The run folder after all notebooks."""
-    assert runner.reproduce(values) == len(NOTEBOOKS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "NotebookProcess", OneProcess)
+        assert runner.reproduce(values) == len(NOTEBOOKS)
     return Run(values.run_folder)
 
 

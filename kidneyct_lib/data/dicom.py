@@ -5,6 +5,8 @@ file by file.
 """
 
 import math
+import re
+import struct
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -32,6 +34,9 @@ from pydicom.uid import (
 from kidneyct_lib.core.errors import ImageError
 from kidneyct_lib.data import hounsfield
 from kidneyct_lib.data.hounsfield import SOFT_TISSUE, Window
+
+_JPEG_FRAME = re.compile(rb"\xff[\xc3\xf7]..(.{6})", re.DOTALL)  # of JPEG lossless and JPEG-LS
+_JPEG_2000_HEAD = re.compile(rb"\xff\x4f\xff\x51.{4}(.{34})", re.DOTALL)  # Xsiz to Csiz
 
 DecodeJpeg = Callable[[bytes], np.ndarray]
 
@@ -180,7 +185,29 @@ def _stored_values(dataset: Dataset, decode_jpeg: DecodeJpeg) -> np.ndarray:
             f"the DICOM compression '{syntax.name}' can't be decoded here; decompress the file "
             "first, for example with 'gdcmconv --raw IN OUT'."
         )
-    return pixel_array(dataset)
+    if syntax not in _COLOR:
+        _check_stream(dataset, syntax)
+    values = pixel_array(dataset)
+    if values.ndim != 2:
+        raise ImageError(f"the DICOM file holds {len(values)} frames; export one file per slice.")
+    return values
+
+
+def _check_stream(dataset: Dataset, syntax: UID) -> None:
+    """Compare a compressed stream's own head with the tags: GDCM trusts both, and may crash."""
+    stream = _fragment(dataset)
+    if syntax in (JPEG2000, JPEG2000Lossless):
+        found = _JPEG_2000_HEAD.match(stream)
+        right, bottom, left, top, parts = struct.unpack(">4I16xH", found[1]) if found else [0] * 5
+        rows, columns, bits = bottom - top, right - left, int(dataset.BitsStored)
+    else:
+        found = _JPEG_FRAME.search(stream)
+        bits, rows, columns, parts = struct.unpack(">BHHB", found[1]) if found else [0] * 4
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    whole = stored == 8 and bits <= 8 if allocated == 8 else allocated == 16 and 8 < bits <= 16
+    sizes = (rows, columns, parts) == (dataset.Rows, dataset.Columns, 1)
+    if not (sizes and whole and stored <= bits):
+        raise ImageError("the DICOM file's compressed pixels don't fit its tags; export it again.")
 
 
 def _fragment(dataset: Dataset) -> bytes:

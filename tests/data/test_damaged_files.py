@@ -98,6 +98,8 @@ def test_odd_tags_never_give_a_wrong_picture_without_a_word(
     stored = (HU.astype(np.int64) + moved).astype(kind)
     tags = {"RescaleIntercept": -moved if intercept == "right" else intercept}
     tags |= {"RescaleSlope": slope, "Modality": modality, "RescaleType": rescale_type}
+    if kind == "int16" and bits == 12:  # too few for a stone: what is cut off leaves no trace
+        bits = 16
     tags |= {"PhotometricInterpretation": photometric, "BitsStored": bits}
     if padding is not None:
         tags["PixelPaddingValue"] = padding % 2**16 if kind == "uint16" else padding % 2**15

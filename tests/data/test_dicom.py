@@ -70,6 +70,27 @@ def test_a_compression_that_is_not_read_says_how_to_decompress():
         read_gray(file.getvalue())
 
 
+@pytest.mark.parametrize("compression", ["JPEG lossless", "JPEG-LS", "JPEG 2000"])
+@pytest.mark.parametrize(
+    "tags",
+    [{"Rows": 65}, {"Rows": 32}, {"Columns": 63}, {"BitsAllocated": 32}, {"BitsAllocated": 8}],
+)
+def test_a_stream_that_does_not_fit_its_tags_is_refused_before_it_is_decoded(compression, tags):
+    dataset = pydicom.dcmread(io.BytesIO(compressed(dicom(STORED, **RESCALE), compression)))
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    file = io.BytesIO()
+    dataset.save_as(file)
+    with pytest.raises(ImageError):
+        read_gray(file.getvalue())
+
+
+def test_frames_that_no_tag_counts_are_refused():
+    data = dicom(STORED, **RESCALE, PixelData=STORED.tobytes() * 2)
+    with pytest.raises(ImageError, match="2 frames"):
+        read_gray(data)
+
+
 @pytest.mark.parametrize(
     ("tags", "reason"),
     [
