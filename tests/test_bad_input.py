@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from one_process import OneProcess
 from PIL import Image
 
 from kidneyct_lib import cli
+from kidneyct_lib.study import runner
 from kidneyct_lib.study.run_folder import Run
 
 pytestmark = pytest.mark.slow
@@ -24,6 +26,7 @@ def project(tmp_path, monkeypatch):
     content |= {"image_size": 32, "thumbnail_size": 16, "folds": 1}
     (tmp_path / "params/folder.yaml").write_text(yaml.safe_dump(content))
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    monkeypatch.setattr(runner, "NotebookProcess", OneProcess)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
