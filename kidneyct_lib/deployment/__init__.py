@@ -1,1 +1,1 @@
-"""Export to ONNX and LiteRT, parity with Keras, latency, and predictions of single images."""
+"""Export to ONNX and LiteRT, parity with Keras, latency, and predictions of images and series."""

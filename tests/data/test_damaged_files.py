@@ -1,47 +1,17 @@
 """Files damaged and tags gone odd: read rightly, refused, or warned of; never a traceback."""
 
-import io
-
 import numpy as np
-from dicom_files import COMPRESSIONS, GRAY, HU, compressed, dicom
+from damaged_files import COUNT, damaged_files, whole_files
+from dicom_files import GRAY, HU, dicom
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from kidneyct_lib.data import image_io
 from kidneyct_lib.data.catalog import index_folder
 from kidneyct_lib.deployment.predictor import predict
 
-COUNT = 500
 NOT_THERE = (None, "", [1, 2])
 OFFSETS = {"uint16": (0, 1024, 32768), "int16": (0, 1024)}
-
-
-def whole_files():
-    """One slice in every encoding that is read."""
-    stored = dicom((HU.astype(np.int32) + 1024).astype(np.uint16), RescaleIntercept=-1024)
-    files = {"DICOM": stored, "old DICOM": stored[132:], "8-bit DICOM": dicom(GRAY)}
-    files |= {name: compressed(stored, name) for name in COMPRESSIONS}
-    for kind in ("PNG", "TIFF", "JPEG"):
-        file = io.BytesIO()
-        Image.fromarray(GRAY).save(file, kind)
-        files[kind] = file.getvalue()
-    return files
-
-
-def damaged(rng, data):
-    """Some bytes flipped, most of them in the head; sometimes cut, or a piece twice."""
-    content = bytearray(data)
-    for _ in range(rng.integers(1, 6)):
-        end = len(content) if rng.random() < 0.3 else min(900, len(content))
-        content[rng.integers(end)] ^= 1 << rng.integers(8)
-    way = rng.random()
-    if way < 0.2:
-        del content[rng.integers(len(content)) :]
-    elif way < 0.3:
-        at = rng.integers(len(content))
-        content[at:at] = content[at : at + 64]
-    return bytes(content)
 
 
 class Shares:
@@ -56,12 +26,11 @@ class Shares:
 
 
 def test_no_damage_ends_in_a_traceback_and_the_others_are_answered(tmp_path, capfd):
-    rng, files = np.random.default_rng(0), whole_files()
+    files = whole_files()
     folder = tmp_path / "set" / "Normal"
     folder.mkdir(parents=True)
-    for number in range(COUNT):
-        kind = list(files)[number % len(files)]
-        (folder / f"{number}.img").write_bytes(damaged(rng, files[kind]))
+    for name, data in damaged_files().items():
+        (folder / f"{name}.img").write_bytes(data)
     for name, data in files.items():
         (folder / f"whole {name}.img").write_bytes(data)
 
