@@ -36,7 +36,7 @@ export CHROMIUM
 PAGE_PACKAGES = web/node_modules/.package-lock.json
 PICTURES = .cache/web-e2e
 
-.PHONY: help setup lab reproduce verify test test-all faults lint typecheck docs coverage bench web web-test review review-web lock lock-check clean distclean
+.PHONY: help setup lab reproduce verify doctor test test-all faults lint typecheck docs coverage bench web web-test review review-web lock lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
@@ -59,6 +59,9 @@ reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path RECIPE=patient 
 
 verify: .venv/.ready ## run the phantom study anew and compare every cell with its reference
 	@$(BIN)/kidneyct verify
+
+doctor: .venv/.ready ## tell what a study will use on this machine, and what is missing
+	@$(BIN)/kidneyct doctor
 
 # --allow-root lets it start in a container; it listens on this machine alone, behind a token.
 lab: .venv/.ready ## open JupyterLab on the notebooks

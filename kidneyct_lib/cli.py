@@ -124,6 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("b", type=Path, metavar="OUTPUTS_B")
 
     command = commands.add_parser(
+        "doctor",
+        help="tell what a study will use on this machine, and what is missing",
+        description="Backend, devices, threads, versions, stores, disk, and what is missing.",
+    )
+    command.set_defaults(handler=_doctor)
+
+    command = commands.add_parser(
         "verify",
         help="run the phantom study anew and compare it with its reference",
         description="Runs the phantom study from nothing in .cache/verify and compares every "
@@ -236,6 +243,18 @@ def _compare(options: argparse.Namespace) -> int:
     moved = compare_runs(options.a, options.b)
     print("No metric and no table differs." if moved.empty else _as_text(moved))
     return int(not moved.empty)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from kidneyct_lib.models import keras_setup, pretrained_weights
+    from kidneyct_lib.study import doctor
+
+    found = doctor.report(keras_setup.devices(), pretrained_weights.weights_folder())
+    for section, lines in found.items():
+        print(f"{section}:{'' if lines else ' nothing'}")
+        for name, finding in lines:
+            print(f"  {name:<24}{finding}")
+    return 0
 
 
 def _verify(options: argparse.Namespace) -> int:

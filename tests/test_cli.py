@@ -254,6 +254,13 @@ def test_an_impossible_image_size_is_told(in_project, capsys):
     assert "image_size = 0" in capsys.readouterr().err
 
 
+def test_the_doctor_names_the_backend_and_its_devices(in_project, capsys):
+    assert cli.main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["Keras", "backend", "tensorflow"] for line in lines)
+    assert any(line.split()[:2] == ["devices", "cpu:0"] for line in lines)
+
+
 def test_compare_tells_by_its_exit_status(tmp_path, capsys):
     for name, value in (("a", 1), ("b", 1), ("c", 2)):
         Run(tmp_path / name).write_metrics("test", {"accuracy": value})

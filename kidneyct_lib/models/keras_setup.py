@@ -35,7 +35,14 @@ with _silenced():  # TensorFlow reports missing GPUs before it reads its log lev
     keras.config.set_image_data_format("channels_last")
     keras.ops.zeros(())  # the first tensor looks for devices
 
+
+def devices() -> list[str]:
+    """Devices of the backend: those that speed up the work, else the processor."""
+    found = keras.distribution.list_devices()
+    return [name for name in found if not name.startswith("cpu")] or found
+
+
 # Many small models are compiled once each here; TensorFlow takes that for an accident.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-__all__ = ["keras"]
+__all__ = ["devices", "keras"]

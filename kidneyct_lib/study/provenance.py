@@ -14,7 +14,7 @@ import pandas as pd
 
 PACKAGES = (
     *("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow"),
-    *("opencv-python-headless", "pydicom", "matplotlib", "seaborn"),
+    *("opencv-python-headless", "pydicom", "python-gdcm", "matplotlib", "seaborn"),
     *("ai-edge-litert", "onnx", "onnxruntime", "tf2onnx", "kidneyct"),
 )
 """Packages whose version a result or a figure depends on."""
@@ -26,6 +26,8 @@ DECISIVE = ("processor", "cpus", "python", "keras_backend")
 _NOT_IN_RESULTS = (
     "cli.py",
     "report/",
+    "study/disk_space.py",
+    "study/doctor.py",
     "study/notebook_process.py",
     "study/runner.py",
     "study/staleness.py",

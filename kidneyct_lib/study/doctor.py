@@ -1,0 +1,90 @@
+"""What a study on this machine will use, and what is missing: `kidneyct doctor`."""
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from kidneyct_lib.study.provenance import PACKAGES, machine
+from kidneyct_lib.study.run_folder import project_root
+
+VARIABLES = (
+    *("KIDNEYCT_PROJECT", "KIDNEYCT_WEIGHTS", "CUDA_VISIBLE_DEVICES", "XLA_FLAGS"),
+    *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TMPDIR"),
+)
+"""Environment variables that change what is used."""
+
+PROGRAMS = {
+    "git": "the commit of a run, make review",
+    "uv": "a faster set-up, make lock",
+    "node": "the page",
+    "npm": "the page, ImageNet weights where Keras's site is blocked",
+    "chromium": "make web-test",
+    "sbatch": "jobs on a Slurm cluster",
+    "nvidia-smi": "an NVIDIA GPU",
+}
+"""Programs that some command needs, and what for."""
+
+_WORK = ("tensorflow", "jax", "torch")  # what Keras can compute with
+
+
+def report(devices: list[str], weights: Path) -> dict[str, list[tuple[str, str]]]:
+    """Tell what there is, in sections of (name, finding).
+
+    Parameters
+    ----------
+    devices
+        That Keras computes on.
+    weights
+        Folder of the ImageNet weights.
+    """
+    known, root = machine(), project_root()
+    cache = root / ".cache"
+    return {
+        "machine": [
+            ("processor", f"{known['processor']}, {known['cpus']} cores, {platform.system()}"),
+            ("memory", f"{psutil.virtual_memory().total / 1e9:.1f} GB"),
+            ("disk", f"{shutil.disk_usage(root).free / 1e9:.1f} GB free below {root}"),
+        ],
+        "computes with": [
+            ("Keras backend", known["keras_backend"]),
+            ("devices", ", ".join(devices)),
+            ("other backends here", ", ".join(_others(known["keras_backend"])) or "none"),
+            *((name, os.environ[name]) for name in VARIABLES if name in os.environ),
+        ],
+        "kept from earlier runs": [
+            ("stores", f"{_gigabytes(cache):.1f} GB in {cache}"),
+            ("ImageNet weights", f"{weights}" if any(weights.glob("*")) else "fetched when needed"),
+        ],
+        "versions": [
+            ("python", known["python"]),
+            *((name, version(name)) for name in PACKAGES if _is_installed(name)),
+        ],
+        "missing": [
+            *(
+                (name, "a package of the lock: run make setup")
+                for name in PACKAGES
+                if not _is_installed(name)
+            ),
+            *((name, f"for {use}") for name, use in PROGRAMS.items() if not shutil.which(name)),
+        ],
+    }
+
+
+def _others(backend: str) -> list[str]:
+    return [f"{name} {version(name)}" for name in _WORK if name != backend and _is_installed(name)]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _gigabytes(folder: Path) -> float:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9
