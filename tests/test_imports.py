@@ -9,6 +9,7 @@ import pytest
 
 LIBRARY = Path(__file__).parents[1] / "kidneyct_lib"
 MAY_IMPORT_KERAS = {
+    "deployment.export",
     "deployment.inference_graph",
     "deployment.preprocessing",
     "interpretability.grad_cam",

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 from tqdm import tqdm
 
+from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import file_digest
 from kidneyct_lib.data import catalog
 from kidneyct_lib.data.image_io import gray_to_rgb
@@ -19,6 +20,7 @@ from kidneyct_lib.evaluation import metrics, series
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import unseen
 from kidneyct_lib.models import builder
+from kidneyct_lib.models.keras_setup import keras
 from kidneyct_lib.study.run_folder import Run, project_root
 from kidneyct_lib.training import feature_cache, recipes
 from kidneyct_lib.training.feature_cache import Storage
@@ -65,8 +67,14 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     Raises
     ------
     StudyError
-        If something that the run should have written is missing.
+        If something that the run should have written is missing, or Keras computes with another
+        backend than TensorFlow, whose converter writes the files.
     """
+    if (backend := keras.config.backend()) != "tensorflow":
+        raise StudyError(
+            f"Keras computes with {backend} here, but TensorFlow alone exports models: run notebook "
+            "10 or `kidneyct export` with KERAS_BACKEND=tensorflow."
+        )
     given = run.provenance()["parameters"]
     table, split = run.read_table("catalog"), run.read_table("splits")
     temperature = calibration.saved_temperature(run, scheme)

@@ -96,6 +96,11 @@ class JoinRegions(keras.layers.Layer):
         ]
         return ops.concatenate(means, axis=-1)
 
+    def compute_output_shape(self, input_shape):
+        """(N, sum of D over the kept regions); JAX can't divide an unknown number of rows."""
+        kept = zip(input_shape, self.kept, strict=True)
+        return (None, sum(shape[-1] * len(regions) for shape, regions in kept))
+
 
 def luminance(pixels):
     """Gray levels (N, H, W) of RGB pixels (N, H, W, 3), by ITU-R BT.601 as OpenCV does.
