@@ -72,7 +72,7 @@ def export(run: Run, scheme: str, *, formats: Sequence[str] = ("onnx", "litert")
     """
     if (backend := keras.config.backend()) != "tensorflow":
         raise StudyError(
-            f"Keras computes with {backend} here, but TensorFlow alone exports models: run notebook "
+            f"Keras computes with {backend}, but TensorFlow alone exports models: run notebook "
             "10 or `kidneyct export` with KERAS_BACKEND=tensorflow."
         )
     given = run.provenance()["parameters"]
