@@ -99,7 +99,7 @@ test("each odd file has its message, the others their answers", async ({ watched
     .split("\r\n");
   expect(lines.length).toBe(odd.length + 2);
   expect(lines[0]).toMatch(
-    /^file,answer,p_.*,distance,out_of_distribution,low_confidence,warning,not_ruled_out,error,model$/,
+    /^file,series,answer,p_.*,distance,out_of_distribution,low_confidence,warning,not_ruled_out,error,model$/,
   );
   expect(lines.some((line) => line.startsWith("'=sum(a1).tif,"))).toBe(true);
 });

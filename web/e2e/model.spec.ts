@@ -21,6 +21,30 @@ test("a damaged model is not run", async ({ watched: page }) => {
   await expect(page.locator("#rows")).toContainText("is damaged");
 });
 
+test("files given while the model is loaded are answered once", async ({ watched: page }) => {
+  let release!: () => void;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/*.onnx", async (route) => {
+    await released;
+    await route.continue();
+  });
+  await page.goto("/");
+  await expect(page.getByText("Loading the model…")).toBeVisible();
+  await page.getByLabel("Choose pictures").setInputFiles(imagePath(expectedAnswers()[0]!.file));
+  await expect(page.locator("#rows tr")).toHaveAttribute("data-state", "waiting");
+  await page.evaluate(() => {
+    const seen: (string | undefined)[] = [];
+    const row = document.querySelector<HTMLElement>("#rows tr")!;
+    new MutationObserver(() => seen.push(row.dataset["state"])).observe(row, { attributes: true });
+    Object.assign(globalThis, { seen });
+  });
+  release();
+  await waitForAll(page, 1);
+  await page.waitForTimeout(1000); // a second answer would come now
+  const seen = await page.evaluate(() => (globalThis as unknown as { seen: string[] }).seen);
+  expect(seen.filter((state) => state === "working").length).toBe(1);
+});
+
 test("no WebAssembly", async ({ watched: page }) => {
   await page.addInitScript(() => Reflect.deleteProperty(globalThis, "WebAssembly"));
   await page.goto("/");

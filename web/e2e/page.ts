@@ -3,6 +3,8 @@ import { join } from "node:path";
 
 import { expect, test as base, type Page } from "@playwright/test";
 
+import type { Place } from "../src/decode/place";
+
 /** One image with what Python answers for it, by the same model. */
 export interface Expected {
   file: string;
@@ -22,10 +24,28 @@ export function expectedAnswers(): Expected[] {
   return JSON.parse(readFileSync(join(FOLDER, "expected.json"), "utf8")) as Expected[];
 }
 
+/** What Python answers for a series below the folder `series`; paths are from its parent. */
+export interface ExpectedSeries {
+  series: string;
+  uid?: string;
+  slices: number;
+  label: string;
+  probabilities: Record<string, number>;
+  most: Record<string, number>;
+  out_of_distribution: number;
+  low_confidence: number;
+  warnings?: Record<string, number>;
+  errors: Record<string, string>;
+}
+
+export const expectedSeries = () =>
+  JSON.parse(readFileSync(imagePath("series.json"), "utf8")) as ExpectedSeries[];
+
 /** What Python reads in a file of the folder `decoding`, or why it refuses it. */
 export interface Reading {
   file: string;
   name: string;
+  place: Place;
   refused?: string;
   width?: number;
   height?: number;

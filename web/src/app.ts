@@ -1,11 +1,14 @@
 import { toCsv } from "./answers/csv";
 import { isDone, type Item } from "./answers/item";
 import { toJson } from "./answers/json";
-import { judge } from "./answers/judge";
 import { Queue } from "./answers/queue";
+import { group, inOrder, pool } from "./answers/series";
+import { Survey, type Given } from "./answers/survey";
 import type { Decoded } from "./decode/decode-worker";
+import type { Place } from "./decode/place";
 import decodeWorkerUrl from "./decode/decode-worker?worker&url";
 import { messageOf } from "./errors";
+import type { Bundle } from "./model/bundle";
 import { loadOffers, type Offer } from "./model/catalog";
 import { loadModel } from "./model/download";
 import { Runner } from "./model/runner";
@@ -13,28 +16,32 @@ import { Detail } from "./view/detail";
 import { byId, saveFile } from "./view/dom";
 import { listenForFiles } from "./view/drop-zone";
 import { ModelCard } from "./view/model-card";
+import { SeriesList } from "./view/series";
 import { AnswerTable } from "./view/table";
-import { percent, progressText } from "./view/wording";
+import { filesText, percent, progressText } from "./view/wording";
 import { WorkerClient } from "./workers";
 
 const ANNOUNCE_EVERY = 3000; // milliseconds between two spoken lines of progress
+const SAY_AFTER = 500; // milliseconds that looking through files may take unsaid
 
 /** The page: files in, answers of the chosen model out. */
 export class App {
   private items: Item[] = [];
-  private lastId = 0;
   private offer: Offer | null = null;
   private runner: Promise<Runner> | null = null;
+  private loaded = false; // or found to be impossible to load
   private announced = 0;
 
   private readonly decoder = new WorkerClient(decodeWorkerUrl);
   private readonly card = new ModelCard();
   private readonly table = new AnswerTable((item) => this.open(item, true));
+  private readonly series = new SeriesList((item) => this.open(item, true));
+  private readonly survey = new Survey((file) => this.decoder.call<Place>("place", file));
   private readonly detail = new Detail((file) => this.decoder.call("picture", file));
   private queue = this.newQueue();
 
   async start(): Promise<void> {
-    listenForFiles((files) => this.add(files));
+    listenForFiles((given, ofFolder) => void this.add(given, ofFolder));
     byId("cancel").onclick = () => this.queue.cancel();
     byId("clear").onclick = () => this.clear();
     byId("save-csv").onclick = () => this.save("csv", "text/csv", toCsv);
@@ -47,7 +54,9 @@ export class App {
       await this.choose(offers[0]!);
     } catch (error) {
       this.card.fail(messageOf(error));
-      byId<HTMLInputElement>("files").disabled = true;
+      for (const input of document.querySelectorAll<HTMLInputElement>("#files, #folder")) {
+        input.disabled = true;
+      }
     }
   }
 
@@ -58,12 +67,13 @@ export class App {
     this.offer = offer;
     this.card.show(offer.bundle);
     this.card.progress(0);
+    this.loaded = false;
     const loading = this.load(offer);
     this.runner = loading;
     this.queue = this.newQueue();
     this.detail.hide();
-    this.table.reset(offer.bundle);
     for (const item of this.items) Object.assign(item, { state: "waiting", outputs: undefined });
+    this.reset(offer.bundle);
     try {
       await loading;
       if (this.runner !== loading) return;
@@ -71,7 +81,9 @@ export class App {
     } catch (error) {
       if (this.runner === loading) this.card.fail(messageOf(error));
     }
-    if (this.runner === loading) this.enqueue(this.items);
+    if (this.runner !== loading) return;
+    this.loaded = true;
+    this.enqueue(this.items);
   }
 
   private async load(offer: Offer): Promise<Runner> {
@@ -82,19 +94,48 @@ export class App {
     return runner;
   }
 
-  private add(files: File[]): void {
-    const items = files.map((file): Item => {
-      const id = ++this.lastId;
-      return { id, name: file.name || `pasted ${id}`, file, state: "waiting" };
-    });
-    this.items.push(...items);
-    this.enqueue(items);
+  /** Series are found before anything is answered, so that their slices come in order. */
+  private async add(given: Given[], ofFolder: boolean): Promise<void> {
+    if (given.length === 0 && !ofFolder) return; // words were pasted, say
+    const looking = byId("looking");
+    const saying = setTimeout(() => {
+      looking.textContent = `Looking through ${filesText(given.length)}…`;
+    }, SAY_AFTER);
+    const items = await this.survey.look(given);
+    clearTimeout(saying);
+    looking.textContent = items?.length === 0 ? "This folder holds no image." : "";
+    if (!items) return; // all was removed meanwhile
+    this.items = inOrder([...this.items, ...items]);
+    if (this.offer) this.arrange();
+    const added = new Set(items);
+    this.enqueue(this.items.filter((item) => added.has(item)));
   }
 
+  private reset(bundle: Bundle): void {
+    this.table.reset(bundle);
+    this.series.reset(bundle);
+    this.arrange();
+  }
+
+  private arrange(): void {
+    const { series, singles } = group(this.items);
+    this.table.arrange(series, singles);
+    this.series.arrange(series);
+    if (this.detail.shown) this.place(this.detail.shown);
+  }
+
+  /** The open answer stands right below that of its series. */
+  private place(item: Item): void {
+    this.detail.moveBelow(this.series.above(item));
+    this.table.select(item);
+    this.series.select(item);
+  }
+
+  /** Files that are given while a model is loaded wait for the end of that. */
   private enqueue(items: Item[]): void {
     if (!this.offer || items.length === 0) return;
-    for (const item of items) this.table.update(item);
-    void this.queue.add(items).then(() => this.report());
+    for (const item of items) this.update(item);
+    if (this.loaded) void this.queue.add(items).then(() => this.report());
     this.report();
   }
 
@@ -103,16 +144,21 @@ export class App {
       decode: (file) => this.decoder.call<Decoded>("decode", file),
       run: async (pixels) => (await this.runner!).run(pixels),
       onChange: (item) => {
-        this.table.update(item);
+        this.update(item);
         if (item.state === "answered" && !this.detail.shown) this.open(item, false);
         this.report();
       },
     });
   }
 
+  private update(item: Item): void {
+    this.table.update(item);
+    this.series.update(item);
+  }
+
   private open(item: Item, moveFocus: boolean): void {
     void this.detail.show(item, this.offer!.bundle);
-    this.table.select(item);
+    this.place(item);
     if (moveFocus) this.detail.focus();
   }
 
@@ -139,14 +185,20 @@ export class App {
     this.announce(this.spokenResult() ?? text, done === total);
   }
 
-  /** Of a single picture its answer is spoken, not the progress. */
+  /** Of a single picture or series its answer is spoken, not the progress. */
   private spokenResult(): string | null {
-    const [item, ...others] = this.items;
-    if (!item?.outputs || others.length > 0) return null;
-    const { classes, operating_points: points } = this.offer!.bundle;
-    const { probabilities, distance } = item.outputs;
-    const said = judge(probabilities, distance, classes, points);
-    return `${item.name}: ${classes[said.answer]}, ${percent(said.probability)}.`;
+    if (!this.items.every(isDone)) return null;
+    const { series, singles } = group(this.items);
+    if (series.length + singles.length !== 1) return null;
+    const { bundle } = this.offer!;
+    const { name } = series[0] ?? singles[0]!;
+    const probabilities = series[0]
+      ? pool(this.items, bundle).said?.probabilities
+      : singles[0]!.outputs?.probabilities;
+    if (!probabilities) return null;
+    const probability = Math.max(...probabilities);
+    const answer = bundle.classes[probabilities.indexOf(probability)]!;
+    return `${name}: ${answer}, ${percent(probability)}.`;
   }
 
   /** A screen reader hears of the progress now and then, and always of the end. */
@@ -159,10 +211,11 @@ export class App {
 
   private clear(): void {
     this.queue.abandon();
+    this.survey.abandon();
     this.queue = this.newQueue();
     this.items = [];
     this.detail.hide();
-    if (this.offer) this.table.reset(this.offer.bundle);
+    if (this.offer) this.reset(this.offer.bundle);
     this.report();
     byId("files").focus();
   }

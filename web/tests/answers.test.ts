@@ -131,10 +131,10 @@ describe("files to keep", () => {
 
   test("CSV", () =>
     expect(toCsv(items, bundle, "phantom/patient").split("\r\n")).toEqual([
-      "file,answer,p_Normal,p_Stone,distance,out_of_distribution,low_confidence,warning,not_ruled_out,error,model",
-      '"a ""b"", c.png",Normal,0.900000,0.100000,50,true,false,"no air, it seems",Stone,,phantom/patient',
-      '\'=1+1.png,,,,,,,,,"cut short, sorry",phantom/patient',
-      "late.png,,,,,,,,,not answered,phantom/patient",
+      "file,series,answer,p_Normal,p_Stone,distance,out_of_distribution,low_confidence,warning,not_ruled_out,error,model",
+      '"a ""b"", c.png",,Normal,0.900000,0.100000,50,true,false,"no air, it seems",Stone,,phantom/patient',
+      '\'=1+1.png,,,,,,,,,,"cut short, sorry",phantom/patient',
+      "late.png,,,,,,,,,,not answered,phantom/patient",
       "",
     ]));
 

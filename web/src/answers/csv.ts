@@ -1,11 +1,13 @@
 import type { Bundle } from "../model/bundle";
 import type { Item } from "./item";
 import { judge } from "./judge";
+import { group } from "./series";
 
 /** All answers as a table: one row per file, RFC 4180. */
 export function toCsv(items: Item[], bundle: Bundle, model: string): string {
   const header = [
     "file",
+    "series",
     "answer",
     ...bundle.classes.map((name) => `p_${name}`),
     "distance",
@@ -16,7 +18,11 @@ export function toCsv(items: Item[], bundle: Bundle, model: string): string {
     "error",
     "model",
   ];
-  const rows = items.map((item) => [safeText(item.name), ...cells(item, bundle), model]);
+  const { series } = group(items);
+  const rows = items.map((item) => {
+    const name = series.find((one) => one.items.includes(item))?.name ?? "";
+    return [safeText(item.name), safeText(name), ...cells(item, bundle), model];
+  });
   return [header, ...rows].map((row) => `${row.map(escapeCell).join(",")}\r\n`).join("");
 }
 

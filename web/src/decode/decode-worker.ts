@@ -1,6 +1,7 @@
 import { answerCalls, type Moved } from "../workers";
 import { decodeFile } from "./decode";
 import type { Pixels } from "./pixels";
+import { placeOf, type Place } from "./place";
 
 /** What the page needs of a file: the pixels for the model, and a small picture for the table. */
 export interface Decoded {
@@ -23,6 +24,11 @@ async function picture(file: Blob): Promise<Moved<ImageBitmap>> {
   return { value: bitmap, transfer: [bitmap] };
 }
 
+/** Told before anything is decoded: a file that can't be decoded has a place in its series too. */
+async function place(file: Blob): Promise<Moved<Place>> {
+  return { value: await placeOf(file), transfer: [] };
+}
+
 /** A bitmap of at most `side` pixels a side. */
 async function bitmapOf({ width, height, rgb }: Pixels, side: number): Promise<ImageBitmap> {
   const rgba = new Uint8ClampedArray(width * height * 4).fill(255);
@@ -39,4 +45,4 @@ async function bitmapOf({ width, height, rgb }: Pixels, side: number): Promise<I
   });
 }
 
-answerCalls({ decode, picture });
+answerCalls({ place, decode, picture });

@@ -37,7 +37,7 @@ async function decodeKind(data: Uint8Array, kind: Exclude<Kind, "TIFF">): Promis
   }
 }
 
-async function bytesOf(blob: Blob): Promise<Uint8Array> {
+export async function bytesOf(blob: Blob): Promise<Uint8Array> {
   try {
     return new Uint8Array(await blob.arrayBuffer());
   } catch {

@@ -39,9 +39,17 @@ export async function storedValues(
   if (storage === "plain") return significant(plainValues(slice, allocated), stored, signed);
   if (storage === "rle") return significant(rleValues(slice, allocated), stored, signed);
   const frame = sameSize(await decompress(compressed(slice), storage), slice);
-  if (storage !== "jpeg-lossless") return significant(frame.values, frame.bits, signed);
-  if (frame.bits > allocated) throw new Error(`${frame.bits} bits in ${allocated}`);
-  return significant(frame.values, stored, signed);
+  checkFits(storage === "jpeg-2000" ? stored : frame.bits, allocated, stored);
+  return significant(frame.values, storage === "jpeg-lossless" ? stored : frame.bits, signed);
+}
+
+/** A stream's own bits against those of the tags, as Python compares them before it decodes. */
+function checkFits(bits: number, allocated: number, stored: number): void {
+  const whole = allocated === 8 ? bits <= 8 && stored === 8 : allocated === 16 && bits > 8;
+  if (whole && bits <= 16) return;
+  throw new TellableError(
+    "The DICOM file's compressed pixels don't fit its tags; export it again.",
+  );
 }
 
 /** Bits of a value: those it takes, and those that count. */

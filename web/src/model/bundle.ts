@@ -10,6 +10,8 @@ export interface Bundle {
   classes: string[];
   operating_points: OperatingPoints;
   metrics: Partial<Record<"slice" | "patient" | "other_window", Metrics>>;
+  /** Of one vote per new patient; older exports have none. */
+  votes?: Partial<Record<"patient" | "other_window", Metrics>>;
   files: Record<string, FileFacts>;
   intended_use: string;
 }

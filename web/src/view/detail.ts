@@ -1,6 +1,7 @@
 import type { Item } from "../answers/item";
 import { judge } from "../answers/judge";
 import type { Bundle } from "../model/bundle";
+import { bars } from "./bars";
 import { byId, el } from "./dom";
 import { overlayPixels, peakPlace } from "./overlay";
 import { accuracyText, percent, warningsOf } from "./wording";
@@ -56,6 +57,14 @@ export class Detail {
     await this.drawPicture(item);
   }
 
+  /** Stand right below an element, in whose midst the reader may be working. */
+  moveBelow(element: Element): void {
+    if (element.nextElementSibling === this.section) return;
+    const focused = document.activeElement;
+    element.after(this.section);
+    if (this.section.contains(focused)) (focused as HTMLElement).focus({ preventScroll: true });
+  }
+
   /** Move the reader to the answer that was asked for. */
   focus(): void {
     this.title.focus({ preventScroll: true });
@@ -94,20 +103,6 @@ export class Detail {
     this.overlay.style.opacity = String(Number(this.opacity.value) / 100);
     byId("map-opacity-value").textContent = `${this.opacity.value}\u00a0%`;
   }
-}
-
-function bars(probabilities: number[], classes: string[], answer: number): HTMLElement[] {
-  return classes.map((name, k) => {
-    const fill = el("span", { className: "fill" });
-    fill.style.width = `${100 * probabilities[k]!}%`;
-    return el(
-      "li",
-      { className: k === answer ? "answered" : "" },
-      el("span", { className: "class-name", textContent: name }),
-      el("span", { className: "track", ariaHidden: "true" }, fill),
-      el("span", { className: "number", textContent: percent(probabilities[k]!) }),
-    );
-  });
 }
 
 function trackRecord({ metrics }: Bundle): string {

@@ -1,15 +1,17 @@
 import type { Item } from "../answers/item";
 import { judge } from "../answers/judge";
+import { nameIn, type Series } from "../answers/series";
 import type { Bundle } from "../model/bundle";
 import { byId, el } from "./dom";
-import { percent, warningsOf } from "./wording";
+import { filesText, percent, warningsOf } from "./wording";
 
 const THUMBNAIL = 48;
 
-/** One row per file: its picture, the answer, and what must be said beside it. */
+/** One row per file, those of a series under a heading: its picture, the answer, and what must be said beside it. */
 export class AnswerTable {
   private readonly body = byId("rows");
   private readonly rows = new Map<number, HTMLTableRowElement>();
+  private readonly names = new Map<number, string>();
   private readonly drawn = new WeakMap<Item, HTMLCanvasElement>();
   private bundle!: Bundle;
 
@@ -18,16 +20,36 @@ export class AnswerTable {
   reset(bundle: Bundle): void {
     this.bundle = bundle;
     this.rows.clear();
+    this.clearGroups();
     this.body.replaceChildren();
   }
 
-  update(item: Item): void {
-    let row = this.rows.get(item.id);
-    if (!row) {
-      row = el("tr");
-      this.rows.set(item.id, row);
-      this.body.append(row);
+  /** Put the rows in order: series after series, then those of none. */
+  arrange(series: Series[], singles: Item[]): void {
+    this.clearGroups();
+    for (const one of series) {
+      const text = `${one.name}, ${filesText(one.items.length)}`;
+      const heading = el("th", { scope: "rowgroup", colSpan: 4, textContent: text });
+      const rows = one.items.map((item) => this.rowOf(item));
+      this.body.before(el("tbody", { className: "of-series" }, el("tr", {}, heading), ...rows));
+      for (const item of one.items) this.names.set(item.id, nameIn(one, item));
     }
+    this.body.append(...singles.map((item) => this.rowOf(item)));
+  }
+
+  private clearGroups(): void {
+    this.names.clear();
+    this.body.parentElement!.querySelectorAll(".of-series").forEach((group) => group.remove());
+  }
+
+  private rowOf(item: Item): HTMLTableRowElement {
+    const row = this.rows.get(item.id) ?? el("tr");
+    this.rows.set(item.id, row);
+    return row;
+  }
+
+  update(item: Item): void {
+    const row = this.rowOf(item);
     const focused = row.contains(document.activeElement);
     row.dataset["state"] = item.state;
     row.replaceChildren(this.nameCell(item), ...this.answerCells(item));
@@ -40,7 +62,8 @@ export class AnswerTable {
   }
 
   private nameCell(item: Item): HTMLElement {
-    const name = el("span", { className: "file-name", textContent: item.name });
+    const textContent = this.names.get(item.id) ?? item.name;
+    const name = el("span", { className: "file-name", textContent });
     const content = item.outputs
       ? el(
           "button",

@@ -1,5 +1,6 @@
 import type { Item } from "../answers/item";
 import type { Judgement } from "../answers/judge";
+import type { Pooled } from "../answers/series";
 import type { Bundle, Metrics } from "../model/bundle";
 
 const THIN = "\u00a0"; // keeps a number and its unit on one line
@@ -83,9 +84,59 @@ export function schemeText(scheme: string): string {
     : "trained as published, with slices of its test patients";
 }
 
+export const filesText = (count: number) => `${count} ${count === 1 ? "file" : "files"}`;
+export const slicesText = (count: number) => `${count} ${count === 1 ? "slice" : "slices"}`;
+
+/** What one vote per patient is worth; "" where it was not measured. */
+export function votesText({ votes }: Pick<Bundle, "votes">): string {
+  const { patient, other_window: other } = votes ?? {};
+  if (!patient) return "";
+  const beside = other ? `, in another display window ${percent(other.accuracy)}` : "";
+  return (
+    `One vote per patient is right for ${percent(patient.accuracy)} of ${patient.groups} new ` +
+    `patients (${intervalText(patient)})${beside}.`
+  );
+}
+
+/** What the answer for a series is made of. */
+export function pooledText({ slices, unread }: Pooled, underWay: boolean): string {
+  const left = filesText(unread);
+  const rest = underWay ? `${left} still to be read` : `${left} left unread`;
+  const mean = slices > 0 ? `Mean of ${slicesText(slices)}` : "No slice is answered";
+  return unread > 0 ? `${mean}${underWay ? " so far" : ""}; ${rest}.` : `${mean}.`;
+}
+
+/** What must be said beside the answer for a series, the gravest first. */
+export function notesOf(pooled: Pooled): { kind: string; text: string }[] {
+  const { doubtful, outOfDistribution, lowConfidence, failed, localizers } = pooled;
+  const notes = [
+    { kind: "doubtful", count: doubtful, text: `${slicesText(doubtful)} doubtful` },
+    {
+      kind: "distribution",
+      count: outOfDistribution,
+      text: `${slicesText(outOfDistribution)} out of distribution`,
+    },
+    {
+      kind: "confidence",
+      count: lowConfidence,
+      text: `${slicesText(lowConfidence)} of low confidence`,
+    },
+    {
+      kind: "doubtful",
+      count: failed.length,
+      text: `${filesText(failed.length)} could not be read`,
+    },
+    {
+      kind: "aside",
+      count: localizers,
+      text: `${localizers} ${localizers === 1 ? "localizer" : "localizers"} left out`,
+    },
+  ];
+  return notes.filter(({ count }) => count > 0);
+}
+
 /** How far the work is, for the line above the table. */
 export function progressText(done: number, total: number, failed: number): string {
-  const files = total === 1 ? "file" : "files";
   const trouble = failed ? `, ${failed} could not be read` : "";
-  return `${done} of ${total} ${files} done${trouble}.`;
+  return `${done} of ${filesText(total)} done${trouble}.`;
 }
