@@ -44,7 +44,7 @@ LIGHT = (
     "cli",
 )
 HEAVY = {"tensorflow", "keras", "kaggle", "pydicom"}
-LOADED_ONLY_WHERE_NEEDED = {"data.dicom"}  # by functions of light modules
+LOADED_ONLY_WHERE_NEEDED = {"data.dicom", "data.dicom_values"}  # by functions of light modules
 
 
 def dotted(path):

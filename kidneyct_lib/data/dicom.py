@@ -1,60 +1,23 @@
 """DICOM slices to 8-bit pictures: Hounsfield units only where the tags show that they are.
 
-The page has the same rules in web/src/decode/dicom.ts; web/e2e/decoding.spec.ts compares the two,
-file by file.
+The page has the same rules in web/src/decode/; web/e2e/decoding.spec.ts compares the two, file by
+file.
 """
 
 import math
-import re
-import struct
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset, dcmread
-from pydicom.encaps import generate_frames
-from pydicom.pixels import pixel_array
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from kidneyct_lib.core.errors import ImageError
-from kidneyct_lib.data import hounsfield
+from kidneyct_lib.data import dicom_values, hounsfield
+from kidneyct_lib.data.dicom_values import DecodeJpeg
 from kidneyct_lib.data.hounsfield import SOFT_TISSUE, Window
 
-_JPEG_FRAME = re.compile(rb"\xff[\xc3\xf7]..(.{6})", re.DOTALL)  # of JPEG lossless and JPEG-LS
-_JPEG_2000_HEAD = re.compile(rb"\xff\x4f\xff\x51.{4}(.{34})", re.DOTALL)  # Xsiz to Csiz
-
-DecodeJpeg = Callable[[bytes], np.ndarray]
-
-_PLAIN = {
-    ImplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-}
-_COLOR = _PLAIN | {RLELossless}
-_GRAY = _COLOR | {
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    JPEG2000Lossless,
-    JPEG2000,
-}
 _HOUNSFIELD_TYPES = {"", "HU", "HU_MOD"}
 _UNSPECIFIED = "US"  # some scanners say so of Hounsfield units
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -116,16 +79,7 @@ def decode(
     samples = int(dataset.get("SamplesPerPixel") or 1)
     if samples == 1 and photometric.startswith("MONOCHROME"):
         return _gray(dataset, decode_jpeg, photometric, window)
-    if samples == 3 and dataset.BitsAllocated == 8:
-        syntax = dataset.file_meta.TransferSyntaxUID
-        if syntax == JPEGBaseline8Bit and photometric.startswith("YBR_FULL"):
-            return _of_size(decode_jpeg(_fragment(dataset)), dataset), ""
-        if syntax in _COLOR and photometric == "RGB":
-            return pixel_array(dataset), ""
-    raise ImageError(
-        f"DICOM colours of the kind {photometric} with {dataset.BitsAllocated} bits, stored as "
-        f"{dataset.file_meta.TransferSyntaxUID.name}, are not read; export the image as PNG."
-    )
+    return dicom_values.colors(dataset, photometric, samples, decode_jpeg), ""
 
 
 def patient_id(data: bytes) -> str:
@@ -166,70 +120,16 @@ def _parsed(data: bytes) -> Dataset:
     return dataset
 
 
-def _stored_values(dataset: Dataset, decode_jpeg: DecodeJpeg) -> np.ndarray:
-    """Integers (H, W) as stored, before any rescaling."""
-    bits, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
-    if bits not in (8, 16, 32) or not 0 < stored <= bits:
-        raise ImageError(
-            f"DICOM values of {stored} bits in {bits} are not read; export the image as PNG."
-        )
-    if int(dataset.get("HighBit", stored - 1)) != stored - 1:
-        raise ImageError(
-            "the DICOM values don't begin at their lowest bit (HighBit); export the image as PNG."
-        )
-    syntax = UID(dataset.file_meta.TransferSyntaxUID)
-    if syntax == JPEGBaseline8Bit and bits == 8:
-        return _of_size(decode_jpeg(_fragment(dataset)), dataset)
-    if syntax not in _GRAY:
-        raise ImageError(
-            f"the DICOM compression '{syntax.name}' can't be decoded here; decompress the file "
-            "first, for example with 'gdcmconv --raw IN OUT'."
-        )
-    if syntax not in _COLOR:
-        _check_stream(dataset, syntax)
-    values = pixel_array(dataset)
-    if values.ndim != 2:
-        raise ImageError(f"the DICOM file holds {len(values)} frames; export one file per slice.")
-    return values
-
-
-def _check_stream(dataset: Dataset, syntax: UID) -> None:
-    """Compare a compressed stream's own head with the tags: GDCM trusts both, and may crash."""
-    stream = _fragment(dataset)
-    if syntax in (JPEG2000, JPEG2000Lossless):
-        found = _JPEG_2000_HEAD.match(stream)
-        right, bottom, left, top, parts = struct.unpack(">4I16xH", found[1]) if found else [0] * 5
-        rows, columns, bits = bottom - top, right - left, int(dataset.BitsStored)
-    else:
-        found = _JPEG_FRAME.search(stream)
-        bits, rows, columns, parts = struct.unpack(">BHHB", found[1]) if found else [0] * 4
-    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
-    whole = stored == 8 and bits <= 8 if allocated == 8 else allocated == 16 and 8 < bits <= 16
-    sizes = (rows, columns, parts) == (dataset.Rows, dataset.Columns, 1)
-    if not (sizes and whole):
-        raise ImageError("the DICOM file's compressed pixels don't fit its tags; export it again.")
-
-
-def _fragment(dataset: Dataset) -> bytes:
-    return next(generate_frames(dataset.PixelData, number_of_frames=1))
-
-
-def _of_size(pixels: np.ndarray, dataset: Dataset) -> np.ndarray:
-    if pixels.shape[:2] != (dataset.Rows, dataset.Columns):
-        raise ImageError("the picture in the DICOM file is of another size than its tags say.")
-    return pixels
-
-
 def _gray(
     dataset: Dataset, decode_jpeg: DecodeJpeg, photometric: str, window: Window | None
 ) -> tuple[np.ndarray, str]:
     rescale = _rescale(dataset)
     if _is_picture(dataset, rescale):
-        gray = _stored_values(dataset, decode_jpeg).astype(np.uint8)
+        gray = dicom_values.grays(dataset, decode_jpeg).astype(np.uint8)
         return (255 - gray if photometric == "MONOCHROME1" else gray), ""
     slope, intercept = _rescale_of_ct(dataset, rescale)
     own, function = _window(dataset)
-    stored = _stored_values(dataset, decode_jpeg)
+    stored = dicom_values.grays(dataset, decode_jpeg)
     values = stored * slope + intercept
     doubt = hounsfield.doubt(values)
     if doubt and _rescale_type(dataset) == _UNSPECIFIED:
