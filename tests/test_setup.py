@@ -275,4 +275,4 @@ def test_review_says_when_there_is_nothing_to_compare(notebook_repository):
     assert same.stdout == "No notebook differs from main.\n"
     lost = make("review", "BASE=no-such-branch", cwd=notebook_repository)
     assert lost.returncode
-    assert "Not a valid object name no-such-branch" in lost.stderr
+    assert "neither no-such-branch nor origin/no-such-branch is here" in lost.stderr
