@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     which_model = argparse.ArgumentParser(add_help=False)
     which_model.add_argument(
         "--project",
+        metavar="FOLDER",
         help="the project's root (default: KIDNEYCT_PROJECT, or where this is installed)",
     )
     which_model.add_argument("--study", default="phantom", help="run folder below outputs/")
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--study", default="phantom", help="a file of params/ (default: phantom)")
     option("--data", help="folder of class sub-folders")
     option("--external", help="folder of external images for notebook 06")
-    option("--masks", help="folder of the lesions' masks for notebook 05, one PNG a slice")
+    option("--masks", help="folder of the lesions' masks for notebook 05, one PNG per slice")
     option(
         "--jobs",
         type=int,

@@ -81,6 +81,15 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     return content
 
 
+def folder_bytes(folder: Path) -> int:
+    """Bytes of the files below a folder, others may be writing there; 0 where there is none."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.lstat().st_size if path.is_file() else 0
+    return total
+
+
 def file_digest(path: Path) -> str | None:
     """sha256 (hex) of a file; None if there is none that can be read."""
     try:

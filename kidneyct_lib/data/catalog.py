@@ -23,12 +23,8 @@ from kidneyct_lib.data.image_folder import CatalogError, Layout, find_layout
 from kidneyct_lib.data.image_io import ImageError
 
 _DECODE_BATCH = 256
-_DECODERS = (
-    "image_io.py",
-    "dicom.py",
-    "dicom_values.py",
-    "hounsfield.py",
-)  # their code decides the pixels
+# Modules whose code decides the pixels.
+_DECODERS = ("image_io.py", "dicom.py", "dicom_values.py", "hounsfield.py")
 
 
 @dataclass(frozen=True)

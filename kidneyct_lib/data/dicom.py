@@ -26,6 +26,17 @@ _SCANNED = (-1024, 3071)  # HU that a scanner's 12 bits hold; padding lies beyon
 _BELOW_ANY_WINDOW = -(2.0**31)
 _EXPORT = "export the CT series anew from where it is stored, or save the picture as 8-bit PNG."
 
+# Where an Enhanced CT file tells of its frames what other files tell at their top.
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_HOLDERS = {
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+    "RescaleType": "PixelValueTransformationSequence",
+    "WindowCenter": "FrameVOILUTSequence",
+    "WindowWidth": "FrameVOILUTSequence",
+    "VOILUTFunction": "FrameVOILUTSequence",
+}
+
 
 def decode(
     data: bytes,
@@ -237,17 +248,6 @@ def _as_stored(dataset: Dataset, value: int) -> int:
     bits = int(dataset.BitsStored)
     value %= 2**bits
     return value - 2**bits if _is_signed(dataset) and value >= 2 ** (bits - 1) else value
-
-
-_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_HOLDERS = {
-    "RescaleSlope": "PixelValueTransformationSequence",
-    "RescaleIntercept": "PixelValueTransformationSequence",
-    "RescaleType": "PixelValueTransformationSequence",
-    "WindowCenter": "FrameVOILUTSequence",
-    "WindowWidth": "FrameVOILUTSequence",
-    "VOILUTFunction": "FrameVOILUTSequence",
-}
 
 
 def _tag(dataset: Dataset, name: str) -> Any:

@@ -145,11 +145,9 @@ def _parts(roots: Sequence[Path]) -> dict[str, Path]:
     named = {root.name.casefold(): root for root in roots}
     complete = {"train", "test"} <= named.keys() <= GIVEN_PARTS.keys()
     together = len(named) == len(roots) <= 3 and len({root.parent for root in roots}) == 1
-    return (
-        {name: named[name] for name in GIVEN_PARTS if name in named}
-        if complete and together
-        else {}
-    )
+    if not (complete and together):
+        return {}
+    return {name: named[name] for name in GIVEN_PARTS if name in named}
 
 
 def _missing_classes(

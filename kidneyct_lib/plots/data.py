@@ -130,7 +130,7 @@ def group_montage(
     show: Sequence[int],
     columns: int,
 ) -> Figure:
-    """Show slices of some groups, one group a row, for the eye to check the grouping.
+    """Show slices of some groups, one group per row, for the eye to check the grouping.
 
     A short group leaves its row unfilled.
 

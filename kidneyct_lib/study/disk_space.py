@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.core.files import folder_bytes
 from kidneyct_lib.study.parameters import Params
 
 _PUBLIC_SET = 12_446  # images, of which a download has 1.6 GB, as archive and unpacked
@@ -42,7 +43,7 @@ def check(params: Params, root: Path) -> None:
         If it has not; the message tells how much is missing and what to do.
     """
     there = [root / params.cache_folder, root / params.run_folder]
-    missing = needed(params) - sum(_size(folder) for folder in there)
+    missing = needed(params) - sum(folder_bytes(folder) for folder in there)
     free = shutil.disk_usage(root).free
     if missing > free:
         raise StudyError(
@@ -50,13 +51,3 @@ def check(params: Params, root: Path) -> None:
             f"{free / 1e9:.1f} GB free. Free some, run it on another disk, or cap the stored "
             "activations with feature_cache_gb, which costs time."
         )
-
-
-def _size(folder: Path) -> int:
-    """Bytes of the files below a folder; 0 where there is none."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = Path(place, name)
-            total += path.lstat().st_size if path.exists() else 0  # others may be writing here
-    return total

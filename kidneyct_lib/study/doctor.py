@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from kidneyct_lib.core.files import folder_bytes, project_root
 from kidneyct_lib.study.provenance import PACKAGES, machine
-from kidneyct_lib.study.run_folder import project_root
 
 VARIABLES = (
     *("KIDNEYCT_PROJECT", "KIDNEYCT_WEIGHTS", "CUDA_VISIBLE_DEVICES", "XLA_FLAGS"),
@@ -56,7 +56,7 @@ def report(devices: list[str], weights: Path) -> dict[str, list[tuple[str, str]]
             *((name, os.environ[name]) for name in VARIABLES if name in os.environ),
         ],
         "kept from earlier runs": [
-            ("stores", f"{_gigabytes(cache):.1f} GB in {cache}"),
+            ("stores", f"{folder_bytes(cache) / 1e9:.1f} GB in {cache}"),
             ("ImageNet weights", f"{weights}" if any(weights.glob("*")) else "fetched when needed"),
         ],
         "versions": [
@@ -84,7 +84,3 @@ def _is_installed(name: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
-
-
-def _gigabytes(folder: Path) -> float:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9

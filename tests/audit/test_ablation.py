@@ -37,7 +37,7 @@ def votes(table, one):
 
 
 @pytest.mark.parametrize(("unit", "read"), [("slice", named), ("series", votes)])
-def test_scores_are_scikit_learn_s_in_the_mean_of_the_deals(table, scores, unit, read):
+def test_scores_are_scikit_learn_s_in_the_mean_of_the_repeats(table, scores, unit, read):
     given = predictions(table, 0)
     result = scores.of(given)[unit]
     each = [f1_score(*read(table, one), average="macro") for one in given]

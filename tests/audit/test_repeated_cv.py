@@ -61,7 +61,7 @@ def test_deals_differ_and_their_range_holds_the_first(probe):
     assert result == repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)
 
 
-def test_the_mean_is_over_all_deals(probe):
+def test_the_mean_is_over_all_repeats(probe):
     everything = np.ones(len(probe.table), bool)
     values = []
     for seed in (1, 1001, 2001):

@@ -136,7 +136,7 @@ def test_lesions_lie_in_the_person_beside_the_spine(hounsfield):
 
 
 def inner_values(slices, label):
-    """HU of the lesion's pixels that hold nothing else, one array a slice."""
+    """HU of the lesion's pixels that hold nothing else, one array per slice."""
     kernel = np.ones((3, 3), np.uint8)
     of_kind = [one for one in slices if one.label == label]
     masks = [cv2.erode(np.uint8(one.mask), kernel).astype(bool) for one in of_kind]

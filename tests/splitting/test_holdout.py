@@ -379,7 +379,7 @@ def test_shared_groups_are_counted_as_by_hand():
     assert counted["groups_in_both"] == np.sum(literal)
 
 
-def test_what_is_told_names_the_folds_that_are_not_dealt():
+def test_what_is_told_names_the_folds_that_are_not_drawn():
     counted = {"test_slices": 1346, "groups": 433, "groups_in_both": 61}
     message = holdout.describe(counted, folds=5)
     assert "1,346 slices" in message

@@ -6,7 +6,7 @@ then what else happens between the scanner and the model.
 Every function takes a gray image uint8 (H, W), an amount and a random generator, which those
 that draw nothing leave alone, and returns a new uint8 (H, W), rounded and clipped to 0 to 255.
 Shares are of white (255). Where Hounsfield units count the gray levels are taken to span the
-soft-tissue window (`image_io.SOFT_TISSUE`).
+soft-tissue window (`hounsfield.SOFT_TISSUE`).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from kidneyct_lib.data.body import body_mask
-from kidneyct_lib.data.image_io import SOFT_TISSUE, rgb_to_gray
+from kidneyct_lib.data.hounsfield import SOFT_TISSUE
+from kidneyct_lib.data.image_io import rgb_to_gray
 
 WHITE = 255.0
 PUBLISHED_SIDE = 224

@@ -5,7 +5,7 @@ import { TellableError } from "../errors";
 import { decodeLossless } from "./jpeg-lossless";
 import type { Storage } from "./transfer-syntax";
 
-/** A decompressed picture of one sample a pixel. */
+/** A decompressed picture of one sample per pixel. */
 export interface Frame {
   width: number;
   height: number;
