@@ -10,6 +10,7 @@ AUGMENT ?=
 SIZE ?=
 FOLDS ?=
 JOBS ?=
+EXTRA ?=
 MARKS ?=
 BASE ?= main
 PYTHON ?= python3
@@ -44,10 +45,14 @@ help: ## list the targets
 
 ##@ The study
 
-setup: .venv/.ready ## build the environment in .venv from the lock
+setup: .venv/.ready $(EXTRA:%=.venv/.extra-%) ## build the environment in .venv from the lock: [EXTRA="dask jax cuda"]
 
 .venv/.ready: pyproject.toml uv.lock requirements.lock tools/setup.sh
 	@tools/setup.sh "$(PYTHON)" "$(UV)"
+
+# An optional extra of pyproject.toml, beside those that .venv has already.
+.venv/.extra-%: .venv/.ready
+	@tools/setup.sh "$(PYTHON)" "$(UV)" $*
 
 reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path RECIPE=patient EXTERNAL=path MASKS=path SEED=n AUGMENT=n SIZE=px FOLDS=n JOBS=n]
 	@$(BIN)/kidneyct reproduce --study "$$STUDY" $${DATA:+--data "$$DATA"} \

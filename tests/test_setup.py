@@ -171,6 +171,37 @@ def test_interrupted_set_up_is_not_taken_for_ready(bare_tree):
     assert "never finished" in result.stdout
 
 
+def test_extras_stay_through_a_later_set_up(bare_tree):
+    manager = bare_tree / "uv"
+    manager.write_text('#!/bin/sh\nmkdir -p .venv && echo "$@" >> calls\n')
+    manager.chmod(0o755)
+    assert make("setup", f"UV={manager}", cwd=bare_tree).returncode == 0
+    assert make("setup", f"UV={manager}", "EXTRA=dask jax", cwd=bare_tree).returncode == 0
+    assert make("setup", f"UV={manager}", "EXTRA=jax", cwd=bare_tree).returncode == 0
+    os.utime(bare_tree / ".venv/.ready", (0, 0))  # the lock is newer
+    assert make("setup", f"UV={manager}", cwd=bare_tree).returncode == 0
+    first, *later = (bare_tree / "calls").read_text().splitlines()
+    assert "--extra" not in first
+    asked = [set(re.findall(r"--extra (\w+)", line)) for line in later]
+    assert asked == [{"dask"}, {"dask", "jax"}, {"dask", "jax"}]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("EXTRA=dusk",), "those of pyproject.toml are: cuda dask jax"),
+        (("EXTRA=dask", "UV="), "pip install uv"),
+    ],
+)
+def test_extra_that_cannot_be_installed_is_told(bare_tree, options, said):
+    (bare_tree / ".venv").mkdir()
+    (bare_tree / ".venv/.ready").touch()
+    result = make("setup", *options, cwd=bare_tree)
+    assert result.returncode
+    assert said in result.stderr
+    assert (bare_tree / ".venv/.ready").exists()
+
+
 def test_reproduce_hands_paths_with_spaces_on_whole(bare_tree):
     command = bare_tree / ".venv/bin/kidneyct"
     command.parent.mkdir(parents=True)
