@@ -83,7 +83,7 @@ def about(known: dict[str, Any]) -> dict[str, Any]:
         "environment_sha256": known["environment_sha256"],
         "machine": {key: known["machine"][key] for key in ("processor", "cpus", "python")},
         "notebooks": {
-            name: {key: facts[key] for key in ("seconds", "peak_memory_mb")}
+            name: {key: facts[key] for key in ("seconds", "processor_seconds", "peak_memory_mb")}
             for name, facts in known["notebooks"].items()
             if "finished" in facts
         },

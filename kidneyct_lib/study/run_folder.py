@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ class Run:
     def __init__(self, folder: str | Path) -> None:
         self.folder = project_root() / folder
         self._notebook: str | None = None
-        self._started = time.monotonic()
+        self._started, self._used = time.monotonic(), _processor_seconds()
         self._read: set[str] = set()
         self._written: list[str] = []
 
@@ -195,7 +196,8 @@ class Run:
 
     def begin(self, notebook: str, parameters: Mapping[str, Any]) -> None:
         """Record that this notebook starts now, with what; it counts only after `finish`."""
-        self._notebook, self._started = notebook, time.monotonic()
+        self._notebook = notebook
+        self._started, self._used = time.monotonic(), _processor_seconds()
         self._read, self._written = set(), []
         source = project_root() / "notebooks" / f"{notebook}.ipynb"
         started = {"parameters": dict(parameters), "source_sha256": file_digest(source)}
@@ -216,17 +218,26 @@ class Run:
             known["notebooks"] = dict(sorted((others | {notebook: started}).items()))
 
     def finish(self, **facts: Any) -> None:
-        """Record seconds, peak memory, files read and written; called in a notebook's last cell."""
+        """Record seconds, peak memory, files read and written; called in a notebook's last cell.
+
+        Seconds of the processor, of all threads, hardly depend on what else the machine does.
+        """
         assert self._notebook, "finish without begin"
         self.record_notebook(
             self._notebook,
             **facts,
             seconds=round(time.monotonic() - self._started, 1),
+            processor_seconds=round(_processor_seconds() - self._used, 1),
             peak_memory_mb=provenance.peak_memory_mb(),
             finished=datetime.now(UTC).isoformat(timespec="milliseconds"),
             inputs=sorted(self._read),
             outputs=sorted(set(self._written)),
         )
+
+
+def _processor_seconds() -> float:
+    """Seconds that processors have worked for this process and the children that it waited for."""
+    return sum(os.times()[:4])
 
 
 def open_run(folder: str | Path, notebook: str, parameters: Mapping[str, Any]) -> Run:
