@@ -6,11 +6,13 @@ import statistics
 import numpy as np
 import pytest
 from one_process import OneProcess
+from short_resnet import SHORT
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from tiny_study import NOTEBOOKS, tiny
 
 from kidneyct_lib import report
 from kidneyct_lib.data import datasets
+from kidneyct_lib.models.backbones import BACKBONES
 from kidneyct_lib.study import parameters, runner, staleness
 from kidneyct_lib.study.run_folder import Run
 
@@ -55,9 +57,10 @@ def values(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(values):
-    """The run folder after all notebooks."""
+    """The run folder after all notebooks, with a short ResNet50, whose graphs are soon traced."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "NotebookProcess", OneProcess)
+        patch.setitem(BACKBONES, "resnet50", BACKBONES[SHORT])
         assert runner.reproduce(values) == len(NOTEBOOKS)
     return Run(values.run_folder)
 
