@@ -28,18 +28,46 @@ def parse_requirement(text):
 
 
 def locked_pins():
-    return {f"{p['name']}=={p['version']}" for p in UV_LOCK["package"] if p["name"] != "kidneyct"}
+    """What the project and its development need, extras left out, directly or not."""
+    found, waiting = set(), [{"name": "kidneyct", "extra": ["dev"]}]
+    while waiting:
+        wanted = waiting.pop()
+        for package in UV_LOCK["package"]:
+            pin = f"{package['name']}=={package['version']}"
+            same = package["name"] == wanted["name"]
+            if same and wanted.get("version", package["version"]) == package["version"]:
+                extras = wanted.get("extra", [])
+                if (pin, *extras) in found:
+                    continue
+                found.add((pin, *extras))
+                groups = package.get("optional-dependencies", {}) | package.get(
+                    "dev-dependencies", {}
+                )
+                waiting += package.get("dependencies", [])
+                waiting += [one for extra in extras for one in groups.get(extra, [])]
+    return {pin for pin, *_ in found if not pin.startswith("kidneyct==")}
 
 
 def test_uv_lock_is_in_step_with_pyproject():
-    def locked(table):
-        return {(r["name"], frozenset(r["specifier"].split(","))) for r in table}
+    def locked(table, extra=None):
+        """Requirements of the project itself, or of one of its extras."""
+        marks = {None: lambda mark: "extra ==" not in mark}
+        asked = marks.get(extra, lambda mark: f"extra == '{extra}'" in mark)
+        return {
+            (r["name"], frozenset(r["specifier"].split(",")))
+            for r in table
+            if asked(r.get("marker", ""))
+        }
 
     (project,) = (p for p in UV_LOCK["package"] if p["name"] == "kidneyct")
     declared = {parse_requirement(r) for r in PYPROJECT["project"]["dependencies"]}
     development = {parse_requirement(r) for r in PYPROJECT["dependency-groups"]["dev"]}
     assert locked(project["metadata"]["requires-dist"]) == declared
     assert locked(project["metadata"]["requires-dev"]["dev"]) == development
+    for extra, listed in PYPROJECT["project"]["optional-dependencies"].items():
+        plain = {re.sub(r"\[.*?\]|;.*", "", one) for one in listed}
+        known = {parse_requirement(one) for one in plain}
+        assert locked(project["metadata"]["requires-dist"], extra) == known
     bounds = UV_LOCK["requires-python"].replace(" ", "")
     assert bounds == PYPROJECT["project"]["requires-python"]
 
@@ -236,6 +264,32 @@ def test_reproduce_hands_paths_with_spaces_on_whole(bare_tree):
     ]
     plain = make("reproduce", cwd=bare_tree)
     assert plain.stdout.split() == ["<reproduce>", "<--study>", "<phantom>"]
+    assert not (bare_tree / ".venv/.extra-dask").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "handed_on"),
+    [
+        ("WORKERS=4", "<--workers> <4>"),
+        ("SCHEDULER=tcp://a:1", "<--scheduler> <tcp://a:1>"),
+        ("CLUSTER=my params/slurm.yaml", "<--cluster> <my params/slurm.yaml>"),
+        ("DASK_SCHEDULER_ADDRESS=tcp://a:1", ""),
+    ],
+)
+def test_what_computes_by_dask_gets_the_extra_first(bare_tree, given, handed_on):
+    manager = bare_tree / "uv"
+    manager.write_text('#!/bin/sh\nmkdir -p .venv/bin && echo "uv $@"\n')
+    manager.chmod(0o755)
+    command = bare_tree / ".venv/bin/kidneyct"
+    command.parent.mkdir(parents=True)
+    command.write_text('#!/bin/sh\nfor word; do printf "<%s> " "$word"; done\n')
+    command.chmod(0o755)
+    (bare_tree / ".venv/.ready").touch()
+    told = make("reproduce", f"UV={manager}", given, cwd=bare_tree).stdout
+    assert "--extra dask" in told
+    assert told.endswith(f"<reproduce> <--study> <phantom> {handed_on}".rstrip() + " ")
+    again = make("reproduce", f"UV={manager}", given, cwd=bare_tree).stdout
+    assert "--extra" not in again
 
 
 def notebook(source="x = 1", *, cell=None, metadata=None):
