@@ -71,12 +71,11 @@ def main() -> None:
         catalog.decode_all(folder, table, job["image_size"], cache)
     with clock.phase("grouping"):
         thumbs = near_duplicates.thumbnails(images, job["thumbnail_size"])
-        lowest = min(job["group_threshold"], *job["group_thresholds"])
-        edges = near_duplicates.near_duplicates(thumbs, lowest)
-        group = near_duplicates.find_groups(edges, job["group_threshold"])
-    write_result(
-        job, seconds=clock.seconds, files=len(table), links=len(edges.i), groups=len(set(group))
-    )
+        thresholds = [job["group_threshold"], *job["group_thresholds"]]
+        grouping = near_duplicates.find_groups(thumbs, thresholds, table["label"])
+    groups = int(grouping.at(job["group_threshold"]).max()) + 1
+    links = int(grouping.links[0])
+    write_result(job, seconds=clock.seconds, files=len(table), links=links, groups=groups)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,8 @@ def recover_groups(
     table: pd.DataFrame, folder: Path, settings: parameters.Params, scratch: Path
 ) -> np.ndarray:
     """Group of each image, as notebook 03 recovers it."""
-    images = catalog.decode_all(folder, table, settings.image_size, scratch / "grouping")
-    thumbs = near_duplicates.thumbnails(images, settings.thumbnail_size)
-    edges = near_duplicates.near_duplicates(thumbs, settings.group_threshold)
-    return near_duplicates.find_groups(edges, settings.group_threshold)
+    thumbs = near_duplicates.catalog_thumbnails(
+        folder, table, settings.thumbnail_size, scratch / "grouping"
+    )
+    threshold = settings.group_threshold
+    return near_duplicates.find_groups(thumbs, [threshold], table["label"]).at(threshold)

@@ -121,11 +121,15 @@ def first_figures(folder: Path) -> pd.DataFrame:
         ends = [
             datetime.fromisoformat(cell["metadata"]["papermill"]["end_time"])
             for cell in notebook["cells"]
-            if any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
+            if any(_is_figure(output) for output in cell.get("outputs", []))
         ]
         first = (min(ends) - start).total_seconds() if ends else np.nan
         rows.append((path.stem, first, known["duration"]))
     return pd.DataFrame(rows, columns=["notebook", "first figure, s", "all, s"])
+
+
+def _is_figure(output: Mapping[str, Any]) -> bool:
+    return "".join(output.get("data", {}).get("text/html", "")).startswith("<img ")
 
 
 def machine_table(machine: Mapping[str, Any], ours: Mapping[str, Any]) -> pd.DataFrame:

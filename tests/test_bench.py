@@ -70,8 +70,9 @@ def test_first_figures_are_counted_from_the_start_of_the_notebook(tmp_path):
         times = {"papermill": {"end_time": f"2026-01-01T00:00:{end}"}}
         return {"metadata": times, "outputs": [{"data": data}]}
 
-    cells = [cell("05.0", **{"text/plain": ""}), cell("07.5", **{"image/png": ""})]
-    cells += [{"metadata": {}}, cell("09.0", **{"image/png": ""})]
+    table, figure = ({"text/html": text} for text in ("<div>", '<img alt="seen" src="data:">'))
+    cells = [cell("05.0", **table), cell("07.5", **figure)]
+    cells += [{"metadata": {}}, cell("09.0", **figure)]
     times = {"start_time": "2026-01-01T00:00:01.0", "duration": 11.5}
     notebook = {"metadata": {"papermill": times}, "cells": cells}
     (tmp_path / "02_b.ipynb").write_text(json.dumps(notebook))

@@ -2,6 +2,7 @@
 
     python tools/results.py keep outputs/coronal_stone    # after make reproduce
     python tools/results.py keep outputs/bench            # after make bench
+    python tools/results.py keep outputs/scale            # after python -m benchmarks.scale
     python tools/results.py write                         # make docs
     python tools/results.py check                         # fails where a page says something else
 
@@ -10,6 +11,7 @@ readers do not see: <!--= percent("phantom", "slice") -->80.7 %<!--/-->. An expr
 `FUNCTIONS`.
 """
 
+import argparse
 import json
 import re
 import shutil
@@ -20,8 +22,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment
 
-from benchmarks import tables
-from benchmarks.bench import parse as bench_options
+from benchmarks import bench as benchmark
+from benchmarks import scale, tables
 from kidneyct_lib.study import provenance
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +36,7 @@ TABLES = (  # without those that have a row for each slice or group
     *("selective_prediction", "shortcuts", "subgroups"),
 )
 BENCH_TABLES = ("study", "folds", "machine", "files")
+SCALE_TABLES = ("steps", "seconds", "peak_memory_mb", "disk_mb", "growth", "grouping")
 MOST_LOAD = 0.5  # of a machine that counts as idle when a bench starts
 MARKED = re.compile(r"<!--= (.*?) -->(.*?)<!--/-->", re.DOTALL)
 
@@ -43,6 +46,9 @@ def keep(run: Path) -> None:
     if (run / "bench.json").is_file():
         facts = about_bench(run)
         kept = [run / f"{name}.csv" for name in BENCH_TABLES]
+    elif (run / "scale.json").is_file():
+        facts = about_scale(run)
+        kept = [run / f"{name}.csv" for name in SCALE_TABLES]
     else:
         known = json.loads((run / "run.json").read_text())
         facts = about(known)
@@ -92,19 +98,36 @@ def about(known: dict[str, Any]) -> dict[str, Any]:
 
 def about_bench(folder: Path) -> dict[str, Any]:
     """What made the bench's tables; the machine must have been idle."""
-    known, git = json.loads((folder / "bench.json").read_text()), provenance.git_state(ROOT)
-    if git["dirty"]:
-        sys.exit("Tracked files have been changed: the bench is of no commit.")
+    known = json.loads((folder / "bench.json").read_text())
     if known["load_at_start"] > MOST_LOAD:
         sys.exit(f"The machine was not idle: load {known['load_at_start']:.1f} at the start.")
-    machine, usual = provenance.machine(), vars(bench_options([]))
-    options = [
-        f"--{name.replace('_', '-')} {value}"
+    options = _changed(known, benchmark.parse([]))
+    return _made_by("make bench" + (f' BENCH="{options}"' if options else ""))
+
+
+def about_scale(folder: Path) -> dict[str, Any]:
+    """What made the tables of the scale bench, and how busy the machine was, which pages tell."""
+    known = json.loads((folder / "scale.json").read_text())
+    command = f"python -m benchmarks.scale {_changed(known, scale.parse([]))}".strip()
+    return _made_by(command) | {"load": [known["load_at_start"], known["load_at_end"]]}
+
+
+def _changed(known: dict[str, Any], usual: argparse.Namespace) -> str:
+    """Options of a bench that are not the usual ones, as they are typed."""
+    return " ".join(
+        f"--{name.replace('_', '-')} {re.sub(r'[][,]', '', value)}"
         for name, value in known["options"].items()
-        if value != str(usual[name])
-    ]
+        if value != str(getattr(usual, name))
+    )
+
+
+def _made_by(command: str) -> dict[str, Any]:
+    """Command, commit and machine of a bench that ran on this machine and these sources."""
+    git, machine = provenance.git_state(ROOT), provenance.machine()
+    if git["dirty"]:
+        sys.exit("Tracked files have been changed: the bench is of no commit.")
     return {
-        "command": "make bench" + (f' BENCH="{" ".join(options)}"' if options else ""),
+        "command": command,
         "commit": git["commit"],
         "machine": {key: machine[key] for key in ("processor", "cpus", "python")},
     }
@@ -191,6 +214,12 @@ def bench(name: str, folder: str = "bench") -> str:
     return f"\n{tables.markdown(pd.read_csv(RESULTS / folder / f'{name}.csv'))}\n"
 
 
+def load(study: str) -> str:
+    """Jobs that wanted a processor when a scale bench began and ended."""
+    start, end = read(study, "about.load")
+    return f"{start:.0f} at its start and {end:.0f} at its end"
+
+
 def minutes(study: str) -> str:
     """Minutes of all notebooks added up, as they ran: side by side they slow one another."""
     seconds = sum(one["seconds"] for one in read(study, "about.notebooks").values())
@@ -213,7 +242,7 @@ FUNCTIONS = {
     function.__name__: function
     for function in (
         *(percent, metric, recalls, corrupted, shortcuts, gains, bench),
-        *(minutes, memory, made),
+        *(minutes, memory, made, load),
     )
 }
 """What an expression in a page may use."""

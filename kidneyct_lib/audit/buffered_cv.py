@@ -5,12 +5,13 @@ are in training; with a gap as wide as the series, nothing of the patient is.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.core import engine
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 
 
@@ -32,10 +33,10 @@ def distance_to_block(group: Sequence, *, most: int, seed: int) -> np.ndarray:
     slice, which has no block.
     """
     rng = np.random.default_rng(seed)
-    codes, names = pd.factorize(np.asarray(group))
+    codes, _ = pd.factorize(np.asarray(group))
     distance = np.full(len(codes), -1)
-    for code in range(len(names)):
-        (members,) = np.nonzero(codes == code)
+    ends = np.bincount(codes).cumsum()
+    for members in np.split(np.argsort(codes, kind="stable"), ends[:-1]):
         if len(members) > 1:
             length = min(most, max(1, len(members) // 3))
             start = rng.integers(len(members) - length + 1)
@@ -98,18 +99,28 @@ def buffered_curve(
     distance = distance_to_block(probe.table["group"], most=block, seed=bootstrap.seed)
     if distance.max() < 0:
         return []
-    files = probe.table["sha256"]
     reached = [gap for gap in gaps if gap < distance.max()]
-    result = []
-    for gap in tqdm([*reached, None], desc="gaps within series", unit="gap"):
-        predictions = np.empty((len(tested), len(probe.classes)))
-        for fold in np.unique(tested[distance == 0]):
-            train, test = gap_parts(tested, distance, fold, gap)
-            train &= ~files.isin(files[test]).to_numpy()  # no copy of a tested file
-            predictions[test] = probe.predict(train, test)
-        chosen = distance == 0
+    light = replace(probe, table=probe.table[["label", "group", "sha256"]])
+    same = {"probe": light, "tested": tested, "distance": distance}
+    calls = [same | {"gap": gap} for gap in (*reached, None)]
+    predicted = engine.run_all(_beyond_gap, calls, label="gaps within series", unit="gap")
+    result, chosen = [], distance == 0
+    for gap, predictions in zip((*reached, None), predicted, strict=True):
         scores = probe.score(predictions[chosen], chosen, bootstrap=bootstrap)
         left = probe.table["group"][distance > gap].nunique() if gap is not None else 0
         kept = ("n", "groups", "accuracy", "accuracy_ci95", "macro_f1", "macro_f1_ci95")
         result.append({"gap": gap, "series_left": left} | {key: scores[key] for key in kept})
     return result
+
+
+def _beyond_gap(
+    probe: Probe, tested: np.ndarray, distance: np.ndarray, gap: int | None
+) -> np.ndarray:
+    """Predictions (N, K) of the blocks by what lies beyond a gap; the other rows are empty."""
+    files = probe.table["sha256"]
+    predictions = np.empty((len(tested), len(probe.classes)))
+    for fold in np.unique(tested[distance == 0]):
+        train, test = gap_parts(tested, distance, fold, gap)
+        train &= ~files.isin(files[test]).to_numpy()  # no copy of a tested file
+        predictions[test] = probe.predict(train, test)
+    return predictions

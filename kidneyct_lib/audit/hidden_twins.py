@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
 from kidneyct_lib.audit.probes import Probe
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
@@ -36,17 +38,32 @@ def pairs(thumbs: np.ndarray, table: pd.DataFrame) -> pd.DataFrame:
     ``correlation`` of the two slices, -1 to 1.
     """
     rows_of = table.reset_index(drop=True).groupby("group").groups
-    label = table.groupby("group")["label"].first()
-    groups, found = list(rows_of), []
-    for k, a in enumerate(groups):
-        own = thumbs[rows_of[a]]
-        for b in groups[k + 1 :]:
-            alike = own @ thumbs[rows_of[b]].T
-            i, j = np.unravel_index(alike.argmax(), alike.shape)
-            place = {"group_a": a, "group_b": b, "row_a": rows_of[a][i], "row_b": rows_of[b][j]}
-            likeness = {"one_class": label[a] == label[b], "correlation": float(alike[i, j])}
-            found.append(place | likeness)
-    return pd.DataFrame(found).sort_values("correlation", ascending=False, ignore_index=True)
+    label = table.groupby("group")["label"].first().to_numpy()
+    groups = np.array(list(rows_of))
+    first, second = np.triu_indices(len(groups), 1)
+    # Arrays, not a dict for each pair, since there are as many as half the groups squared.
+    rows, correlation = np.empty((2, len(first)), np.int64), np.empty(len(first))
+    place = 0
+    with threadpool_limits(1):  # products this small wait for one another's threads
+        for k, a in enumerate(tqdm(groups, desc="pairs of groups", unit="group", leave=False)):
+            own = thumbs[rows_of[a]]
+            for b in groups[k + 1 :]:
+                alike = own @ thumbs[rows_of[b]].T
+                i, j = np.unravel_index(alike.argmax(), alike.shape)
+                rows[:, place] = rows_of[a][i], rows_of[b][j]
+                correlation[place] = alike[i, j]
+                place += 1
+    compared = pd.DataFrame(
+        {
+            "group_a": groups[first],
+            "group_b": groups[second],
+            "row_a": rows[0],
+            "row_b": rows[1],
+            "one_class": label[first] == label[second],
+            "correlation": correlation,
+        }
+    )
+    return compared.sort_values("correlation", ascending=False, ignore_index=True)
 
 
 def likely(compared: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -251,20 +251,17 @@ def decode_all(folder: Path | str, table: pd.DataFrame, size: int, cache: Path) 
     CatalogError
         If an image has gone or changed since it was indexed.
     """
-    decoders = (Path(__file__).with_name(name).read_bytes() for name in _DECODERS)
-    source = hashlib.sha256(b"".join(decoders)).hexdigest()
-    store = RowStore(Path(cache) / f"images-{size}-{source[:8]}", (size, size), np.uint8)
-    keys = table["sha256"].tolist()
-
-    with image_io.quiet_decoders(), ThreadPoolExecutor() as pool:
-
-        def compute(positions: np.ndarray) -> np.ndarray:
-            wanted = table.iloc[positions]
-            paths = [Path(folder) / path for path in wanted["path"]]
-            return np.stack(list(pool.map(_decode, paths, wanted["sha256"], repeat(size))))
-
-        store.fill(keys, compute, batch=_DECODE_BATCH, label="decoding images")
+    store, keys = _decoded(folder, table, size, cache)
     return store.take(keys)
+
+
+def decoded_blocks(
+    folder: Path | str, table: pd.DataFrame, size: int, cache: Path, *, block: int
+) -> Iterator[np.ndarray]:
+    """Decode as `decode_all` does, and yield so many images at a time, (block, size, size)."""
+    store, keys = _decoded(folder, table, size, cache)
+    for start in range(0, len(keys), block):
+        yield store.take(keys[start : start + block])
 
 
 def thinned(table: pd.DataFrame, most: int | None) -> pd.DataFrame:
@@ -314,6 +311,26 @@ def _inspect(path: Path, *, salt: bytes) -> dict[str, str | int] | str | None:
     facts = {"sha256": sha256, "width": width, "height": height, "plane": plane}
     patient = known_patients.of_dicom(data, salt) if salt else ""
     return facts | {"warning": picture.warning, "patient": patient}
+
+
+def _decoded(
+    folder: Path | str, table: pd.DataFrame, size: int, cache: Path
+) -> tuple[RowStore, list[str]]:
+    """Store of the decoded images, each in it, and their keys."""
+    decoders = (Path(__file__).with_name(name).read_bytes() for name in _DECODERS)
+    source = hashlib.sha256(b"".join(decoders)).hexdigest()
+    store = RowStore(Path(cache) / f"images-{size}-{source[:8]}", (size, size), np.uint8)
+    keys = table["sha256"].tolist()
+
+    with image_io.quiet_decoders(), ThreadPoolExecutor() as pool:
+
+        def compute(positions: np.ndarray) -> np.ndarray:
+            wanted = table.iloc[positions]
+            paths = [Path(folder) / path for path in wanted["path"]]
+            return np.stack(list(pool.map(_decode, paths, wanted["sha256"], repeat(size))))
+
+        store.fill(keys, compute, batch=_DECODE_BATCH, label="decoding images")
+    return store, keys
 
 
 def _decode(path: Path, sha256: str, size: int) -> np.ndarray:

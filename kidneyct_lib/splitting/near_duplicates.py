@@ -7,7 +7,9 @@ leakage: two series of one patient (another plane, another contrast phase) stay 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,24 +17,47 @@ import pandas as pd
 from sklearn.metrics.cluster import pair_confusion_matrix
 from tqdm import tqdm
 
+from kidneyct_lib.data import catalog
 from kidneyct_lib.splitting.holdout import components
+from kidneyct_lib.splitting.single_linkage import SingleLinkage
 
 SOURCE_SIZE = 224
 """Pixels of the slices that thumbnails are made of, whatever a network sees: the groups, and so the
 splits, of two recipes or image sizes are then the same."""
 
+_SLICES_READ = 2048  # at a time
 
-class Edges(NamedTuple):
-    """Pairs of n slices (i < j) whose thumbnails correlate above `threshold`: all that is known.
 
-    `i` and `j` are row numbers, int32 (E,); `correlation` is Pearson's, float32 (E,), -1 to 1.
+@dataclass(frozen=True)
+class Grouping:
+    """Groups of n slices that links between near-duplicates join, at several thresholds.
+
+    Attributes
+    ----------
+    thresholds
+        Correlations, rising; a link is a pair of slices that correlate strictly above.
+    groups
+        int32 (T, n): group of each slice, 0 to G - 1 by first appearance, at each threshold.
+    links
+        int64 (T,): how many links there are at each threshold.
+    cross_class_links
+        int64 (T,): how many of them join two classes.
     """
 
-    i: np.ndarray
-    j: np.ndarray
-    correlation: np.ndarray
-    n: int
-    threshold: float
+    thresholds: tuple[float, ...]
+    groups: np.ndarray
+    links: np.ndarray
+    cross_class_links: np.ndarray
+
+    def at(self, threshold: float) -> np.ndarray:
+        """Group of each slice at one of the thresholds, int32 (n,); ValueError if it is another."""
+        return self.groups[self.place(threshold)]
+
+    def place(self, threshold: float) -> int:
+        """Place of a threshold among `thresholds`; ValueError if it is not among them."""
+        if threshold not in self.thresholds:
+            raise ValueError(f"links were searched above {self.thresholds}, not above {threshold}")
+        return self.thresholds.index(threshold)
 
 
 def thumbnails(images: np.ndarray, size: int) -> np.ndarray:
@@ -59,53 +84,65 @@ def thumbnails(images: np.ndarray, size: int) -> np.ndarray:
     return thumbs
 
 
-def near_duplicates(thumbs: np.ndarray, threshold: float, *, block: int = 2048) -> Edges:
-    """Find all pairs of thumbnails that correlate above a threshold.
+def catalog_thumbnails(folder: Path, table: pd.DataFrame, size: int, cache: Path) -> np.ndarray:
+    """Give the `thumbnails` of all slices of a catalog, decoded as `catalog.decode_all` does.
 
-    Only the upper triangle of the correlation matrix is computed, one square of it at a
-    time, so memory holds the thumbnails, one square and the pairs found.
+    Some slices are read at a time, so that memory holds the thumbnails and not the slices too,
+    which are twelve times as large at a `size` of 64. Parameters and errors are those of
+    `decode_all`, but for `size`, the side of a thumbnail in pixels.
+    """
+    thumbs = np.empty((len(table), size * size), np.float32)
+    start = 0
+    for images in catalog.decoded_blocks(folder, table, SOURCE_SIZE, cache, block=_SLICES_READ):
+        thumbs[start : start + len(images)] = thumbnails(images, size)
+        start += len(images)
+    return thumbs
+
+
+def find_groups(
+    thumbs: np.ndarray,
+    thresholds: Sequence[float],
+    labels: Sequence[str],
+    *,
+    block: int = 2048,
+) -> Grouping:
+    """Link all pairs of slices whose thumbnails correlate above a threshold, and group by links.
+
+    All pairs are compared, so time grows with the square of N. Memory does not: it holds the
+    thumbnails, the groups, one square of the upper triangle of the correlation matrix and the links
+    in it, however many links there are.
 
     Parameters
     ----------
     thumbs
         float32 (N, D) from `thumbnails`.
-    threshold
-        Pairs with a correlation strictly above it are kept.
+    thresholds
+        At least one, in any order; repeated ones count once.
+    labels
+        Class of each slice, (N,).
     block
         Side of a square of the correlation matrix, in slices.
-
-    Returns
-    -------
-    Edges, in order of the squares they were found in.
     """
-    none = np.empty(0, np.int32)
-    found = [(none, none, np.empty(0, np.float32))]
+    rising = tuple(sorted({float(threshold) for threshold in thresholds}))
+    linkage = SingleLinkage(len(thumbs), rising)
+    label = pd.factorize(np.asarray(labels))[0]
+    counts = np.zeros((2, len(rising)), np.int64)  # of links in one class, of two
     starts = range(0, len(thumbs), block)
-    for top in tqdm(starts, desc="near-duplicate slices", unit="block", leave=False):
-        rows = thumbs[top : top + block]
-        for left in range(top, len(thumbs), block):
-            square = rows @ thumbs[left : left + block].T
-            above = square > threshold
-            if left == top:
-                above = np.triu(above, k=1)
-            i, j = np.nonzero(above)
-            pairs = (i + top).astype(np.int32), (j + left).astype(np.int32)
-            found.append((*pairs, np.clip(square[i, j], -1, 1)))
-    i, j, correlation = map(np.concatenate, zip(*found, strict=True))
-    return Edges(i, j, correlation, len(thumbs), threshold)
-
-
-def find_groups(edges: Edges, threshold: float) -> np.ndarray:
-    """Number the connected components of the slices linked above a threshold.
-
-    The edges are those of `near_duplicates`, found at this threshold or a lower one: ValueError if
-    they were not searched for down to it. Links with a correlation strictly above it are used.
-    Gives int64 (n,): group of each slice, 0 to G - 1, numbered by first appearance.
-    """
-    if threshold < edges.threshold:
-        raise ValueError(f"edges are known above {edges.threshold} only, not above {threshold}")
-    used = edges.correlation > threshold
-    return components(edges.i[used], edges.j[used], edges.n)
+    squares = combinations_with_replacement(starts, 2)
+    total = len(starts) * (len(starts) + 1) // 2
+    for top, left in tqdm(squares, "near-duplicate slices", total, unit="block", leave=False):
+        square = thumbs[top : top + block] @ thumbs[left : left + block].T
+        above = square > rising[0]
+        if left == top:
+            above = np.triu(above, k=1)
+        i, j = np.nonzero(above)
+        level = linkage.levels(square[i, j])
+        i, j = i + top, j + left
+        linkage.add(i, j, level)
+        both = (label[i] != label[j]) * len(rising) + level
+        counts += np.bincount(both, minlength=counts.size).reshape(counts.shape)
+    reached = counts[:, ::-1].cumsum(axis=1)[:, ::-1]  # a link at a threshold is one at lower ones
+    return Grouping(rising, linkage.clusters(), reached.sum(axis=0), reached[1])
 
 
 def joined(group: np.ndarray, patients: Sequence[str]) -> np.ndarray:
@@ -117,7 +154,7 @@ def joined(group: np.ndarray, patients: Sequence[str]) -> np.ndarray:
     Parameters
     ----------
     group
-        From `find_groups`, (n,).
+        From `Grouping.at`, (n,).
     patients
         Known patient of each slice, (n,); "" where it is not known.
 
@@ -133,19 +170,15 @@ def joined(group: np.ndarray, patients: Sequence[str]) -> np.ndarray:
     return components(links.index.to_numpy(), links.to_numpy(), len(group))
 
 
-def threshold_curve(
-    edges: Edges, labels: Sequence[str], thresholds: Sequence[float]
-) -> pd.DataFrame:
-    """Show how the groups depend on the threshold, from one set of edges.
+def threshold_curve(grouping: Grouping, thresholds: Sequence[float]) -> pd.DataFrame:
+    """Show how the groups depend on the threshold.
 
     Parameters
     ----------
-    edges
-        As in `find_groups`; the edges reach down to the lowest of `thresholds`.
-    labels
-        Class of each slice, (n,).
+    grouping
+        From `find_groups`.
     thresholds
-        Correlations to try.
+        Correlations to show, of those that links were searched at.
 
     Returns
     -------
@@ -153,12 +186,10 @@ def threshold_curve(
     largest group) and ``cross_class_links`` (linked pairs of two different classes, which a
     patient with one diagnosis cannot have: a count above 0 says the threshold is too low).
     """
-    label = pd.factorize(np.asarray(labels))[0]
-    crossing = edges.correlation[label[edges.i] != label[edges.j]]
     rows = []
     for threshold in thresholds:
-        sizes = np.bincount(find_groups(edges, threshold))
-        links = int((crossing > threshold).sum())
+        sizes = np.bincount(grouping.at(threshold))
+        links = int(grouping.cross_class_links[grouping.place(threshold)])
         rows.append((float(threshold), len(sizes), int(sizes.max(initial=0)), links))
     return pd.DataFrame(rows, columns=["threshold", "groups", "largest", "cross_class_links"])
 

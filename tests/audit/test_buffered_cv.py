@@ -107,3 +107,18 @@ def test_series_of_single_slices_have_no_gaps(synthetic_probe):
     assert (
         buffered_cv.buffered_curve(replace(probe), tested, [0, 1], block=2, bootstrap=SCORING) == []
     )
+
+
+@given(group=st.lists(st.sampled_from("dacb"), max_size=30), seed=st.integers(0, 9))
+def test_places_of_blocks_are_drawn_in_the_order_in_which_series_appear(group, seed):
+    rng = np.random.default_rng(seed)
+    expected = np.full(len(group), -1)
+    for name in dict.fromkeys(group):
+        members = [row for row, other in enumerate(group) if other == name]
+        if len(members) > 1:
+            length = min(2, max(1, len(members) // 3))
+            start = rng.integers(len(members) - length + 1)
+            for place, row in enumerate(members):
+                expected[row] = max(start - place, place - (start + length - 1), 0)
+    result = buffered_cv.distance_to_block(group, most=2, seed=seed)
+    assert result.tolist() == expected.tolist()

@@ -1,3 +1,4 @@
+import tracemalloc
 from itertools import combinations
 
 import cv2
@@ -6,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kidneyct_lib.data import catalog, phantom
+from kidneyct_lib.splitting import near_duplicates, single_linkage
 from kidneyct_lib.splitting.near_duplicates import (
-    Edges,
+    Grouping,
+    catalog_thumbnails,
     find_groups,
     joined,
-    near_duplicates,
     pairwise_scores,
     series_correlations,
     threshold_curve,
@@ -72,7 +75,7 @@ def test_constant_images_give_zeros():
     images = np.stack([np.full((16, 16), v, np.uint8) for v in (0, 77, 255)])
     thumbs = thumbnails(images, 8)
     assert not thumbs.any()
-    assert len(near_duplicates(thumbs, 0.5, block=2).i) == 0
+    assert find_groups(thumbs, [0.5], list("ABC"), block=2).links.tolist() == [0]
 
 
 def test_thumbnails_forget_brightness_and_contrast():
@@ -81,77 +84,117 @@ def test_thumbnails_forget_brightness_and_contrast():
     assert (thumbs @ thumbs.T).min() > 0.999
 
 
+def test_thumbnails_of_a_catalog_are_those_of_its_slices_however_many_are_read_at_a_time(
+    tmp_path, monkeypatch
+):
+    spec = dict(classes=["Cyst", "Stone"], patients_per_class=2, slices_per_patient=(2, 2))
+    phantom.write_cohort(
+        tmp_path / "slices", phantom.CohortSpec(**spec, size=64, seed=1, plane="axial")
+    )
+    table = catalog.index_folder(tmp_path / "slices", spec["classes"]).table[::-1]
+    place = (tmp_path / "slices", table)
+    decoded = catalog.decode_all(*place, near_duplicates.SOURCE_SIZE, tmp_path / "cache")
+    for block in (3, 100):
+        monkeypatch.setattr(near_duplicates, "_SLICES_READ", block)
+        result = catalog_thumbnails(*place, 16, tmp_path / "cache")
+        np.testing.assert_array_equal(result, thumbnails(decoded, 16))
+
+
 # --- near duplicates and groups --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("block", [1, 5, 7, 64])
-def test_edges_are_those_of_the_literal_search_whatever_the_block(block):
+def test_groups_and_links_are_those_of_the_literal_search_whatever_the_block(block):
     images = series(5, 6, 32, seed=2)
-    edges = near_duplicates(thumbnails(images, 32), 0.95, block=block)
-    expected = slow_pairs(images, 0.95)
-    assert 0 < len(expected) < 5 * 6 * 29
-    assert set(zip(edges.i.tolist(), edges.j.tolist(), strict=True)) == expected
-    assert len(edges.i) == len(expected)
-    for i, j, correlation in zip(edges.i, edges.j, edges.correlation, strict=True):
-        truth = np.corrcoef(images[i].ravel(), images[j].ravel())[0, 1]
-        assert correlation == pytest.approx(truth, abs=1e-5)
+    labels = np.array(list("AB"))[np.arange(30) // 11 % 2]  # parts two of the series
+    found = find_groups(thumbnails(images, 32), [0.98, 0.95, 0.7, 0.95], labels, block=block)
+    assert found.thresholds == (0.7, 0.95, 0.98)
+    for threshold in found.thresholds:
+        expected, place = slow_pairs(images, threshold), found.place(threshold)
+        assert 0 < len(expected) < 5 * 6 * 29
+        assert found.links[place] == len(expected)
+        assert found.cross_class_links[place] == sum(labels[i] != labels[j] for i, j in expected)
+        assert found.at(threshold).tolist() == slow_groups(30, expected)
+    assert found.cross_class_links[1] > 0
 
 
-def test_no_images_have_no_edges_and_no_groups():
-    edges = near_duplicates(np.empty((0, 4), np.float32), 0.9, block=8)
-    assert len(edges.i) == len(edges.correlation) == 0
-    assert len(find_groups(edges, 0.9)) == 0
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.integers(-4, 4)] * 3), max_size=14),
+    st.lists(st.integers(-20, 40), min_size=1, max_size=5),
+    st.integers(1, 15),
+    st.randoms(use_true_random=False),
+)
+def test_links_lie_strictly_above_every_threshold(vectors, thresholds, block, random):
+    """Sixteenths, whose products float32 holds exactly: many are equal to a threshold."""
+    n = len(vectors)
+    labels = [random.choice("AB") for _ in range(n)]
+    thumbs = np.array(vectors, np.float32).reshape(n, 3) / 4
+    found = find_groups(thumbs, [t / 16 for t in thresholds], labels, block=block)
+    assert found.thresholds == tuple(t / 16 for t in sorted(set(thresholds)))
+    for t in thresholds:
+        pairs = {
+            (i, j)
+            for i, j in combinations(range(n), 2)
+            if sum(a * b for a, b in zip(vectors[i], vectors[j], strict=True)) > t
+        }
+        place = found.place(t / 16)
+        assert found.links[place] == len(pairs)
+        assert found.cross_class_links[place] == sum(labels[i] != labels[j] for i, j in pairs)
+        assert found.at(t / 16).tolist() == slow_groups(n, pairs)
+
+
+def test_slices_that_are_all_alike_take_no_more_memory_than_others(monkeypatch):
+    """Their links, of 12 bytes each, would take 54 MB."""
+    n = 3000
+    monkeypatch.setattr(single_linkage, "_MOST_WAITING", 1 << 16)
+    thumbs = np.full((n, 16), 0.25, np.float32)
+    tracemalloc.start()
+    found = find_groups(thumbs, [0.9, 0.95, 0.99], ["A"] + ["B"] * (n - 1), block=200)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not found.groups.any()
+    assert found.links.tolist() == [n * (n - 1) // 2] * 3
+    assert found.cross_class_links.tolist() == [n - 1] * 3
+    assert peak < 10e6
+
+
+def test_no_images_have_no_links_and_no_groups():
+    found = find_groups(np.empty((0, 4), np.float32), [0.9], [], block=8)
+    assert found.links.tolist() == found.cross_class_links.tolist() == [0]
+    assert found.at(0.9).shape == (0,)
 
 
 def test_a_chain_is_one_group_though_its_ends_differ():
     images = series(1, 8, 32, seed=3)
     thumbs = thumbnails(images, 32)
     assert thumbs[0] @ thumbs[-1] < 0.95
-    assert set(find_groups(near_duplicates(thumbs, 0.95, block=8), 0.95)) == {0}
+    assert set(find_groups(thumbs, [0.95], ["A"] * 8, block=8).at(0.95)) == {0}
 
 
 def test_series_are_recovered_also_where_their_slices_lie_apart():
     images = series(6, 10, 32, seed=4)
     truth = np.repeat(np.arange(6), 10)
     order = np.random.default_rng(0).permutation(60)
-    edges = near_duplicates(thumbnails(images[order], 32), 0.94, block=16)
-    result = find_groups(edges, 0.94)
-    assert pairwise_scores(result, truth[order])["precision"] == 1
-    assert pairwise_scores(result, truth[order])["recall"] == 1
+    found = find_groups(thumbnails(images[order], 32), [0.94], ["A"] * 60, block=16).at(0.94)
+    assert pairwise_scores(found, truth[order])["precision"] == 1
+    assert pairwise_scores(found, truth[order])["recall"] == 1
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 12), st.data())
-def test_groups_are_those_of_the_literal_flood_numbered_by_first_appearance(n, data):
-    possible = list(combinations(range(n), 2))
-    pairs = data.draw(st.lists(st.sampled_from(possible), unique=True) if possible else st.just([]))
-    strength = data.draw(st.lists(st.floats(0.5, 1), min_size=len(pairs), max_size=len(pairs)))
-    i, j = np.array(pairs, np.int32).reshape(-1, 2).T
-    edges = Edges(i, j, np.array(strength, np.float32), n, 0.4)
-    used = {pair for pair, r in zip(pairs, strength, strict=True) if np.float32(r) > 0.75}
-    result = find_groups(edges, 0.75).tolist()
-    assert result == slow_groups(n, used)
+def test_groups_at_another_threshold_than_those_searched_are_refused():
+    found = find_groups(thumbnails(series(2, 3, 32, seed=5), 16), [0.9, 0.95], ["A"] * 6, block=8)
+    with pytest.raises(ValueError, match=r"above \(0\.9, 0\.95\), not above 0\.8"):
+        found.at(0.8)
 
 
-def test_groups_below_the_searched_threshold_are_refused():
-    edges = near_duplicates(thumbnails(series(2, 3, 32, seed=5), 16), 0.9, block=8)
-    with pytest.raises(ValueError, match=r"above 0\.9 only"):
-        find_groups(edges, 0.8)
-
-
-def test_threshold_curve_counts_what_each_threshold_gives():
-    edges = Edges(
-        np.array([0, 1, 2, 0], np.int32),
-        np.array([1, 2, 3, 4], np.int32),
-        np.array([0.99, 0.95, 0.85, 0.81], np.float32),
-        5,
-        0.8,
-    )
-    curve = threshold_curve(edges, list("AAABB"), [0.8, 0.83, 0.9, 0.97, 0.995])
-    assert curve["threshold"].tolist() == [0.8, 0.83, 0.9, 0.97, 0.995]
-    assert curve["groups"].tolist() == [1, 2, 3, 4, 5]
-    assert curve["largest"].tolist() == [5, 4, 3, 2, 1]
-    assert curve["cross_class_links"].tolist() == [2, 1, 0, 0, 0]
+def test_threshold_curve_tells_what_each_threshold_gives():
+    groups = np.array([[0, 0, 0, 0, 1], [0, 1, 2, 2, 3]], np.int32)
+    grouping = Grouping((0.8, 0.9), groups, np.array([6, 1]), np.array([2, 0]))
+    curve = threshold_curve(grouping, [0.9, 0.8])
+    assert curve["threshold"].tolist() == [0.9, 0.8]
+    assert curve["groups"].tolist() == [4, 2]
+    assert curve["largest"].tolist() == [2, 4]
+    assert curve["cross_class_links"].tolist() == [0, 2]
 
 
 # --- scores ----------------------------------------------------------------------------------
