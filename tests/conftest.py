@@ -38,6 +38,15 @@ def silence(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.fixture
+def surroundings_unseen(monkeypatch):
+    """No packages and no git are looked up, which takes about a second at each notebook's start."""
+    from kidneyct_lib.study import provenance
+
+    monkeypatch.setattr(provenance, "_required", lambda package: {})
+    monkeypatch.setattr(provenance, "git_state", lambda root: {})
+
+
 @pytest.fixture(scope="module")
 def untraced():
     """Networks predict layer by layer: to trace one takes longer than a few small images do."""
@@ -91,6 +100,24 @@ def real_axial() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real slices at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory):
+    """A cluster of two workers; tests that want one skip where Dask is absent."""
+    from local_cluster import Cluster
+
+    both = Cluster(tmp_path_factory.mktemp("pair"))
+    both.wait_for_workers(2)
+    yield both
+    both.close()
+
+
+@pytest.fixture
+def on_pair(pair, monkeypatch):
+    """Independent work is done by the two workers."""
+    monkeypatch.setenv("KIDNEYCT_SCHEDULER", pair.address)
+    return pair
 
 
 @pytest.fixture(scope="session")

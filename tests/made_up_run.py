@@ -5,8 +5,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from kidneyct_lib.audit import counterfactual
-from kidneyct_lib.evaluation import binary_metrics, paired_bootstrap, series, subgroups
+from kidneyct_lib.evaluation import (
+    binary_metrics,
+    counterfactual,
+    paired_bootstrap,
+    series,
+    subgroups,
+)
 from kidneyct_lib.evaluation import metrics as evaluation_metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import predictions_table, probability_columns, study_folds
@@ -19,14 +24,22 @@ from kidneyct_lib.uncertainty import operating_points
 FIGURES = {
     "01_download": ["class_counts"],
     "02_explore": ["contact_sheet"],
-    "04_two_stage_training": ["headline", "learning_curves"],
+    "04_two_stage_training": ["headline", "learning_curves", "other_windows"],
     "05_error_analysis": ["recall", "worst_errors", "weight_randomization"],
     "06_external_grayscale": ["external"],
     "07_leakage_audit": ["summary", "shortcuts", "not_known_to_the_page"],
 }
 
 
-def make(folder, *, classes=("Cyst", "Normal", "Stone"), folds=3, audit=True, **parameters):
+def make(
+    folder,
+    *,
+    classes=("Cyst", "Normal", "Stone"),
+    folds=3,
+    analysed=True,
+    audit=True,
+    **parameters,
+):
     """Write a run whose network knows the patients it has seen and little of others."""
     run, classes = Run(folder), list(classes)
     table = _catalog(classes)
@@ -54,8 +67,9 @@ def make(folder, *, classes=("Cyst", "Normal", "Stone"), folds=3, audit=True, **
     )
     _finish(run)
     metrics = _train(run, predictions, classes)
-    _analyse(run, table, predictions, metrics, classes)
-    if audit:
+    if analysed:
+        _analyse(run, table, predictions, metrics, classes)
+    if analysed and audit:
         _audit(run)
     return run
 
@@ -133,6 +147,7 @@ def _train(run, predictions, classes):
     _begin(run, "04_two_stage_training", {})
     run.record(initial_weights_sha256="f00d" * 16)
     run.write_table("predictions", predictions)
+    run.write_table("counterfactual_predictions", elsewhere)
     run.write_metrics("test", metrics)
     run.write_table("headline", evaluation_metrics.headline(metrics))
     _finish(run)

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from kidneyct_lib.audit.probes import Nearest, Probe
+from kidneyct_lib.audit.probes import Nearest, Probe, predict_each
 from kidneyct_lib.evaluation import metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.splitting import cross_validation, holdout
@@ -96,9 +95,11 @@ def predict_all(
         probabilities = nearest[scheme].predict(any_probe.table["label"], any_probe.classes)
         frames.append(any_probe.rows(probabilities, tested, scheme=scheme, model="pixel kNN"))
     todo = [(model, scheme) for model in probes for scheme in SCHEMES]
-    for model, scheme in tqdm(todo, desc="shallow models", unit="model"):
-        probe, tested = probes[model], folds.tested[scheme]
-        frames.append(probe.rows(probe.out_of_fold(tested), tested, scheme=scheme, model=model))
+    given = [probes[model] for model, _ in todo], [folds.tested[scheme] for _, scheme in todo]
+    predicted = predict_each(*given, label="shallow models", unit="model")
+    for (model, scheme), predictions in zip(todo, predicted, strict=True):
+        tested = folds.tested[scheme]
+        frames.append(probes[model].rows(predictions, tested, scheme=scheme, model=model))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -1,13 +1,14 @@
 """What more patients would bring: accuracy over the number of patients in training."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import curve_fit
-from tqdm import tqdm
 
 from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.core import engine
 from kidneyct_lib.evaluation.bootstrap import NO_INTERVAL
 
 MEASURES = ("accuracy", "macro_f1")
@@ -75,18 +76,18 @@ def patient_curve(
     One dict per fraction: ``fraction``, ``groups`` (in training, mean over folds and draws), and of
     ``accuracy`` and ``macro_f1`` the mean over the draws and its range (``accuracy_low`` ...).
     """
-    labels, group = probe.table["label"].to_numpy(), probe.table["group"].to_numpy()
     todo = [(part, draw) for part in fractions for draw in range(repeats if part < 1 else 1)]
+    light = replace(probe, table=probe.table[["label", "group"]])
+    calls = [
+        {"probe": light, "tested": tested, "fraction": part, "seed": seed + draw}
+        for part, draw in todo
+    ]
+    drawn = engine.run_all(_fewer_patients, calls, label="fewer patients", unit="draw")
     rows = []
-    for fraction, draw in tqdm(todo, desc="fewer patients", unit="draw"):
-        predictions, trained = np.empty((len(tested), len(probe.classes))), []
-        for fold in np.unique(tested):
-            train = draw_groups(labels, group, tested != fold, fraction, seed=seed + draw)
-            predictions[tested == fold] = probe.predict(train, tested == fold)
-            trained.append(len(np.unique(group[train])))
+    for (fraction, _), (predictions, groups) in zip(todo, drawn, strict=True):
         scores = probe.score(predictions, bootstrap=NO_INTERVAL)
         measured = {measure: scores[measure] for measure in MEASURES}
-        rows.append({"fraction": fraction, "groups": np.mean(trained)} | measured)
+        rows.append({"fraction": fraction, "groups": groups} | measured)
     result = []
     for fraction, draws in pd.DataFrame(rows).groupby("fraction"):
         point = {"fraction": float(fraction), "groups": float(draws["groups"].mean())}
@@ -96,6 +97,19 @@ def patient_curve(
             point |= {f"{measure}_low": float(values.min()), f"{measure}_high": float(values.max())}
         result.append(point)
     return result
+
+
+def _fewer_patients(
+    probe: Probe, tested: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, float]:
+    """Predictions (N, K) after training on one draw of patients, and how many these were."""
+    labels, group = probe.table["label"].to_numpy(), probe.table["group"].to_numpy()
+    predictions, trained = np.empty((len(tested), len(probe.classes))), []
+    for fold in np.unique(tested):
+        train = draw_groups(labels, group, tested != fold, fraction, seed=seed)
+        predictions[tested == fold] = probe.predict(train, tested == fold)
+        trained.append(len(np.unique(group[train])))
+    return predictions, np.mean(trained)
 
 
 def power_law(n: np.ndarray, a: float, b: float, c: float) -> np.ndarray:

@@ -9,10 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from kidneyct_lib.audit.leakage import AuditFolds
-from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.audit.probes import Probe, predict_each
 
 
 def predict_controls(probe: Probe, folds: AuditFolds, *, draws: int, seed: int) -> pd.DataFrame:
@@ -34,15 +33,18 @@ def predict_controls(probe: Probe, folds: AuditFolds, *, draws: int, seed: int) 
     DataFrame as `predict_all` gives, each image once a ``draw``, without ``path``; the model is
     the control's name, ``label`` the label that it drew.
     """
-    table, frames = probe.table, []
-    for draw in tqdm(range(draws), desc="controls", unit="draw"):
+    table, todo = probe.table, []
+    for draw in range(draws):
         drawn = control_labels(table["label"], table["group"], probe.classes, seed=seed + draw)
         for name, labels in drawn.items():
             control = replace(probe, table=table.assign(label=labels))
-            for scheme, tested in folds.tested.items():
-                predictions = control.out_of_fold(tested)
-                rows = control.rows(predictions, tested, scheme=scheme, model=name)
-                frames.append(rows.drop(columns="path").assign(draw=draw))
+            todo += [(draw, name, control, scheme) for scheme in folds.tested]
+    given = [one[2] for one in todo], [folds.tested[one[3]] for one in todo]
+    predicted = predict_each(*given, label="controls", unit="fit")
+    frames = []
+    for (draw, name, control, scheme), predictions in zip(todo, predicted, strict=True):
+        rows = control.rows(predictions, folds.tested[scheme], scheme=scheme, model=name)
+        frames.append(rows.drop(columns="path").assign(draw=draw))
     return pd.concat(frames, ignore_index=True)
 
 

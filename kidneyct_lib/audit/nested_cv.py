@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score
-from tqdm import tqdm
 
 from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.core import engine
 from kidneyct_lib.splitting import cross_validation
 
 
@@ -91,30 +91,53 @@ def nested_cv(
         as chosen.
     """
     any_recipe = next(iter(recipes.values()))
-    classes = list(any_recipe.classes)
-    true = any_recipe.table["label"].map(classes.index).to_numpy()
-    shape = (len(repeats), len(true), len(classes))
+    shape = (len(repeats), len(any_recipe.table), len(any_recipe.classes))
     predictions = {name: np.empty(shape) for name in recipes}
     moved = {name: np.empty(shape) for name in recipes}
     chosen, choices = np.empty(shape), dict.fromkeys(recipes, 0)
     inner: dict[str, list[float]] = {name: [] for name in recipes}
     todo = [(n, tested, fold) for n, tested in enumerate(repeats) for fold in np.unique(tested)]
-    for repeat, tested, fold in tqdm(todo, desc="outer folds", unit="fold"):
-        test, held = tested == fold, np.flatnonzero(tested != fold)
-        several = len(np.unique(tested[held])) > 1
-        for name, probe in recipes.items():
-            predict = probe.fit(~test)
-            predictions[name][repeat, test] = predict(probe.features[test])
-            moved[name][repeat, test] = predict(elsewhere[name][test])
-            if several:
-                also = None if probe.also is None else probe.also[held]
-                table = probe.table.iloc[held]
-                own = replace(probe, features=probe.features[held], also=also, table=table)
-                scores = own.out_of_fold(tested[held], elsewhere[name][held])
-                labels = scores.argmax(axis=1)
-                inner[name].append(f1_score(true[held], labels, average="macro"))
-        best = max(recipes, key=lambda name: inner[name][-1]) if several else next(iter(recipes))
+    light = {
+        name: replace(probe, table=probe.table[["label", "group"]])
+        for name, probe in recipes.items()
+    }
+    calls = [
+        {"probe": light[name], "elsewhere": elsewhere[name], "tested": tested, "fold": fold}
+        for _, tested, fold in todo
+        for name in recipes
+    ]
+    fitted = iter(engine.run_all(_fit_outer, calls, label="outer folds", unit="fit"))
+    for repeat, tested, fold in todo:
+        test, scores = tested == fold, {}
+        for name in recipes:
+            predictions[name][repeat, test], moved[name][repeat, test], score = next(fitted)
+            if score is not None:
+                scores[name] = score
+                inner[name].append(score)
+        best = max(scores, key=scores.__getitem__) if scores else next(iter(recipes))
         choices[best] += 1
         chosen[repeat, test] = moved[best][repeat, test]
     means = {name: float(np.mean(values)) for name, values in inner.items() if values}
     return NestedCV(predictions, moved, chosen, choices, means)
+
+
+def _fit_outer(
+    probe: Probe, elsewhere: np.ndarray, tested: np.ndarray, fold: int
+) -> tuple[np.ndarray, np.ndarray, float | None]:
+    """Predict the images of an outer fold by one recipe, and score it in the inner folds.
+
+    Returns
+    -------
+    float64 (tested images, K) twice, of the images as shown and elsewhere; macro-F1 elsewhere in
+    the inner folds, None where there are none.
+    """
+    test, held = tested == fold, np.flatnonzero(tested != fold)
+    predict = probe.fit(~test)
+    result = predict(probe.features[test]), predict(elsewhere[test])
+    if len(np.unique(tested[held])) < 2:
+        return *result, None
+    also = None if probe.also is None else probe.also[held]
+    own = replace(probe, features=probe.features[held], also=also, table=probe.table.iloc[held])
+    labels = own.out_of_fold(tested[held], elsewhere[held]).argmax(axis=1)
+    true = own.table["label"].map(list(probe.classes).index).to_numpy()
+    return *result, f1_score(true, labels, average="macro")

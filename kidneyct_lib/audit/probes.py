@@ -5,7 +5,7 @@ they reach says how much of a task is solved before any network is trained.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from kidneyct_lib.core import engine
 from kidneyct_lib.evaluation import metrics
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import (
@@ -171,6 +172,28 @@ class Probe:
         named = {"scheme": scheme, "model": model, "fold": tested}
         split = np.full(len(tested), "test")
         return predictions_table(self.table, split, probabilities, self.classes, **named)
+
+
+def predict_each(
+    probes: Sequence[Probe], tested: Sequence[np.ndarray], *, label: str, unit: str
+) -> list[np.ndarray]:
+    """Predict out of fold by several probes, wherever there is somebody to compute.
+
+    Parameters
+    ----------
+    probes, tested
+        Each probe, and the folds as `Probe.out_of_fold` takes them.
+    label, unit
+        Names of the whole and of one probe, on the progress bar.
+
+    Returns
+    -------
+    list of float64 (N, K): what `Probe.out_of_fold` gives for each.
+    """
+    # Classes and groups are all that a fit needs of the catalog.
+    light = [replace(probe, table=probe.table[["label", "group"]]) for probe in probes]
+    calls = [{"self": one, "tested": folds} for one, folds in zip(light, tested, strict=True)]
+    return engine.run_all(Probe.out_of_fold, calls, label=label, unit=unit)
 
 
 def logistic_regression(*, c: float) -> Pipeline:

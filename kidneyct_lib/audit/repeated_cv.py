@@ -1,16 +1,16 @@
 """The same probe on other assignments of patients to folds: other groupings, other seeds."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
-from tqdm import tqdm
 
-from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.audit.probes import Probe, predict_each
 from kidneyct_lib.evaluation.bootstrap import NO_INTERVAL, Bootstrap
 from kidneyct_lib.splitting import cross_validation, near_duplicates
 from kidneyct_lib.splitting.holdout import SplitError
-from kidneyct_lib.splitting.near_duplicates import Edges
+from kidneyct_lib.splitting.near_duplicates import Grouping
 
 _MEASURES = ("accuracy", "macro_f1")
 
@@ -20,7 +20,7 @@ _SEED_STEP = 1000
 
 def threshold_sweep(
     probe: Probe,
-    edges: Edges,
+    grouping: Grouping,
     thresholds: Sequence[float],
     *,
     folds: int,
@@ -35,8 +35,8 @@ def threshold_sweep(
     ----------
     probe
         To fit.
-    edges
-        From `near_duplicates.near_duplicates`, down to the lowest of `thresholds`.
+    grouping
+        From `near_duplicates.find_groups`, at these `thresholds`.
     thresholds
         Correlations above which two slices are one patient's.
     folds
@@ -51,9 +51,9 @@ def threshold_sweep(
     One dict per threshold: ``threshold``, ``groups``, ``skipped`` (why it could not be tested, or
     ""), and where it was tested ``accuracy``, ``accuracy_ci95``, ``macro_f1``, ``macro_f1_ci95``.
     """
-    result = []
-    for threshold in tqdm(thresholds, desc="grouping thresholds", unit="threshold"):
-        group = near_duplicates.find_groups(edges, threshold)
+    result, todo = [], []
+    for threshold in thresholds:
+        group = grouping.at(threshold)
         if patients is not None:
             group = near_duplicates.joined(group, patients)
         regrouped = replace(probe, table=probe.table.assign(group=group))
@@ -65,8 +65,11 @@ def threshold_sweep(
             )
         except SplitError as error:
             row["skipped"] = str(error)
-            continue
-        predictions = regrouped.out_of_fold(tested)
+        else:
+            todo.append((row, regrouped, tested))
+    given = [one[1] for one in todo], [one[2] for one in todo]
+    predicted = predict_each(*given, label="grouping thresholds", unit="threshold")
+    for (row, regrouped, _), predictions in zip(todo, predicted, strict=True):
         scores = regrouped.score(predictions, bootstrap=bootstrap)
         row |= {key: scores[key] for m in _MEASURES for key in (m, f"{m}_ci95")}
     return result
@@ -94,16 +97,18 @@ def repeat_cv(
     {``mean``, ``low``, ``high``} over the repeats}.
     """
     scores = {scheme: [first[scheme]] for scheme in first}
-    todo = [(repeat, scheme) for repeat in range(1, repeats) for scheme in first]
-    for repeat, scheme in tqdm(todo, desc="repeated cross-validation", unit="repeat"):
+    assigned = []
+    for repeat, scheme in [(repeat, scheme) for repeat in range(1, repeats) for scheme in first]:
         other_seed = seed + _SEED_STEP * repeat
-        try:
+        with suppress(SplitError):  # a small study, which not every seed can divide
             tested = cross_validation.assign_folds(
                 probe.table, scheme, folds=folds, seed=other_seed
             )
-        except SplitError:  # a small study, which not every seed can divide
-            continue
-        predictions = probe.out_of_fold(tested)  # one resample: no interval is wanted here
+            assigned.append((scheme, tested))
+    given = [probe] * len(assigned), [tested for _, tested in assigned]
+    predicted = predict_each(*given, label="repeated cross-validation", unit="repeat")
+    for (scheme, _), predictions in zip(assigned, predicted, strict=True):
+        # One resample: no interval is wanted here.
         scores[scheme].append(probe.score(predictions, bootstrap=NO_INTERVAL))
     return {
         scheme: {"repeats": len(result)}

@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.ensemble import RandomForestClassifier
 from tqdm import tqdm
 
-from kidneyct_lib.audit.probes import Probe
+from kidneyct_lib.audit.probes import Probe, predict_each
 from kidneyct_lib.data import display_window
 from kidneyct_lib.data.body import body_mask
 from kidneyct_lib.evaluation import metrics
@@ -107,12 +107,16 @@ def predict(
     forest = RandomForestClassifier(
         _TREES, min_samples_leaf=_LEAF, class_weight="balanced", random_state=seed
     )
-    scores = {}
     kinds: Mapping[str, Sequence[str]] = KINDS | {TOGETHER: tuple(measures)}
-    for kind, columns in tqdm(kinds.items(), desc="shortcuts", unit="kind"):
-        probe = Probe(forest, measures[list(columns)].to_numpy(), table, classes)
-        scores[kind] = probe.score(probe.out_of_fold(tested), bootstrap=bootstrap)
-    return scores
+    probes = [
+        Probe(forest, measures[list(columns)].to_numpy(), table, classes)
+        for columns in kinds.values()
+    ]
+    predicted = predict_each(probes, [tested] * len(probes), label="shortcuts", unit="kind")
+    return {
+        kind: probe.score(predictions, bootstrap=bootstrap)
+        for kind, probe, predictions in zip(kinds, probes, predicted, strict=True)
+    }
 
 
 def score_table(kinds: Mapping[str, Mapping]) -> pd.DataFrame:

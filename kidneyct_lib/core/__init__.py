@@ -1,1 +1,1 @@
-"""What every other sub-package stands on: errors, files and the cache of computed arrays."""
+"""What every other sub-package stands on: errors, files, stores, and who does the work."""

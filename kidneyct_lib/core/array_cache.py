@@ -13,11 +13,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
-from tqdm import tqdm
 
+from kidneyct_lib.core import progress
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import read_json, replacement
+from kidneyct_lib.core.shared_lock import SharedLock
 
 
 class RowStore:
@@ -25,6 +25,7 @@ class RowStore:
 
     A row counts only once its line is in the index, and the line is written after the values have
     reached the disk. A process killed at any moment therefore loses at most the batch in flight.
+    Processes on one or several machines may fill it at once: each row is computed by one of them.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class RowStore:
         self._read_index(repair=False)
 
     def take(self, keys: Sequence[str]) -> np.ndarray:
-        """Rows of these keys, in their order, as a new array (len(keys), *shape).
+        """Rows of these keys, in their order, as a new array ``(len(keys), *shape)``.
 
         Raises
         ------
@@ -81,7 +82,7 @@ class RowStore:
         keys : sequence of str
             Content keys of the wanted rows; repeated keys are computed once.
         compute : callable
-            Given integer positions into `keys`, returns their rows (b, *shape).
+            Given integer positions into `keys`, returns their rows ``(b, *shape)``.
         batch : int
             Rows computed and made durable at a time.
         label : str
@@ -100,16 +101,23 @@ class RowStore:
             If the disk is too small for the missing rows, or the folder can't be written.
         """
         try:
+            self._read_index(repair=False)
+            if not self._missing(keys, most_bytes):
+                return 0  # nobody has to wait for who fills it with other rows
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock"):
+            with SharedLock(self.folder / ".holder") as lock:
                 self._read_index(repair=True)
                 missing = self._missing(keys, most_bytes)
                 self._require_space(len(missing))
                 title = f"{label} ({len(missing) * self.row_bytes / 1e6:.0f} MB)"
-                with tqdm(total=len(missing), desc=title, unit="row", disable=not missing) as bar:
+                bar = progress.bar(total=len(missing), desc=title, unit="row", disable=not missing)
+                with bar:
                     for start in range(0, len(missing), batch):
+                        progress.stop_if_unwanted()
                         positions = np.asarray(missing[start : start + batch])
-                        self._append([keys[i] for i in positions], compute(positions), label)
+                        computed = compute(positions)
+                        lock.require()
+                        self._append([keys[i] for i in positions], computed, label)
                         bar.update(len(positions))
                 return len(missing)
         except OSError as error:

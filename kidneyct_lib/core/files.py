@@ -4,13 +4,16 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kidneyct_lib.core.errors import StudyError
 
+_MACHINE = platform.node()
 _TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
 
 
@@ -48,13 +51,22 @@ def replacement(path: Path) -> Iterator[Path]:
     A reader never meets half a file. The suffix stays last, as Keras and Matplotlib choose the
     format by it. The folder is made.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # Machines that share the folder count their processes each by themselves.
+    temporary = path.with_name(f".{path.stem}.{_MACHINE}.{os.getpid()}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def duplicate(source: Path, target: Path) -> None:
+    """Give a file a second name; copy it where the file system allows one name alone."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def discard_temporaries(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from kidneyct_lib.models import pretrained_weights
-from kidneyct_lib.models.keras_setup import keras
+from kidneyct_lib.models.keras_setup import keras, set_seed
 from kidneyct_lib.models.pretrained_weights import WeightsError
 
 
@@ -130,12 +130,12 @@ def build_body(
     imagenet = settings.weights == "imagenet"
     if imagenet and settings.backbone != "resnet50":
         donor = _pretrained(settings.backbone, prepared)
-        keras.utils.set_random_seed(settings.seed)
+        set_seed(settings.seed)
         body = _in_inference_mode(donor)
         body.set_weights(donor.get_weights())
         return body
     pretrained = _resnet50_weights() if imagenet else {}
-    keras.utils.set_random_seed(settings.seed)
+    set_seed(settings.seed)
     with keras.StatelessScope(initialize_variables=False):  # only the graph is wanted: no values
         graph = architecture.build(include_top=False, weights=None, input_tensor=prepared)
     body = _in_inference_mode(graph)

@@ -2,9 +2,12 @@
 
 import logging
 import os
+import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -36,6 +39,30 @@ with _silenced():  # TensorFlow reports missing GPUs before it reads its log lev
     keras.ops.zeros(())  # the first tensor looks for devices
 
 
+class _RandomOfThread(threading.local):
+    """Stands in for the module `random` where Keras draws seeds of initial values.
+
+    The module's one sequence is drawn from by all threads of a process, as by those that keep a
+    worker in touch with its scheduler: what a seeded thread draws would hang on their moments.
+    """
+
+    def __init__(self) -> None:
+        self.own: Any = random  # until the thread is seeded
+
+    def randint(self, a: int, b: int) -> int:
+        return self.own.randint(a, b)
+
+
+_RANDOM = _RandomOfThread()
+keras.src.random.seed_generator.python_random = _RANDOM
+
+
+def set_seed(seed: int) -> None:
+    """Make all that this thread builds and draws next depend on the seed alone."""
+    keras.utils.set_random_seed(seed)
+    _RANDOM.own = random.Random(seed)
+
+
 def devices() -> list[str]:
     """Devices of the backend: those that speed up the work, else the processor."""
     found = keras.distribution.list_devices()
@@ -45,4 +72,4 @@ def devices() -> list[str]:
 # Many small models are compiled once each here; TensorFlow takes that for an accident.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-__all__ = ["devices", "keras"]
+__all__ = ["devices", "keras", "set_seed"]

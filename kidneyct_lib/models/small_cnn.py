@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from tqdm import tqdm
 
-from kidneyct_lib.models.keras_setup import keras
+from kidneyct_lib.models.keras_setup import keras, set_seed
 
 SMALL_CNN = "small CNN"
 _BLOCKS = (16, 32, 64, 128)  # channels; each block halves the image
@@ -59,7 +59,7 @@ class SmallCNN(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> "SmallCNN":
         """Train from nothing on gray images (N, size, size) and their classes (N,)."""
-        keras.utils.set_random_seed(self.seed)
+        set_seed(self.seed)
         self.classes_, code = np.unique(y, return_inverse=True)
         self.network_ = small_cnn(X.shape[1], len(self.classes_))
         self.network_.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy")

@@ -5,10 +5,12 @@ import itertools
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
+from kidneyct_lib.core import engine
 from kidneyct_lib.core.array_cache import RowStore
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import file_digest
@@ -17,6 +19,8 @@ from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.models import builder, freezing
 from kidneyct_lib.robustness import corruptions
 from kidneyct_lib.robustness.corruptions import CORRUPTIONS, SEVERITIES
+
+_SENT = 16  # batches handed out together: each takes seconds, and they are kept together
 
 
 class StagePredictions:
@@ -62,6 +66,23 @@ class StagePredictions:
         self._weights = [suffix.get_weights() for suffix in suffixes]
         self.digest = sha256("".join(map(builder.digest, nets)).encode()).hexdigest()
         self.classes = second.output.shape[-1]
+        self.files: tuple[Path, Path] | None = None
+        self.unfreeze_layers = unfreeze_layers
+
+    @classmethod
+    def of_files(
+        cls,
+        first: Path,
+        second: Path,
+        *,
+        unfreeze_layers: int,
+        beside: "StagePredictions | None" = None,
+    ) -> "StagePredictions":
+        """Load both networks; who knows their files can have others predict with them."""
+        nets = builder.load(first), builder.load(second)
+        result = cls(*nets, unfreeze_layers=unfreeze_layers, beside=beside)
+        result.files = first.resolve(), second.resolve()
+        return result
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities float32 (N, 2, K), stage 1 then 2, of gray images uint8 (N, S, S)."""
@@ -101,13 +122,23 @@ def of_corrupted(
     dict by corruption: float32 (severities, N, 2, K), the stages in turn.
     """
     wanted = list(itertools.product(CORRUPTIONS, SEVERITIES, range(len(images))))
+    sent = predict.files is not None and engine.scheduler() is not None
 
     def compute(positions: np.ndarray) -> np.ndarray:
-        corrupted = [
-            corruptions.corrupt(images[row], keys[row], name, severity, seed=seed)
-            for name, severity, row in (wanted[position] for position in positions)
+        parts = [
+            [wanted[position] for position in positions[start : start + batch]]
+            for start in range(0, len(positions), batch)
         ]
-        return predict(np.stack(corrupted))
+        given = {"images": images, "keys": keys, "seed": seed}
+        if not sent:
+            return np.concatenate([_predict(predict, part, **given) for part in parts])
+        given |= {"files": predict.files, "unfreeze_layers": predict.unfreeze_layers}
+        calls = [given | {"digest": predict.digest, "wanted": part} for part in parts]
+        label = "predictions of corrupted slices"
+        folders = [cache, predict.files[0].parent]
+        return np.concatenate(
+            engine.run_all(_predict_there, calls, label=label, unit="batch", folders=folders)
+        )
 
     # The folder is named by all that a prediction depends on besides the slice.
     sources = sorted(Path(inspect.getfile(corruptions)).parent.glob("*.py"))
@@ -116,6 +147,46 @@ def of_corrupted(
     folder = cache / f"predictions-{sha256(content.encode()).hexdigest()[:16]}"
     store = RowStore(folder, (2, predict.classes), "float32")
     row_keys = [f"{keys[row]}/{name}/{severity}/{seed}" for name, severity, row in wanted]
-    store.fill(row_keys, compute, batch=batch, label="predictions of corrupted slices")
+    # The same batches, whoever predicts them; those that were handed out are kept together.
+    at_once = batch * _SENT if sent else batch
+    store.fill(row_keys, compute, batch=at_once, label="predictions of corrupted slices")
     shape = (len(CORRUPTIONS), len(SEVERITIES), len(images), 2, predict.classes)
     return dict(zip(CORRUPTIONS, store.take(row_keys).reshape(shape), strict=True))
+
+
+def _predict(
+    predict: StagePredictions,
+    wanted: Sequence[tuple[str, int, int]],
+    *,
+    images: np.ndarray,
+    keys: Sequence[str],
+    seed: int,
+) -> np.ndarray:
+    """Predictions (M, 2, K) of some corruptions and severities of some rows of the images."""
+    corrupted = [
+        corruptions.corrupt(images[row], keys[row], name, severity, seed=seed)
+        for name, severity, row in wanted
+    ]
+    return predict(np.stack(corrupted))
+
+
+_LOADED: dict[str, StagePredictions] = {}  # by digest: both schemes' networks, on a worker
+
+
+def _predict_there(
+    files: tuple[Path, Path],
+    unfreeze_layers: int,
+    digest: str,
+    wanted: Sequence[tuple[str, int, int]],
+    **given: Any,
+) -> np.ndarray:
+    """`_predict` by the networks in some files."""
+    if digest not in _LOADED:
+        while len(_LOADED) > 1:
+            _LOADED.pop(next(iter(_LOADED)))
+        beside = next(iter(_LOADED.values()), None)
+        loaded = StagePredictions.of_files(*files, unfreeze_layers=unfreeze_layers, beside=beside)
+        _LOADED[loaded.digest] = loaded
+    if digest not in _LOADED:
+        raise StudyError(f"{files[1]} changed meanwhile; give the command again.")
+    return _predict(_LOADED[digest], wanted, **given)

@@ -8,8 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
-from tqdm import tqdm
 
+from kidneyct_lib.core import progress
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data import augmentation
 from kidneyct_lib.data.image_io import gray_to_rgb
@@ -110,7 +110,8 @@ class LesionScores:
         for variable in model.optimizer.variables:
             variable.assign(ops.zeros_like(variable))
         batches = Batches(self._examples, rows, self._settings)
-        for step in tqdm(range(steps), desc="U-Net", unit="step", leave=False):
+        for step in progress.bar(range(steps), desc="U-Net", unit="step", leave=False):
+            progress.stop_if_unwanted()
             loss = model.train_on_batch(*batches.draw(step))
             if not np.isfinite(loss):
                 raise StudyError(f"The U-Net's loss is no longer a number in step {step + 1}.")

@@ -15,8 +15,8 @@ from typing import Protocol
 import keras
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from kidneyct_lib.core import progress
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.models import backbones, builder, freezing
 from kidneyct_lib.training import checkpoints
@@ -118,9 +118,10 @@ def train_stage(
     identity = _identity(model, inputs, targets, weights, train, validation, settings)
     _start_optimizer(model, settings.learning_rate)
     state = _State.resume(checkpoint, identity, model)
-    bar = tqdm(total=settings.epochs, initial=len(state.history), desc=settings.name, unit="epoch")
-    with bar:
+    done = len(state.history)
+    with progress.bar(total=settings.epochs, initial=done, desc=settings.name, unit="epoch") as bar:
         while not state.done(settings):
+            progress.stop_if_unwanted()
             epoch = len(state.history)
             _seed_dropout(model, settings.seed, epoch)
             rng = np.random.default_rng([settings.seed, epoch])

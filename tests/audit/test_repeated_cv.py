@@ -16,14 +16,16 @@ def probe(synthetic_probe):
 
 
 @pytest.fixture(scope="module")
-def edges(probe):
+def grouping(probe):
     thumbs = probe.features - probe.features.mean(axis=1, keepdims=True)
     thumbs /= np.linalg.norm(thumbs, axis=1, keepdims=True)
-    return near_duplicates.near_duplicates(thumbs, 0.3, block=64)
+    return near_duplicates.find_groups(thumbs, [0.3, 0.95, 0.99999], probe.table["label"], block=64)
 
 
-def test_a_threshold_that_parts_patients_brings_the_leak_back(probe, edges):
-    result = repeated_cv.threshold_sweep(probe, edges, [0.95, 0.99999], folds=4, bootstrap=SCORING)
+def test_a_threshold_that_parts_patients_brings_the_leak_back(probe, grouping):
+    result = repeated_cv.threshold_sweep(
+        probe, grouping, [0.95, 0.99999], folds=4, bootstrap=SCORING
+    )
     together, apart = result
     assert together["groups"] == 20
     assert apart["groups"] > 100
@@ -31,8 +33,8 @@ def test_a_threshold_that_parts_patients_brings_the_leak_back(probe, edges):
     json.dumps(result, allow_nan=False)
 
 
-def test_the_studys_threshold_gives_the_studys_number(probe, edges):
-    (row,) = repeated_cv.threshold_sweep(probe, edges, [0.95], folds=4, bootstrap=SCORING)
+def test_the_studys_threshold_gives_the_studys_number(probe, grouping):
+    (row,) = repeated_cv.threshold_sweep(probe, grouping, [0.95], folds=4, bootstrap=SCORING)
     tested = cross_validation.assign_folds(probe.table, "patient", folds=4, seed=1)
     everything = np.ones(len(tested), bool)
     expected = probe.score(probe.out_of_fold(tested), everything, bootstrap=SCORING)
@@ -40,8 +42,10 @@ def test_the_studys_threshold_gives_the_studys_number(probe, edges):
         assert row[key] == expected[key]
 
 
-def test_a_threshold_that_leaves_too_few_groups_is_skipped_and_said(probe, edges):
-    low, high = repeated_cv.threshold_sweep(probe, edges, [0.3, 0.95], folds=4, bootstrap=SCORING)
+def test_a_threshold_that_leaves_too_few_groups_is_skipped_and_said(probe, grouping):
+    low, high = repeated_cv.threshold_sweep(
+        probe, grouping, [0.3, 0.95], folds=4, bootstrap=SCORING
+    )
     assert low["groups"] < 8
     assert "4 folds by patient are impossible" in low["skipped"]
     assert "accuracy" not in low

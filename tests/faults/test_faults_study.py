@@ -23,6 +23,8 @@ from disturb import (
 )
 from small_project import ROOT, write_params
 
+from kidneyct_lib.study import staleness
+
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 RUN = "outputs/phantom-untrained"
 TINY = {
@@ -41,7 +43,7 @@ TINY = {
     "audit_seeds": 1,
     "bootstrap": 100,
 }
-NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = [path.stem for path in staleness.study_notebooks(ROOT / "notebooks")]
 
 
 def moments(count: int, seed: int) -> list[tuple[str, float, str]]:

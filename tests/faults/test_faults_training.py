@@ -11,7 +11,7 @@ from disturb import cut, flip, remount, wait_for
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.deployment.predictor import Predictor
-from kidneyct_lib.models import pretrained_weights
+from kidneyct_lib.models import keras_setup, pretrained_weights
 from kidneyct_lib.training import stage
 from kidneyct_lib.training.stage import StageSettings, train_stage
 
@@ -25,7 +25,7 @@ SETTINGS = StageSettings("stage", 6, 6, 1e-2, 8, 3)
 
 def trained(checkpoint, pause=0.0):
     """Weights and history of a small network; every epoch lasts at least the pause."""
-    keras.utils.set_random_seed(0)
+    keras_setup.set_seed(0)
     features = keras.Input((6,))
     x = keras.layers.Dense(5, activation="relu")(features)
     x = keras.layers.Dropout(0.5, seed=1)(x)

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+
 SHOWN = """
 from kidneyct_lib.models.keras_setup import keras
 from keras import config
@@ -33,3 +35,31 @@ def test_the_users_own_settings_play_no_part(tmp_path):
         "float32",
         "float32",
     ]
+
+
+def test_initial_values_hang_on_the_seed_alone_whatever_other_threads_draw():
+    import random
+    import threading
+
+    from kidneyct_lib.models.keras_setup import keras, set_seed
+
+    def values():
+        set_seed(3)
+        model = keras.Sequential([keras.Input((4,)), *map(keras.layers.Dense, (8, 8, 8))])
+        return np.concatenate([value.ravel() for value in model.get_weights()])
+
+    alone, over = values(), threading.Event()
+
+    def draw():
+        while not over.is_set():
+            random.random()
+
+    other = threading.Thread(target=draw)
+    other.start()
+    try:
+        beside = [values() for _ in range(5)]
+    finally:
+        over.set()
+        other.join()
+    assert all(np.array_equal(alone, one) for one in beside)
+    assert len(np.unique(alone[alone != 0])) > 100  # no constant

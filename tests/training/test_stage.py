@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.models import keras_setup
 from kidneyct_lib.training import stage
 from kidneyct_lib.training.stage import StageSettings, predict, train_stage
 
@@ -15,7 +16,7 @@ N = 60
 
 
 def small_network(dropout=0.5):
-    keras.utils.set_random_seed(0)
+    keras_setup.set_seed(0)
     features = keras.Input((6,))
     x = keras.layers.Dense(5, activation="relu", name="hidden")(features)
     x = keras.layers.Dropout(dropout, seed=1)(x)

@@ -22,12 +22,14 @@ from kidneyct_lib.evaluation.predictions import probability_columns
 
 def body_masks(images: np.ndarray) -> list[np.ndarray]:
     """Find the body in every slice uint8 (N, S, S): N masks bool (S, S), side by side."""
-    bar = {"desc": "bodies", "unit": "image", "chunksize": 8, "max_workers": os.cpu_count()}
-    return thread_map(body_mask, images, **bar)
+    workers = os.cpu_count()
+    return thread_map(
+        body_mask, images, desc="bodies", unit="image", chunksize=8, max_workers=workers
+    )
 
 
 def series_levels(
-    images: np.ndarray, bodies: Sequence[np.ndarray], group: Sequence[int]
+    images: np.ndarray, bodies: Sequence[np.ndarray], group: Sequence[int] | pd.Series
 ) -> pd.DataFrame:
     """Estimate the display window of every series: the median of its slices' levels.
 
@@ -67,7 +69,7 @@ def other_windows(table: pd.DataFrame, levels: pd.DataFrame, *, seed: int) -> pd
     """
     series = table[["label", "group"]].join(levels).groupby("group").first()
     drawn = series[["fat", "soft"]].copy()
-    for group, label in series["label"].items():
+    for group, label in zip(series.index.tolist(), series["label"], strict=True):
         others = np.flatnonzero(series["label"] != label)
         if len(others):
             one = np.random.default_rng([seed, int(group)]).choice(others)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from drawn_slices import slice_in
 
-from kidneyct_lib.audit import counterfactual
 from kidneyct_lib.data import display_window
 from kidneyct_lib.data.body import body_mask
+from kidneyct_lib.evaluation import counterfactual
 from kidneyct_lib.evaluation.bootstrap import Bootstrap
 from kidneyct_lib.evaluation.predictions import predictions_table
 
