@@ -183,9 +183,9 @@ def class_maps(
         if images[number] is None:
             continue
         share = maps[number] / max(maps[number].max(), np.finfo(np.float32).tiny)
-        panel.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=_MOST_OPAQUE * share)
-        if masks is not None and masks[number].any():
-            panel.contour(masks[number], levels=[0.5], colors="cyan", linewidths=0.8)
+        journal.lay_map(panel, share, _MOST_OPAQUE)
+        if masks is not None:
+            journal.outline(panel, masks[number])
     return figure
 
 

@@ -287,7 +287,18 @@ def grouped_bars(
     axes.tick_params(axis="x", length=0)
 
 
-def _show_images(axes: Iterable[Axes], images: Iterable[np.ndarray | None]) -> None:
+def lay_map(panel: Axes, share: np.ndarray, opacity: float) -> None:
+    """Lay a map (H, W), as a share of its highest value, over a slice; `opacity` where it is 1."""
+    panel.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=opacity * share)
+
+
+def outline(panel: Axes, mask: np.ndarray) -> None:
+    """Draw the edge of a lesion, bool (H, W), on its slice, where there is one."""
+    if mask.any():
+        panel.contour(mask, levels=[0.5], colors="cyan", linewidths=0.8)
+
+
+def show_images(axes: Iterable[Axes], images: Iterable[np.ndarray | None]) -> None:
     """Show 8-bit gray (H, W) or RGB (H, W, 3) images in their true gray levels, without axes.
 
     A panel beyond the last image, or for which it is None, stays empty.
@@ -312,7 +323,7 @@ def image_sheet(
     """
     rows, side = -(-len(images) // columns), FULL_WIDTH / columns
     figure, axes = new_figure(rows * (side + title_height), rows=rows, columns=columns)
-    _show_images(axes.flat, images)
+    show_images(axes.flat, images)
     size = fitting_size(titles, side)
     for panel, title in zip(axes.flat, titles, strict=False):
         panel.set_title(title, fontsize=size, pad=2, **title_options)
@@ -332,7 +343,7 @@ def image_rows(
     tight = {"w_pad": 0.01, "h_pad": 0.01, "wspace": 0, "hspace": 0, "rect": (0.01, 0, 0.99, 1)}
     figure.set_layout_engine("constrained", **tight)
     for panels, (name, images) in zip(axes, rows.items(), strict=True):
-        _show_images(panels, images)
+        show_images(panels, images)
         panels[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=SMALL)
     return figure, axes
 
