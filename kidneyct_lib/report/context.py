@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from kidneyct_lib.evaluation.bootstrap import FEW_GROUPS
 from kidneyct_lib.report.run_reader import Saved
+from kidneyct_lib.study import figure_texts
 from kidneyct_lib.study.run_folder import Run
 
 # The scheme that speaks of new patients, and the one that published studies use.
@@ -137,17 +138,15 @@ def _shown_sections(saved: Saved, every: list[dict[str, Any]]) -> list[dict[str,
 
 def _figures_by_section(saved: Saved, sections: list[dict]) -> dict[str, list[dict[str, Any]]]:
     """Figures of each section: those with a text of their own in its order, then the others."""
-    texts = _text("figures")
+    texts = figure_texts.every()
     placed: dict[str, list[dict[str, Any]]] = {"finding": []} | {s["id"]: [] for s in sections}
     default = {number: s["id"] for s in sections for number in s["notebooks"]}
     every = saved.figures(*default)
     for name in [n for n in texts if n in every] + [n for n in every if n not in texts]:
-        notebook, what = name.split("__", 1)
-        what = what.replace("_", " ")
-        unknown = {"alt": f"Figure “{what}” of notebook {notebook}.", "caption": what.capitalize()}
-        text = unknown | texts.get(name, {})
-        section = text.get("section", default[name[:2]])
-        placed[section].append({"name": name, "notebook": f"notebooks/{notebook}.ipynb"} | text)
+        notebook, text = name.split("__", 1)[0], figure_texts.of(name)
+        section = text.get("section")  # the notebook that it is about may not have run yet
+        place = placed[section if section in placed else default[name[:2]]]
+        place.append({"name": name, "notebook": f"notebooks/{notebook}.ipynb"} | text)
     return placed
 
 

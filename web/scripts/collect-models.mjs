@@ -2,6 +2,7 @@
 //
 //   npm run models                      all of ../outputs/*/export/*
 //   npm run models -- --from FOLDER     all of FOLDER/*/export/*
+//   npm run models -- --study NAME      of this study alone; may be given again
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -17,6 +18,7 @@ const { values: options } = parseArgs({
   options: {
     from: { type: "string", default: join(WEB, "..", "outputs") },
     to: { type: "string", default: join(WEB, "public", "models") },
+    study: { type: "string", multiple: true },
   },
 });
 
@@ -33,7 +35,7 @@ async function folders(path) {
 
 async function findExports(from) {
   const found = [];
-  for (const study of await folders(from)) {
+  for (const study of options.study ?? (await folders(from))) {
     for (const scheme of await folders(join(from, study, "export"))) {
       const source = join(from, study, "export", scheme);
       if (existsSync(join(source, "bundle.json")))
