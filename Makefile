@@ -10,22 +10,33 @@ AUGMENT ?=
 SIZE ?=
 FOLDS ?=
 JOBS ?=
+WORKERS ?=
+SCHEDULER ?=
+CLUSTER ?=
+SWEEP ?= params/sweeps/seeds.yaml
+DRY ?=
 EXTRA ?=
 MARKS ?=
+WITH_IMAGES ?=
 BASE ?= main
+RUN ?=
+BASE_RUN ?=
+SUMMARY ?=
+FAIL_ON ?= none
 PYTHON ?= python3
 # Set-up uses uv where it is installed, else PYTHON's venv and pip; `make setup UV=` insists on pip.
 UV ?= $(shell command -v uv 2>/dev/null)
 
 # Recipes read these from the environment, so that paths with spaces stay whole.
-export STUDY DATA EXTERNAL MASKS RECIPE SEED AUGMENT SIZE FOLDS JOBS MARKS BASE
+export STUDY DATA EXTERNAL MASKS RECIPE SEED AUGMENT SIZE FOLDS JOBS WORKERS SCHEDULER CLUSTER SWEEP DRY MARKS WITH_IMAGES BASE RUN BASE_RUN SUMMARY FAIL_ON
 # The environment's own kernel, even where the user has one of the same name.
 export JUPYTER_PREFER_ENV_PATH = 1
 
 BIN = .venv/bin
 
-# Options of `python -m benchmarks.bench`.
+# Options of `python -m benchmarks.bench`, and of JupyterLab.
 BENCH ?=
+LAB ?=
 
 # Tests run in two processes, each test file in one: its tests share a study. Files are begun in
 # the order in which tests/conftest.py leaves them; the slowest are listed at the end.
@@ -36,12 +47,14 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 export CHROMIUM
 PAGE_PACKAGES = web/node_modules/.package-lock.json
 PICTURES = .cache/web-e2e
+LAB_PROJECT = .cache/lab-test
+FREE_PORT = import socket; print(socket.create_server(('127.0.0.1', 0)).getsockname()[1])
 
-.PHONY: help setup lab reproduce verify doctor test test-all faults lint typecheck docs coverage bench web web-test review review-web lock lock-check clean distclean
+.PHONY: help setup lab reproduce sweep verify doctor test test-all faults lint typecheck docs coverage bench site site-test web web-test lab-test review review-web review-report lock lock-check clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+		/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 ##@ The study
 
@@ -54,13 +67,24 @@ setup: .venv/.ready $(EXTRA:%=.venv/.extra-%) ## build the environment in .venv 
 .venv/.extra-%: .venv/.ready
 	@tools/setup.sh "$(PYTHON)" "$(UV)" $*
 
-reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path RECIPE=patient EXTERNAL=path MASKS=path SEED=n AUGMENT=n SIZE=px FOLDS=n JOBS=n]
+# What computes on a Dask scheduler needs the extra.
+reproduce: $(if $(WORKERS)$(SCHEDULER)$(CLUSTER)$(DASK_SCHEDULER_ADDRESS),.venv/.extra-dask)
+reproduce: .venv/.ready ## run a study: [STUDY=phantom DATA=path RECIPE=patient EXTERNAL=path MASKS=path SEED=n AUGMENT=n SIZE=px FOLDS=n JOBS=n WORKERS=n|SCHEDULER=tcp://host:port|CLUSTER=file]
 	@$(BIN)/kidneyct reproduce --study "$$STUDY" $${DATA:+--data "$$DATA"} \
 		$${EXTERNAL:+--external "$$EXTERNAL"} $${MASKS:+--masks "$$MASKS"} \
 		$${RECIPE:+--recipe "$$RECIPE"} \
 		$${SEED:+--seed "$$SEED"} $${AUGMENT:+--augment "$$AUGMENT"} \
 		$${SIZE:+--image-size "$$SIZE"} $${FOLDS:+--folds "$$FOLDS"} \
-		$${JOBS:+--jobs "$$JOBS"}
+		$${JOBS:+--jobs "$$JOBS"} $${WORKERS:+--workers "$$WORKERS"} \
+		$${SCHEDULER:+--scheduler "$$SCHEDULER"} $${CLUSTER:+--cluster "$$CLUSTER"}
+
+sweep: $(if $(WORKERS)$(SCHEDULER)$(CLUSTER)$(DASK_SCHEDULER_ADDRESS),.venv/.extra-dask)
+sweep: .venv/.ready ## run a study with many seeds, recipes, …, and compare: [SWEEP=params/sweeps/seeds.yaml DATA=path MASKS=path EXTERNAL=path JOBS=n WORKERS=n|SCHEDULER=tcp://host:port|CLUSTER=file DRY=1]
+	@$(BIN)/kidneyct sweep "$$SWEEP" $${DATA:+--data "$$DATA"} \
+		$${EXTERNAL:+--external "$$EXTERNAL"} $${MASKS:+--masks "$$MASKS"} \
+		$${JOBS:+--jobs "$$JOBS"} $${WORKERS:+--workers "$$WORKERS"} \
+		$${SCHEDULER:+--scheduler "$$SCHEDULER"} $${CLUSTER:+--cluster "$$CLUSTER"} \
+		$${DRY:+--dry-run}
 
 verify: .venv/.ready ## run the phantom study anew and compare every cell with its reference
 	@$(BIN)/kidneyct verify
@@ -68,9 +92,11 @@ verify: .venv/.ready ## run the phantom study anew and compare every cell with i
 doctor: .venv/.ready ## tell what a study will use on this machine, and what is missing
 	@$(BIN)/kidneyct doctor
 
-# --allow-root lets it start in a container; it listens on this machine alone, behind a token.
-lab: .venv/.ready ## open JupyterLab on the notebooks
-	$(BIN)/jupyter-lab --allow-root --LabApp.default_url=/lab/tree/notebooks
+# --allow-root lets it start in a container; it listens on this machine alone, behind a token, and
+# asks nobody for news or newer versions.
+lab: .venv/.ready ## open JupyterLab on the notebooks; 00 explores a finished run: [LAB="--port=8889"]
+	$(BIN)/jupyter-lab --allow-root --LabApp.default_url=/lab/tree/notebooks \
+		--LabApp.app_settings_dir=tools/jupyterlab $(LAB)
 
 ##@ Checks
 
@@ -108,8 +134,14 @@ web: page-models $(PAGE_PACKAGES) ## serve the page with all exported models at 
 
 web-test: have-chromium .venv/.ready page-models $(PAGE_PACKAGES) ## test the page in Chromium against Python: [STUDY=phantom]
 	@$(BIN)/python web/e2e/expected.py --study "$$STUDY" --scheme final $(PICTURES)
+	@$(BIN)/python web/e2e/review_report.py $(PICTURES)
 	@cd web && npm run --silent test && npm run --silent build && \
 		KIDNEYCT_E2E=../$(PICTURES) KIDNEYCT_E2E_MODEL="$$STUDY/final" npm run --silent e2e
+
+lab-test: have-chromium .venv/.ready $(PAGE_PACKAGES) ## open notebooks of a finished run in JupyterLab, in Chromium: [STUDY=phantom]
+	@$(BIN)/python web/lab/project.py --study "$$STUDY" $(LAB_PROJECT)
+	@port=$$($(BIN)/python -c "$(FREE_PORT)") && cd web && \
+		KIDNEYCT_LAB=../$(LAB_PROJECT) KIDNEYCT_LAB_PORT=$$port npm run --silent lab
 
 .PHONY: page-models have-node have-chromium
 
@@ -129,6 +161,15 @@ have-chromium:
 	@[ -x "$$CHROMIUM" ] || { echo "No Chromium found: apt-get install chromium (Debian)," \
 		"or name one: make web-test CHROMIUM=/path/to/chrome" >&2; exit 1; }
 
+##@ The site
+
+site: .venv/.extra-site ## build outputs/site of all finished studies, to be read without running: [WITH_IMAGES=1]
+	@$(BIN)/python -m tools.site.build $${WITH_IMAGES:+--with-images}
+
+site-test: have-chromium $(PAGE_PACKAGES) ## test the site of the phantom study in Chromium
+	@[ -f outputs/site/index.html ] || { echo "There is no site yet: make site" >&2; exit 1; }
+	@cd web && npm run --silent site-test
+
 ##@ Notebook changes
 
 review: .venv/.ready ## show in the terminal what this branch changes in notebooks: [BASE=main]
@@ -138,6 +179,11 @@ review: .venv/.ready ## show in the terminal what this branch changes in noteboo
 
 review-web: .venv/.ready ## show the same side by side in the browser: [BASE=main]
 	@base=$$(tools/review_base.sh) && $(BIN)/nbdiff-web "$$base" notebooks
+
+review-report: .venv/.ready ## write what it changes, results too, to outputs/review/index.html: [BASE=main STUDY=phantom RUN=path BASE_RUN=path SUMMARY=file FAIL_ON=any|beyond-noise]
+	@$(BIN)/kidneyct review --base "$$BASE" --study "$$STUDY" --fail-on "$$FAIL_ON" \
+		$${RUN:+--run "$$RUN"} $${BASE_RUN:+--base-run "$$BASE_RUN"} \
+		$${SUMMARY:+--summary "$$SUMMARY"}
 
 ##@ Upkeep
 

@@ -3,9 +3,11 @@
 =====  ====================  ===================================================================
 layer  sub-package           holds
 =====  ====================  ===================================================================
-9      ``cli``               the command line `kidneyct`
+10     ``cli``               the command line `kidneyct`
+9      ``explore``           panels of widgets that show finished runs in JupyterLab
 8      ``deployment``        export to ONNX and LiteRT, parity with Keras, latency, predictions
 8      ``report``            `report.html` of a run
+8      ``review``            what a branch changes: notebooks, parameters, results, on one page
 7      ``audit``             why the slice-level number is high, what helps on patients kept apart
 7      ``robustness``        corruptions and acquisition shifts
 7      ``interpretability``  Grad-CAM, weight randomization, localization
@@ -17,7 +19,7 @@ layer  sub-package           holds
 4      ``plots``             every figure: data in, Figure out
 3      ``data``              data sets, catalog, decoding, augmentation, the phantom
 2      ``study``             parameters, run folder, provenance, runner, comparison of runs
-1      ``core``              errors, files, array cache
+1      ``core``              errors, files, array cache, work handed to a cluster
 =====  ====================  ===================================================================
 """
 

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kidneyct_lib import __version__
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.core.files import PROJECT
+from kidneyct_lib.core.files import PROJECT, project_root
 
 NOT_A_DIAGNOSIS = "Research use only: a prediction is not a diagnosis."
 
@@ -61,9 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(handler=_reproduce)
     option = command.add_argument
     option("--study", default="phantom", help="a file of params/ (default: phantom)")
-    option("--data", help="folder of class sub-folders")
-    option("--external", help="folder of external images for notebook 06")
-    option("--masks", help="folder of the lesions' masks for notebook 05, one PNG per slice")
+    _add_image_folders(option)
     option(
         "--jobs",
         type=int,
@@ -71,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         help="most notebooks side by side (default: as processors and memory allow, at most four)",
     )
     option("--dry-run", action="store_true", help="only say which notebooks would run, and why")
+    _add_workers(command)
     change = command.add_argument_group(
         "changes to the study", "The results get their own folder."
     ).add_argument
@@ -85,6 +84,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     change("--image-size", type=int, metavar="PIXELS", help="another side of the images")
     change("--folds", type=int, help="another number of folds (1: one split)")
+
+    command = commands.add_parser(
+        "sweep",
+        help="run studies with every combination of some parameters, and compare them",
+        description="Every combination of the file's axes is an ordinary run folder. Finished ones "
+        "are skipped, failed ones listed at the end (exit status 1); the same command goes on. "
+        "outputs/sweeps/NAME holds the table, the figures and the notebook that compare them.",
+    )
+    command.set_defaults(handler=_sweep)
+    option = command.add_argument
+    option("file", type=Path, metavar="FILE", help="such as params/sweeps/seeds.yaml")
+    _add_image_folders(option)
+    option(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="most notebooks side by side, of as many runs (default: as processors and memory "
+        "allow, at most four)",
+    )
+    option("--dry-run", action="store_true", help="only tell the runs, hours and disk")
+    _add_workers(command)
 
     command = commands.add_parser(
         "predict",
@@ -125,6 +145,38 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("b", type=Path, metavar="OUTPUTS_B")
 
     command = commands.add_parser(
+        "review",
+        help="write what a branch changes, and what that did to results, as one HTML page",
+        description="Notebooks as nbdime shows them, parameters key by key and, where a finished "
+        "run is there, metrics with the intervals of their paired differences, tables cell by "
+        "cell, prediction flips, figures before and after. Nothing leaves this machine.",
+    )
+    command.set_defaults(handler=_review)
+    option = command.add_argument
+    option("--base", default="main", metavar="BRANCH", help="compare with it (default: main)")
+    option("--study", default="phantom", help="whose results to compare (default: phantom)")
+    option("--run", type=Path, metavar="OUTPUTS", help="the branch's run (default: outputs/STUDY)")
+    option(
+        "--base-run",
+        type=Path,
+        metavar="OUTPUTS",
+        help="the base's run (default: outputs/STUDY/reference as the base tracks it)",
+    )
+    option(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the page (default: outputs/review/index.html)",
+    )
+    option("--summary", type=Path, metavar="FILE", help="add the first screen there, as Markdown")
+    option(
+        "--fail-on",
+        choices=["any", "beyond-noise", "none"],
+        default="none",
+        help="exit status 1 if any result moved, or only if a metric moved beyond noise",
+    )
+
+    command = commands.add_parser(
         "doctor",
         help="tell what a study will use on this machine, and what is missing",
         description="Backend, devices, threads, versions, stores, disk, and what is missing.",
@@ -145,24 +197,62 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_image_folders(option: Callable[..., Any]) -> None:
+    option("--data", help="folder of class sub-folders")
+    option("--external", help="folder of external images for notebook 06")
+    option("--masks", help="folder of the lesions' masks for notebook 05, one PNG per slice")
+
+
+def _add_workers(command: argparse.ArgumentParser) -> None:
+    where = command.add_argument_group(
+        "where trainings are computed", "Results are the same. By default in the notebooks."
+    ).add_argument
+    where("--workers", type=int, metavar="N", help="in N processes of this machine")
+    where("--scheduler", metavar="ADDRESS", help="by a running Dask scheduler, tcp://host:port")
+    where("--cluster", type=Path, metavar="FILE", help="in jobs: a file like params/clusters/*")
+
+
 def _reproduce(options: argparse.Namespace) -> int:
     from kidneyct_lib import report
-    from kidneyct_lib.study import parameters, run_folder, runner
+    from kidneyct_lib.study import run_folder, runner, variants
 
     _end_on_sigterm()
-    file = run_folder.project_root() / "params" / f"{options.study}.yaml"
-    own = parameters.load(file)
-    folders = _folders(options, own.source)
-    changes = {key: getattr(options, key) for key in runner.CHANGES}
-    folder = runner.run_folder(own, **changes)
-    values = parameters.load(file, **folders, **changes, run_folder=folder)
-    minutes = runner.scaled_minutes(own, **changes)
-    values = values.model_copy(update={"expected_minutes": minutes})
-    changed = runner.changed(own, changes)
-    runner.reproduce(values, changed, jobs=options.jobs, dry_run=options.dry_run)
+    cluster = _cluster(options)
+    changes = {key: getattr(options, key) for key in variants.CHANGES}
+    own = variants.load(options.study).params
+    params, changed = variants.load(options.study, changes, _folders(options, own.source))
+    how = {"jobs": options.jobs, "cluster": cluster, "dry_run": options.dry_run}
+    runner.reproduce(params, changed, **how)
     if not options.dry_run:
-        print(f"Report: {report.write(run_folder.Run(folder))}", flush=True)
+        print(f"Report: {report.write(run_folder.Run(params.run_folder))}", flush=True)
     return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from kidneyct_lib import report
+    from kidneyct_lib.study import clusters, sweep, sweep_runner
+
+    def finished(cell: sweep.Cell) -> None:
+        if (cell.run.folder / "metrics/test.json").is_file():  # notebook 04 has run
+            report.write(cell.run)
+
+    _end_on_sigterm()
+    cluster = _cluster(options)
+    asked = sweep.read(options.file, _folders(options, "folder"))
+    if options.dry_run:
+        print(sweep.describe(asked, sweep_runner.side_by_side(asked, options.jobs)))
+        return 0
+    # One set of workers serves all cells; none is started where nothing is to run.
+    with clusters.scheduler(cluster if any(sweep.to_run(asked).values()) else clusters.HERE):
+        outcome = sweep_runner.run(asked, jobs=options.jobs, finished=finished)
+    print(sweep_runner.summary(asked, outcome), flush=True)
+    return int(bool(outcome.failed))
+
+
+def _cluster(options: argparse.Namespace) -> Any:
+    from kidneyct_lib.study import clusters
+
+    return clusters.choose(workers=options.workers, address=options.scheduler, file=options.cluster)
 
 
 def _folders(options: argparse.Namespace, source: str) -> dict[str, str]:
@@ -210,7 +300,6 @@ def _paths(given: Sequence[str]) -> Iterator[Path]:
 
 def _model(options: argparse.Namespace):
     """The exported model where there is one: fast, and with out-of-distribution detection."""
-    from kidneyct_lib.core.files import project_root
     from kidneyct_lib.deployment.predictor import BUNDLE, ExportedModel, Predictor
 
     if options.model:
@@ -244,6 +333,18 @@ def _compare(options: argparse.Namespace) -> int:
     moved = compare_runs(options.a, options.b)
     print("No metric and no table differs." if moved.empty else _as_text(moved))
     return int(not moved.empty)
+
+
+def _review(options: argparse.Namespace) -> int:
+    from kidneyct_lib import review
+    from kidneyct_lib.review import collect, summary
+
+    found = collect.collect(options.base, options.study, run=options.run, base_run=options.base_run)
+    output = options.output or project_root() / "outputs/review/index.html"
+    review.write(found, output, options.summary)
+    print(summary.plain(found))
+    print(f"Review: {output}", flush=True)
+    return int(summary.fails(found, options.fail_on))
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -209,6 +209,28 @@ def test_augmented_results_get_their_own_folder(in_project, monkeypatch, options
     assert (ran[0].run_folder, ran[0].augment_views) == (folder, views)
 
 
+def test_where_a_study_is_computed_changes_nothing_else_of_it(in_project, monkeypatch):
+    from kidneyct_lib.study import clusters
+
+    ran = []
+    monkeypatch.setattr(runner, "reproduce", lambda *values, **how: ran.append((values, how)))
+    monkeypatch.setattr(report, "write", lambda run: run.folder)
+    monkeypatch.setattr(clusters, "find_spec", lambda name: name)
+    for name in clusters.engine.SCHEDULERS:
+        monkeypatch.delenv(name, raising=False)
+    for options in ([], ["--workers", "3"], ["--scheduler", "tcp://a:1"]):
+        assert cli.main(["reproduce", *options]) == 0
+    here, processes, existing = (how["cluster"] for _, how in ran)
+    assert here == clusters.HERE
+    assert (processes.workers, existing.address) == (3, "tcp://a:1")
+    assert ran[0][0] == ran[1][0] == ran[2][0]
+
+
+def test_contradicting_options_are_told_before_anything_runs(in_project, capsys):
+    assert cli.main(["reproduce", "--workers", "2", "--scheduler", "tcp://a:1"]) == 1
+    assert "contradict" in capsys.readouterr().err
+
+
 def test_the_patient_recipe_has_its_own_folder_and_input(in_project, monkeypatch):
     given = []
     monkeypatch.setattr(runner, "reproduce", lambda values, *_, **__: given.append(values))

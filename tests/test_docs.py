@@ -39,7 +39,7 @@ def test_every_sub_package_is_named_in_the_library_listing():
     layered = {name for name in re.findall(r"``(\w+)``", kidneyct_lib.__doc__)}
     assert packages | {"cli"} == layered
     shown = [path for path in (ROOT / "kidneyct_lib").iterdir() if path.name != "__pycache__"]
-    assert len(shown) <= 16
+    assert len(shown) <= 18
 
 
 def test_the_files_and_parameters_that_the_pages_name_exist():
@@ -98,6 +98,24 @@ def test_a_bench_is_kept_of_an_idle_machine_alone(results, monkeypatch, tmp_path
     state["dirty"] = True
     with pytest.raises(SystemExit, match="of no commit"):
         results.keep(run)
+
+
+def test_a_scale_bench_is_kept_with_the_load_that_it_was_measured_under(
+    results, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(
+        results.provenance, "git_state", lambda root: {"commit": "0" * 40, "dirty": False}
+    )
+    run, sizes = tmp_path / "scale", {"sizes": "[360, 720]", "grouping": "0"}
+    run.mkdir()
+    (run / "seconds.csv").write_text("step,360,720\ncatalog,0.5,1.0\n")
+    loads = {"load_at_start": 9.6, "load_at_end": 4.4}
+    (run / "scale.json").write_text(json.dumps({"options": sizes} | loads))
+    results.keep(run)
+    assert results.made("scale") == "`python -m benchmarks.scale --sizes 360 720` at 0000000"
+    assert results.load("scale") == "10 at its start and 4 at its end"
+    assert "| catalog | 0.5 | 1 |" in results.bench("seconds", "scale")
 
 
 def test_results_hold_no_row_of_a_slice_and_no_path_of_a_machine(results):

@@ -40,11 +40,17 @@ LIGHT = (
     "evaluation",
     "plots",
     "report",
+    "explore",
     "uncertainty",
     "cli",
 )
-HEAVY = {"tensorflow", "keras", "kaggle", "pydicom"}
-LOADED_ONLY_WHERE_NEEDED = {"data.dicom", "data.dicom_values"}  # by functions of light modules
+HEAVY = {"tensorflow", "keras", "kaggle", "pydicom", "dask", "distributed"}
+LOADED_ONLY_WHERE_NEEDED = {  # by functions of light modules
+    "core.dask_client",
+    "core.dask_worker",
+    "data.dicom",
+    "data.dicom_values",
+}
 
 
 def dotted(path):

@@ -93,6 +93,22 @@ def test_review_shows_what_a_branch_changes_in_notebooks(project):
     assert "Look closely" in done.stdout
 
 
+def test_sweep_hands_on_what_it_is_given(project):
+    """A dry run on a folder whose name has a space."""
+    shutil.copytree(ROOT / "params", project / "params")
+    (project / "my images").mkdir()
+    axes = "name: mine\nbase: {study: folder}\naxes: {seed: [1, 2]}\n"
+    (project / "my sweep.yaml").write_text(axes)
+    asked = ["-o", ".venv/.ready", "sweep", "SWEEP=my sweep.yaml", "JOBS=1", "DRY=1"]
+    done = make(project, *asked, "DATA=my images")
+    assert done.returncode == 0, done.stderr
+    assert "folder-seed2: 1 notebooks" in done.stdout
+    assert not (project / "outputs").exists()
+    done = make(project, *asked, "DATA=other images")
+    assert done.returncode != 0
+    assert "DATA=other images is no folder" in done.stderr
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("target", "page", "shown"),

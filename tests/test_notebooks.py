@@ -1,20 +1,25 @@
 """The notebooks, executed on a tiny phantom with an untrained backbone, and their sources."""
 
 import json
+import re
 import statistics
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from one_process import OneProcess
 from short_resnet import SHORT
 from sklearn.metrics import accuracy_score, f1_score, log_loss
-from tiny_study import NOTEBOOKS, tiny
+from tiny_study import NOTEBOOKS, ROOT, tiny
 
 from kidneyct_lib import report
 from kidneyct_lib.data import datasets
 from kidneyct_lib.models.backbones import BACKBONES
-from kidneyct_lib.study import parameters, runner, staleness
+from kidneyct_lib.study import figure_texts, parameters, runner, staleness
 from kidneyct_lib.study.run_folder import Run
+
+SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXPLORER = ROOT / "notebooks/00_explore_results.ipynb"
 
 
 def code_cells(notebook):
@@ -25,7 +30,7 @@ def code_cells(notebook):
 # --- sources ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("notebook", SOURCES, ids=lambda path: path.stem)
 def test_cells_are_short_and_told(notebook):
     cells = json.loads(notebook.read_text())["cells"]
     short = [cell for cell in code_cells(notebook) if "parameters" not in str(cell["metadata"])]
@@ -36,15 +41,41 @@ def test_cells_are_short_and_told(notebook):
     assert cells[0]["source"][0].startswith(f"# {notebook.stem[:2]} ")
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_sources_are_stripped_and_open_their_own_run(notebook):
+@pytest.mark.parametrize("notebook", SOURCES, ids=lambda path: path.stem)
+def test_headings_make_a_table_of_contents(notebook):
+    """JupyterLab lists them at its side: a title, sections below it, and no level left out."""
+    cells = json.loads(notebook.read_text())["cells"]
+    text = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "markdown")
+    levels = [len(marks) for marks in re.findall(r"^(#+) \S", text, re.MULTILINE)]
+    assert levels[:2] == [1, 2]
+    assert levels.count(1) == 1
+    assert levels.count(2) >= 3
+    assert all(deeper <= level + 1 for level, deeper in pairwise(levels))
+
+
+@pytest.mark.parametrize("notebook", SOURCES, ids=lambda path: path.stem)
+def test_sources_are_stripped(notebook):
     for cell in code_cells(notebook):
         assert cell["outputs"] == []
         assert cell["execution_count"] is None
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_open_their_own_run(notebook):
     code = "".join("".join(cell["source"]) for cell in code_cells(notebook))
     assert f'open_run(run_folder, "{notebook.stem}", params)' in code
     assert "params = parameters.checked(globals())" in code
     assert code.endswith("run.finish()")
+
+
+def test_the_explorer_looks_at_a_run_and_writes_nothing():
+    first, *others = code_cells(EXPLORER)
+    assert first["metadata"]["tags"] == ["parameters"]
+    names = [line.partition(" = ")[0] for line in first["source"]]
+    assert names == ["run_folder", "compare_with"]
+    code = "".join("".join(cell["source"]) for cell in others)
+    assert all(name in code for name in names)
+    assert not {"open_run", "write_", "finish"} & set(re.findall(r"open_run|write_|finish\b", code))
 
 
 # --- executed ---------------------------------------------------------------------------------
@@ -226,6 +257,21 @@ def test_provenance_covers_every_notebook_and_parameter(run, values):
 @pytest.mark.slow
 def test_a_second_call_does_nothing(run, values):
     assert runner.reproduce(values) == 0
+
+
+@pytest.mark.slow
+def test_every_figure_has_texts_of_its_own(run):
+    drawn = {path.stem for path in (run.folder / "figures").iterdir()}
+    assert drawn <= set(figure_texts.every())
+
+
+@pytest.mark.slow
+def test_the_explorer_runs_on_it_and_leaves_it_as_it_is(run, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
+    given = {"run_folder": str(run.folder)}
+    explored = OneProcess(EXPLORER, tmp_path / EXPLORER.name, given, line=0)
+    assert explored.failure() is None
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
 
 
 @pytest.mark.slow

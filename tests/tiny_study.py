@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from kidneyct_lib.study import parameters
+from kidneyct_lib.study import parameters, staleness
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = staleness.study_notebooks(ROOT / "notebooks")
 
 TINY = {
     "weights": "none",

@@ -3,7 +3,7 @@ import { defineConfig } from "@playwright/test";
 const PORT = 8123;
 
 /** The system's own Chromium: nothing is downloaded. */
-const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
 export default defineConfig({
   testDir: "e2e",

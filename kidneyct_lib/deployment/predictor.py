@@ -5,7 +5,7 @@ An exported one needs neither Keras nor TensorFlow: its first prediction takes a
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,24 @@ class Predictor:
         return _normalised(predictions)
 
 
+class Answer(NamedTuple):
+    """What an exported model makes of one image.
+
+    Attributes
+    ----------
+    probabilities
+        Calibrated, float64 (K,).
+    maps
+        What speaks for each class where, float32 (h, w, K).
+    distance
+        How far out of distribution the image is.
+    """
+
+    probabilities: np.ndarray
+    maps: np.ndarray
+    distance: float
+
+
 class ExportedModel:
     """A model as `kidneyct export` leaves it, with the facts beside it.
 
@@ -99,14 +117,22 @@ class ExportedModel:
 
     def say(self, rgb: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Calibrated probabilities (K,) of one image uint8 (H, W, 3), and its warnings."""
+        answer = self.look(rgb)
+        return answer.probabilities, {
+            "out_of_distribution": self.is_odd(answer),
+            "low_confidence": bool(answer.probabilities.max() < self._points["confidence"]),
+            "distance": round(answer.distance, 3),
+        }
+
+    def look(self, rgb: np.ndarray) -> Answer:
+        """What the model makes of one image uint8 (H, W, 3), class maps too."""
         outputs = self._run(rgb[None])
         probabilities = _normalised(outputs["probabilities"])[0]
-        distance = float(outputs["distance"][0])
-        return probabilities, {
-            "out_of_distribution": distance > self._points["distance"],
-            "low_confidence": bool(probabilities.max() < self._points["confidence"]),
-            "distance": round(distance, 3),
-        }
+        return Answer(probabilities, outputs["maps"][0], float(outputs["distance"][0]))
+
+    def is_odd(self, answer: Answer) -> bool:
+        """Whether an image is out of distribution."""
+        return answer.distance > self._points["distance"]
 
 
 def predict(model: Predictor | ExportedModel, path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from kidneyct_lib.core import engine
 from kidneyct_lib.core.files import folder_bytes, project_root
 from kidneyct_lib.study.provenance import PACKAGES, machine
 
@@ -23,12 +24,13 @@ PROGRAMS = {
     "node": "the page",
     "npm": "the page, ImageNet weights where Keras's site is blocked",
     "chromium": "make web-test",
-    "sbatch": "jobs on a Slurm cluster",
     "nvidia-smi": "an NVIDIA GPU",
 }
 """Programs that some command needs, and what for."""
 
 _WORK = ("tensorflow", "jax", "torch")  # what Keras can compute with
+_DASK = ("dask", "distributed", "dask-jobqueue", "bokeh")  # the extra `dask`
+_QUEUES = {"sbatch": "Slurm", "qsub": "PBS"}
 
 
 def report(devices: list[str], weights: Path) -> dict[str, list[tuple[str, str]]]:
@@ -55,6 +57,7 @@ def report(devices: list[str], weights: Path) -> dict[str, list[tuple[str, str]]
             ("other backends here", ", ".join(_others(known["keras_backend"])) or "none"),
             *((name, os.environ[name]) for name in VARIABLES if name in os.environ),
         ],
+        "cluster": _cluster(),
         "kept from earlier runs": [
             ("stores", f"{folder_bytes(cache) / 1e9:.1f} GB in {cache}"),
             ("ImageNet weights", f"{weights}" if any(weights.glob("*")) else "fetched when needed"),
@@ -72,6 +75,20 @@ def report(devices: list[str], weights: Path) -> dict[str, list[tuple[str, str]]
             *((name, f"for {use}") for name, use in PROGRAMS.items() if not shutil.which(name)),
         ],
     }
+
+
+def _cluster() -> list[tuple[str, str]]:
+    """What can be computed on by WORKERS=, SCHEDULER= and CLUSTER= of `make reproduce`."""
+    found = [f"{name} {version(name)}" for name in _DASK if _is_installed(name)]
+    lacking = [name for name in _DASK if not _is_installed(name)]
+    remedy = [f"without {', '.join(lacking)}: make setup EXTRA=dask"] if lacking else []
+    queues = [f"{command} ({name})" for command, name in _QUEUES.items() if shutil.which(command)]
+    named = [f"{name}={os.environ[name]}" for name in engine.SCHEDULERS if name in os.environ]
+    return [
+        ("Dask", ", ".join([*found, *remedy])),
+        ("scheduler named", ", ".join(named) or "none: trainings run in the notebooks' processes"),
+        ("job queues", ", ".join(queues) or "neither sbatch (Slurm) nor qsub (PBS) found"),
+    ]
 
 
 def _others(backend: str) -> list[str]:

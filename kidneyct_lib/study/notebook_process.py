@@ -22,14 +22,14 @@ _LONGEST_SOCKET = 70  # characters of a folder for sockets: their paths may have
 _STOPPED = 1  # exit status after a notebook that did not reach its end
 
 
-# What the user's own settings may not change: text, hashes, packages, the look of figures.
-_SETTINGS = {
+SETTINGS = {
     "PYTHONUTF8": "1",
     "PYTHONHASHSEED": "0",
     "PYTHONNOUSERSITE": "1",
     "JUPYTER_PREFER_ENV_PATH": "1",
     "MATPLOTLIBRC": os.devnull,
 }
+"""What the user's own settings may not change: text, hashes, packages, the look of figures."""
 
 
 class NotebookProcess(subprocess.Popen[str]):
@@ -58,7 +58,7 @@ class NotebookProcess(subprocess.Popen[str]):
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=drawn | _SETTINGS,
+            env=drawn | SETTINGS,
             encoding="utf-8",
             start_new_session=True,  # Ctrl-C is for the one that started it, which stops this one
         )

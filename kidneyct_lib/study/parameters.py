@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -26,15 +26,19 @@ class ParamsError(StudyError):
     """A parameter is unknown, missing or out of its range."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A schema that knows all its keys and converts nothing."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+
+_Schema = TypeVar("_Schema", bound=BaseModel)
 
 _NAMES = ("classes", "class_folders", "must_not_miss", "expected_counts")
 """Keys that hold names of classes: text, whatever it looks like to YAML (0, No, 1e5)."""
 
 
-class Params(_Strict):
+class Params(Strict):
     """Every parameter of a study; flat, without defaults, so that a file tells the whole study."""
 
     study: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -146,12 +150,7 @@ def load(path: Path, **overrides: Any) -> Params:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
         raise ParamsError(f"There is no study {path.stem!r} at {path}; known studies: {known}.")
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ParamsError(f"{path} can't be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ParamsError(f"{path} must hold `key: value` lines.")
+    content = read_yaml(path)
     given = {key: value for key, value in overrides.items() if value is not None}
     content |= given
     if content.get("recipe") == "patient":
@@ -160,13 +159,31 @@ def load(path: Path, **overrides: Any) -> Params:
     if content.get("weights") == "none" and isinstance(compared, list):
         untrained = [str(name).replace("-imagenet", "-none") for name in compared]
         content["compared_backbones"] = list(dict.fromkeys(untrained))
-    return _validated(Params, content, str(path))
+    return validated(Params, content, str(path))
 
 
-class _Loader(yaml.SafeLoader):
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the `key: value` lines of a YAML file, names of classes as text.
+
+    Raises
+    ------
+    ParamsError
+        If the file can't be read, is not YAML, gives a key twice or holds anything else.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ParamsError(f"{path} can't be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold `key: value` lines.")
+    return content
+
+
+class Loader(yaml.SafeLoader):
     """YAML in which names of classes are text, 1e-5 is a number, and each key stands once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Build a mapping, unless a key stands in it twice."""
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -181,7 +198,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-_Loader.add_implicit_resolver(  # YAML 1.1 wants a dot and a sign: 1.0e-5
+Loader.add_implicit_resolver(  # YAML 1.1 wants a dot and a sign: 1.0e-5
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), "-+0123456789"
 )
 
@@ -207,11 +224,11 @@ def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name in _injected(namespace.get("In", ())):
         if name not in Params.model_fields:
-            raise ParamsError(f"a wrong parameter was given: {_unknown(name)}.")
+            raise ParamsError(f"a wrong parameter was given: {unknown(name, Params)}.")
     given = {key: namespace[key] for key in Params.model_fields if key in namespace}
     known: dict[str, Any] = {key: (f.annotation, f) for key, f in Params.model_fields.items()}
-    subset = create_model("Subset", __base__=_Strict, **{key: known[key] for key in given})
-    return _validated(subset, given, "the parameters cell").model_dump()
+    subset = create_model("Subset", __base__=Strict, **{key: known[key] for key in given})
+    return validated(subset, given, "the parameters cell").model_dump()
 
 
 def _injected(cells: Sequence[str]) -> list[str]:
@@ -226,27 +243,55 @@ def digest(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
 
 
-def _validated(schema: type[_Strict], content: dict[str, Any], where: str) -> Any:
+def validated(
+    schema: type[_Schema],
+    content: Mapping[str, Any],
+    where: str,
+    lines: Mapping[str, int] | None = None,
+) -> _Schema:
+    """Make an object of a schema.
+
+    Parameters
+    ----------
+    schema
+        A pydantic model.
+    content
+        Value of each key.
+    where
+        The file, for messages.
+    lines
+        Number of each key's line, for messages, where known.
+
+    Raises
+    ------
+    ParamsError
+        Telling each key that is unknown, missing or has a wrong value, and what is allowed.
+    """
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        explained = [_explain(problem, schema, lines or {}) for problem in error.errors()]
+        problems = "\n".join(f"  {problem}" for problem in explained)
         raise ParamsError(f"{where} has wrong parameters:\n{problems}") from None
 
 
-def _explain(problem: Mapping[str, Any]) -> str:
+def _explain(problem: Mapping[str, Any], schema: type[BaseModel], lines: Mapping[str, int]) -> str:
     """One line per problem: the key, its value, and what is allowed."""
     key = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if not key:
+        return message
+    line = lines.get(str(problem["loc"][0]))
+    place = f"line {line}: " if line else ""
     if problem["type"] == "extra_forbidden":
-        return _unknown(key)
+        return place + unknown(key, schema)
     if problem["type"] == "missing":
         return f"{key}: missing"
-    if not key:
-        return problem["msg"].removeprefix("Value error, ")
-    return f"{key} = {problem['input']!r}: {problem['msg']}"
+    return f"{place}{key} = {problem['input']!r}: {message}"
 
 
-def _unknown(key: str) -> str:
-    near = difflib.get_close_matches(key, Params.model_fields, n=1)
-    known = f"allowed: {', '.join(Params.model_fields)}"
+def unknown(key: str, schema: type[BaseModel]) -> str:
+    """Say that a schema has no such key, and which one may be meant."""
+    near = difflib.get_close_matches(key, schema.model_fields, n=1)
+    known = f"allowed: {', '.join(schema.model_fields)}"
     return f"{key}: unknown key; " + (f"did you mean {near[0]!r}?" if near else known)

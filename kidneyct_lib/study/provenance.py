@@ -1,16 +1,20 @@
 """What a result depends on: code, environment, machine, and one digest for each kind of input."""
 
+import contextlib
+import functools
 import hashlib
 import os
 import platform
 import re
 import subprocess
 import sys
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PACKAGES = (
     *("keras", "tensorflow", "numpy", "pandas", "scikit-learn", "scipy", "pillow"),
@@ -25,13 +29,24 @@ DECISIVE = ("processor", "cpus", "python", "keras_backend")
 # Modules that only start, describe or check a run; changing them changes no result.
 _NOT_IN_RESULTS = (
     "cli.py",
+    "explore/",
     "report/",
+    "review/",
+    "study/cluster_file.py",
+    "study/clusters.py",
     "study/disk_space.py",
     "study/doctor.py",
+    "study/figure_texts.py",
+    "study/notebook_view.py",
     "study/notebook_process.py",
+    "study/plan.py",
     "study/runner.py",
+    "study/started_clusters.py",
     "study/staleness.py",
+    "study/sweep.py",
+    "study/sweep_runner.py",
     "study/run_diff.py",
+    "study/variants.py",
 )
 
 
@@ -46,13 +61,38 @@ def library_digest() -> str:
 
 
 def environment_digest() -> str:
-    """sha256 (hex) of the Python version, the Keras backend and every installed package's version.
+    """sha256 (hex) of the Python version, the Keras backend and the versions of what results need.
 
-    This project's own version is left out: `library_digest` tells its code.
+    That is what this project requires, directly or not, as far as it is installed. Extras and tools
+    of development play no part: whoever adds one has the same environment. This project's own
+    version is left out: `library_digest` tells its code.
     """
-    installed = {f"{d.name}=={d.version}" for d in distributions() if d.name != "kidneyct"}
-    facts = [platform.python_version(), _backend(), *sorted(installed)]
+    backend = _backend()
+    needed = _required("kidneyct") | _required(backend)
+    versions = {f"{name}=={version}" for name, version in needed.items() if name != "kidneyct"}
+    facts = [platform.python_version(), backend, *sorted(versions)]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+@functools.cache
+def _required(package: str) -> dict[str, str]:
+    """Version of each installed package that one requires, directly or not, and its own."""
+    found: dict[str, str] = {}
+    seen: set[tuple[str, frozenset[str]]] = set()
+    waiting = [(canonicalize_name(package), frozenset[str]())]
+    while waiting:
+        name, extras = one = waiting.pop()
+        with contextlib.suppress(PackageNotFoundError):
+            if one in seen:
+                continue
+            seen.add(one)
+            installed = distribution(name)
+            found[name] = installed.version
+            for wanted in map(Requirement, installed.requires or []):
+                asked = [{"extra": extra} for extra in ("", *extras)]
+                if wanted.marker is None or any(map(wanted.marker.evaluate, asked)):
+                    waiting.append((canonicalize_name(wanted.name), frozenset(wanted.extras)))
+    return found
 
 
 def images_digest(table: pd.DataFrame) -> str:
@@ -74,7 +114,7 @@ def git_state(root: Path) -> dict[str, Any]:
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that matter most, for people to read."""
-    return {d.name: d.version for d in distributions() if d.name in PACKAGES}
+    return {name: version for name, version in _required("kidneyct").items() if name in PACKAGES}
 
 
 def machine() -> dict[str, Any]:

@@ -160,17 +160,17 @@ def _read(path: Path) -> pd.DataFrame:
     """A table, or metrics as a table of one row."""
     remedy = "make that run again."
     if path.suffix == ".json":
-        return pd.DataFrame([_flatten(read_json(path, remedy))])
+        return pd.DataFrame([flatten(read_json(path, remedy))])
     return read_table(path, remedy)
 
 
-def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dicts and lists to one level; keys joined by dots."""
     if not isinstance(content, dict | list):
         return {prefix: content}
     flat: dict[str, Any] = {}
     for key, value in content.items() if isinstance(content, dict) else enumerate(content):
-        flat |= _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
 
 

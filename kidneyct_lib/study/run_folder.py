@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 from filelock import FileLock
-from IPython.display import Image
 from matplotlib.figure import Figure
 
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import file_digest, project_root, read_json, replacement
-from kidneyct_lib.study import provenance
+from kidneyct_lib.study import figure_texts, provenance
+from kidneyct_lib.study.notebook_view import Shown, scroll_tables
 from kidneyct_lib.study.parameters import digest
 
 _ANEW = "`make reproduce` writes it anew."
@@ -113,17 +113,19 @@ class Run:
         """
         return self.write_json(f"timings/{name}.json", timings)
 
-    def write_figure(self, name: str, figure: Figure) -> Image:
+    def write_figure(self, name: str, figure: Figure) -> Shown:
         """Write `figures/<notebook>__<name>.png` at 150 dots an inch; shown as the file's image.
 
-        A cell that ends with this call shows what was written, and nothing is drawn twice.
+        A cell that ends with this call shows what was written, and nothing is drawn twice. What is
+        seen in it stands in `figures.yaml`.
         """
         stem = f"{self._notebook}__{name}" if self._notebook else name
         path = self.write(
             f"figures/{stem}.png",
             lambda path: figure.savefig(path, dpi=150, format="png", metadata={"Software": None}),
         )
-        return Image(filename=path, width=round(72 * figure.get_figwidth()))
+        alt, width = figure_texts.of(stem)["alt"], round(72 * figure.get_figwidth())
+        return Shown(path.read_bytes(), alt, width)
 
     def write_model(self, scheme: str, save: Callable[[Path], None], facts: Mapping) -> Path:
         """Write `models/<scheme>.keras` by `save(path)`, and what its user must know beside it."""
@@ -241,7 +243,11 @@ def _processor_seconds() -> float:
 
 
 def open_run(folder: str | Path, notebook: str, parameters: Mapping[str, Any]) -> Run:
-    """Open a run's folder for one notebook and record its start in `run.json`."""
+    """Open a run's folder for one notebook and record its start in `run.json`.
+
+    From here on the notebook shows its tables whole, in frames that scroll.
+    """
+    scroll_tables()
     run = Run(folder)
     run.begin(notebook, parameters)
     return run

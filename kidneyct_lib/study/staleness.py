@@ -43,6 +43,9 @@ ALONE = {"10_deployment"}
 AFTER = {"03_split_and_weight": ["02_explore"]}
 """Notebooks that change a table which others read: these come first."""
 
+OF_SEVERAL_RUNS = {"00_explore_results", "11_sweep"}
+"""Notebooks that are no step of a study: they read finished runs, one or many."""
+
 _REASONS = {
     "parameters": "{key}: {old} -> {new}",
     "modules": "{key}",
@@ -51,6 +54,12 @@ _REASONS = {
     "runs beside it": "{key}",
     "needed": "results of {key}",
 }
+
+
+def study_notebooks(folder: Path) -> list[Path]:
+    """The notebooks of a folder that are steps of a study, in their order."""
+    numbered = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    return [path for path in numbered if path.stem not in OF_SEVERAL_RUNS]
 
 
 def needed_by(notebook: str, notebooks: list[str]) -> list[str]:

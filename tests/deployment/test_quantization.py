@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from kidneyct_lib.deployment import quantization, runtimes
 from kidneyct_lib.deployment.preprocessing import Prepare
 from kidneyct_lib.models import segmentation
-from kidneyct_lib.models.keras_setup import keras
+from kidneyct_lib.models.keras_setup import keras, set_seed
 
 RNG = np.random.default_rng(0)
 
@@ -26,7 +26,7 @@ def small_layers_are_large():
 
 @pytest.fixture(scope="module")
 def graph():
-    keras.utils.set_random_seed(1)
+    set_seed(1)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
     x = Prepare(32)(pixels)
     x = keras.layers.Conv2D(64, 5, activation="relu")(keras.layers.Rescaling(1 / 255)(x))
@@ -99,7 +99,7 @@ def test_layers_of_u_nets_stay_whole_and_the_backbones_do_not():
 
 @pytest.mark.slow
 def test_biases_make_up_for_rounding_in_the_mean(tmp_path, monkeypatch):
-    keras.utils.set_random_seed(2)
+    set_seed(2)
     pixels = keras.Input((None, None, 3), dtype="uint8", name="pixels")
     x = keras.layers.Conv2D(96, 4)(Prepare(32)(pixels))
     model = keras.Model(pixels, {"means": keras.layers.GlobalAveragePooling2D()(x)})

@@ -91,13 +91,44 @@ def test_what_only_describes_a_run_is_not_part_of_the_library_hash(project):
     assert hashes() == before
 
 
-def test_a_package_a_python_and_a_backend_change_the_environment_hash(project, monkeypatch):
+def with_versions(versions, requires):
+    """Stands in for `importlib.metadata.distribution`: other versions, one more requirement."""
+
+    def distribution(name):
+        if name in versions:
+            return SimpleNamespace(version=versions[name], requires=[])
+        known = importlib.metadata.distribution(name)
+        more = requires if name == "kidneyct" else []
+        return SimpleNamespace(version=known.version, requires=[*(known.requires or []), *more])
+
+    return distribution
+
+
+@pytest.mark.parametrize(
+    ("versions", "requires", "moved"),
+    [
+        ({"keras": "0.1"}, [], True),
+        ({"h5py": "0.1"}, [], True),  # Keras needs it
+        ({"one-more": "1.0"}, ["One_More>=1"], True),
+        ({"one-more": "1.0"}, ["one-more; extra == 'dask'"], False),
+        ({"one-more": "1.0"}, [], False),
+        ({"ruff": "0.1"}, [], False),
+    ],
+)
+def test_what_the_project_requires_changes_the_environment_hash(
+    project, monkeypatch, versions, requires, moved
+):
     before = hashes()
-    installed = list(importlib.metadata.distributions())
-    more = SimpleNamespace(name="one-more", version="1.0")
-    with monkeypatch.context() as changes:
-        changes.setattr(provenance, "distributions", lambda: [*installed, more])
-        assert changed(before, hashes()) == {"environment"}
+    monkeypatch.setattr(provenance, "distribution", with_versions(versions, requires))
+    provenance._required.cache_clear()
+    try:
+        assert changed(before, hashes()) == ({"environment"} if moved else set())
+    finally:
+        provenance._required.cache_clear()
+
+
+def test_a_python_and_a_backend_change_the_environment_hash(project, monkeypatch):
+    before = hashes()
     with monkeypatch.context() as changes:
         changes.setattr(provenance.platform, "python_version", lambda: "3.99.0")
         assert changed(before, hashes()) == {"environment"}

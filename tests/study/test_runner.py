@@ -1,6 +1,8 @@
 """The runner, on notebooks of a few lines: what runs, what is skipped, what a failure tells."""
 
+import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,8 +11,8 @@ import pytest
 import yaml
 
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.study import clusters, runner
 from kidneyct_lib.study import parameters as study_parameters
-from kidneyct_lib.study import runner
 from kidneyct_lib.study.run_folder import Run
 
 pytestmark = pytest.mark.slow
@@ -185,6 +187,32 @@ def test_one_that_adds_to_a_table_runs_when_the_table_is_written_anew(at_once, p
     assert reproduce() == 2
 
 
+def test_a_scheduler_is_started_where_a_notebook_is_to_run_and_named_to_it(
+    at_once, project, monkeypatch
+):
+    asked = clusters.Choice(workers=3)
+    started = []
+
+    @contextmanager
+    def pretended(choice):
+        started.append(choice)
+        with clusters._named("tcp://a:1"):
+            yield "tcp://a:1"
+
+    monkeypatch.setattr(runner.clusters, "scheduler", pretended)
+    code = FIRST.replace("{'seed': seed}", "{'seed': 1, 'by': os.environ['KIDNEYCT_SCHEDULER']}")
+    write(project, "01_first", "seed = 1", f"import os\n{code}")
+    values = study_parameters.load(Path("params/phantom.yaml"))
+    assert runner.reproduce(values, cluster=asked, dry_run=True) == 2
+    assert started == []
+    assert runner.reproduce(values, cluster=asked) == 2
+    assert started == [asked]
+    assert Run("outputs/phantom").read_metrics("first")["by"] == "tcp://a:1"
+    assert runner.reproduce(values) == runner.reproduce(values, cluster=asked) == 0  # not stale
+    assert started == [asked]
+    assert "KIDNEYCT_SCHEDULER" not in os.environ
+
+
 def test_a_wrong_number_of_jobs_is_refused(project):
     values = study_parameters.load(Path("params/phantom.yaml"))
     with pytest.raises(StudyError, match="JOBS is -1"):
@@ -241,63 +269,6 @@ def test_two_runs_of_one_study_at_once_are_refused(project):
         reproduce()
 
 
-def test_another_seed_has_its_own_folder():
-    values = study_parameters.load(ROOT / "params/phantom.yaml")
-    assert runner.run_folder(values) == "outputs/phantom"
-    assert runner.run_folder(values, seed=values.seed) == "outputs/phantom"
-    assert runner.run_folder(values, seed=5) == "outputs/phantom-seed5"
-
-
-def test_another_image_size_has_its_own_folder_and_its_own_seeds():
-    values = study_parameters.load(ROOT / "params/phantom.yaml")
-    assert runner.run_folder(values, image_size=values.image_size) == "outputs/phantom"
-    assert runner.run_folder(values, image_size=448) == "outputs/phantom-448px"
-    assert runner.run_folder(values, seed=5, image_size=448) == "outputs/phantom-448px-seed5"
-
-
-def test_another_recipe_has_its_own_folder():
-    values = study_parameters.load(ROOT / "params/phantom.yaml")
-    assert runner.run_folder(values, recipe="published") == "outputs/phantom"
-    assert runner.run_folder(values, recipe="patient", seed=5) == "outputs/phantom-patient-seed5"
-
-
-def test_another_number_of_folds_has_its_own_folder():
-    values = study_parameters.load(ROOT / "params/phantom.yaml")
-    assert runner.run_folder(values, folds=values.folds) == "outputs/phantom"
-    assert runner.run_folder(values, folds=1, augment_views=2) == "outputs/phantom-1fold-augmented2"
-
-
-def test_minutes_go_with_the_pixels_and_mostly_with_the_folds():
-    values = study_parameters.load(ROOT / "params/folder.yaml")
-    assert runner.scaled_minutes(values) == values.expected_minutes == 120
-    assert runner.scaled_minutes(values, image_size=224) == 120
-    assert runner.scaled_minutes(values, image_size=112) == 30
-    assert runner.scaled_minutes(values, image_size=448, folds=5) == 480
-    assert runner.scaled_minutes(values, folds=1) == 66
-    assert runner.scaled_minutes(values, recipe="published", folds=1) == 66
-    assert runner.scaled_minutes(values, recipe="patient", folds=1) == 84
-
-
-def test_another_number_of_views_has_its_own_folder():
-    values = study_parameters.load(ROOT / "params/phantom.yaml")
-    assert runner.run_folder(values, augment_views=0) == "outputs/phantom"
-    assert runner.run_folder(values, augment_views=4) == "outputs/phantom-augmented4"
-    assert runner.run_folder(values, seed=5, augment_views=4) == "outputs/phantom-augmented4-seed5"
-    own = study_parameters.load(ROOT / "params/phantom.yaml", augment_views=4, weights="none")
-    assert runner.run_folder(own) == "outputs/phantom-untrained"
-    assert runner.run_folder(own, augment_views=4) == "outputs/phantom-untrained"
-    assert runner.run_folder(own, augment_views=0) == "outputs/phantom-untrained-augmented0"
-
-
-def test_an_untrained_backbone_marks_the_folder_of_all_its_results():
-    values = study_parameters.load(ROOT / "params/phantom.yaml", weights="none")
-    assert runner.run_folder(values) == "outputs/phantom-untrained"
-    assert runner.run_folder(values, seed=5) == "outputs/phantom-untrained-seed5"
-    assert (
-        runner.run_folder(values, seed=5, image_size=320) == "outputs/phantom-untrained-320px-seed5"
-    )
-
-
 def test_an_earlier_finish_does_not_count(at_once, project):
     reproduce()
     write(project, "02_second", "bootstrap = 1", "pass")
@@ -319,7 +290,7 @@ def test_notebooks_that_took_much_memory_leave_room_for_fewer(monkeypatch, tmp_p
     free = SimpleNamespace(available=10e9)
     monkeypatch.setattr(runner.psutil, "virtual_memory", lambda: free)
     monkeypatch.setattr(runner.os, "cpu_count", lambda: 8)
-    assert runner._side_by_side(run) == jobs
+    assert runner.side_by_side(run) == jobs
 
 
 SURROUNDINGS = """

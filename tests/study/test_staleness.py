@@ -161,8 +161,11 @@ def test_what_is_no_notebook_is_refused(tmp_path, content):
 
 
 def test_every_notebook_is_known_and_waits_for_earlier_ones_alone():
-    names = sorted(path.stem for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+    folder = Path(__file__).parents[2] / "notebooks"
+    names = [path.stem for path in staleness.study_notebooks(folder)]
     assert list(staleness.NEEDS) == names
+    others = {path.stem for path in folder.glob("*.ipynb")} - set(names)
+    assert others == staleness.OF_SEVERAL_RUNS
     for table in (staleness.NEEDS, staleness.AFTER):
         assert all(other < name for name, others in table.items() for other in others)
     assert set(staleness.ALONE) <= set(names)
