@@ -1,4 +1,7 @@
-"""Arguments of a call on their way to a worker: large arrays go through files that both see."""
+"""Arguments of a call on their way to a worker: large arrays go through files that both see.
+
+Pickled, as Dask sends all objects, are messages between a study and its own workers, never files.
+"""
 
 import functools
 import io
