@@ -1,8 +1,8 @@
 """The site's pages before Sphinx builds them, and the check of its links; `.ci/run` builds it."""
 
-import base64
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,9 +11,11 @@ from PIL import Image
 
 from kidneyct_lib import report
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.study import notebook_view
 from kidneyct_lib.study.run_folder import Run
 from tools.site import build, links, notebook_pages, project_pages, report_page, studies
 
+ROOT = Path(__file__).parents[1]
 HOME = "/home/somebody/kidneyct"
 
 
@@ -25,7 +27,7 @@ def cell(kind, source, *, tags=(), outputs=None):
 def result(**data):
     return {
         "output_type": "execute_result",
-        "metadata": {"image/png": {"width": 331}},
+        "metadata": {},
         "data": data,
     }
 
@@ -34,7 +36,7 @@ def finish(run):
     """Give a made-up run notebooks with cells, a table with rows of slices, and its report."""
     picture = run.folder / "figures/04_two_stage_training__headline.png"
     Image.new("RGB", (30, 20), "red").save(picture)  # unlike the others
-    shown = {"image/png": base64.b64encode(picture.read_bytes()).decode()}
+    shown = {"text/html": notebook_view.Shown(picture.read_bytes(), "seen", 331)._repr_html_()}
     for name in run.notebooks():
         cells = [cell("markdown", f"# {name}\n\nReads `tables/catalog.csv`, `splits.csv`.")]
         if name.startswith("04"):
@@ -159,7 +161,9 @@ def test_a_figure_is_the_runs_file_with_a_name_and_a_way_to_the_report(notebook)
     assert f'<figure id="{name}"' in html
     assert f'src="../figures/{name}.png"' in html
     assert f'href="../report.html#{name}"' in html
-    assert "image/png" not in str([o["data"] for o in outputs])
+    assert 'alt="Bars of accuracy and macro-F1' in html
+    assert 'width="331"' in html
+    assert "base64" not in str([o["data"] for o in outputs])
 
 
 def test_a_figure_that_the_notebook_saved_and_did_not_show_is_at_its_end(notebook):
@@ -306,5 +310,11 @@ def test_figures_are_told_apart_by_their_content(outputs):
     """A picture that the run did not save stays in the notebook."""
     run = studies.find(outputs, with_images=False)[0][0].run
     page = notebook_pages.Page(run, "04_two_stage_training", set())
-    other = result(**{"image/png": base64.b64encode(b"another").decode()})
-    assert page.cells([cell("code", "show", outputs=[other])])[0]["outputs"] == [other]
+    other = result(**{"text/html": notebook_view.Shown(b"another", "seen")._repr_html_()})
+    bar = result(**{"application/vnd.jupyter.widget-view+json": {}, "text/plain": "bodies: 0%"})
+    assert page.cells([cell("code", "show", outputs=[other, bar])])[0]["outputs"] == [other]
+
+
+def test_every_page_of_the_docs_is_on_the_site():
+    start = (ROOT / "docs/site/index.md.j2").read_text()
+    assert all(f"docs/{page.stem}\n" in start for page in (ROOT / "docs").glob("*.md"))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 from tqdm.contrib.concurrent import thread_map
 
 from kidneyct_lib.data import display_window
@@ -24,7 +25,13 @@ def body_masks(images: np.ndarray) -> list[np.ndarray]:
     """Find the body in every slice uint8 (N, S, S): N masks bool (S, S), side by side."""
     workers = os.cpu_count()
     return thread_map(
-        body_mask, images, desc="bodies", unit="image", chunksize=8, max_workers=workers
+        body_mask,
+        images,
+        tqdm_class=tqdm,
+        desc="bodies",
+        unit="image",
+        chunksize=8,
+        max_workers=workers,
     )
 
 

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from kidneyct_lib.core.files import file_digest
+from kidneyct_lib.study import figure_texts
 from kidneyct_lib.study.run_folder import Run
 
 Cell = dict[str, Any]
 _PATH = re.compile(r"(?:Posix|Windows)Path\('(.+)'\)")
+_PICTURE = re.compile(
+    r'<img alt="([^"]*)"(?: width="(\d+)")?[^>]* src="data:image/png;base64,([^"]+)">'
+)
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _WRITTEN = re.compile(r"(?:tables|metrics|figures|models)/[^/]+$")
 _CODE = re.compile(r"`([\w./-]+\.(?:csv|json))`")
 _NOTEBOOK = re.compile(r"\b([Nn]otebook (\d\d))\b")
@@ -78,24 +83,26 @@ class Page:
             if cell["cell_type"] == "markdown":
                 cell["source"] = self._linked("".join(cell["source"]))
             else:
-                cell["outputs"] = [self._output(output) for output in cell.get("outputs", [])]
+                # A widget needs a kernel, and its scripts from elsewhere.
+                kept = [
+                    one for one in cell.get("outputs", []) if _WIDGET not in one.get("data", {})
+                ]
+                cell["outputs"] = [self._output(output) for output in kept]
         last = {"cell_type": "markdown", "id": "files", "metadata": {}, "source": self._files()}
         return [*cells, last]
 
     def _output(self, output: dict[str, Any]) -> dict[str, Any]:
         """An output with its figure as the run's file, its path as a link."""
         data = output.get("data", {})
-        if "image/png" in data:
-            picture = base64.b64decode(data["image/png"])
-            path = self._pictures.get(hashlib.sha256(picture).hexdigest())
-            if path:
-                size = output["metadata"].get("image/png", {})
-                output["data"] = {"text/html": self._figure(path, size)}
+        shown = "".join(data.get("text/html", ""))
+        if picture := _PICTURE.fullmatch(shown):
+            digest = hashlib.sha256(base64.b64decode(picture[3])).hexdigest()
+            if path := self._pictures.get(digest):
+                output["data"] = {"text/html": self._figure(path, picture[2])}
         elif known := _PATH.fullmatch("".join(data.get("text/plain", "")).strip()):
             output["data"] = {"text/html": self._place(known[1])}
-        elif "text/html" in data:  # the corner of a table is no header
-            table = "".join(data["text/html"])
-            data["text/html"] = table.replace("<th></th>", "<td></td>")
+        elif shown:  # the corner of a table is no header
+            data["text/html"] = shown.replace("<th></th>", "<td></td>")
         return output
 
     def _place(self, path: str) -> str:
@@ -104,16 +111,16 @@ class Page:
             return f"<p>Written: {self._link(written[0])}</p>"
         return f"<p><code>…/{html.escape(Path(path).name)}</code></p>"
 
-    def _figure(self, path: str, size: dict[str, int]) -> str:
+    def _figure(self, path: str, width: str | None) -> str:
         name = Path(path).stem
         self.figures.add(name)
-        width = f' width="{size["width"]}"' if "width" in size else ""
-        what = html.escape(name.partition("__")[2].replace("_", " "))
+        size = f' width="{width}"' if width else ""
+        what, alt = name.partition("__")[2].replace("_", " "), figure_texts.of(name)["alt"]
         return (
             f'<figure id="{name}" class="study-figure"><a href="../{path}">'
-            f'<img src="../{path}" alt="Figure: {what}"{width} loading="lazy"></a>'
-            f'<figcaption><a href="../report.html#{name}">{what} in the report</a></figcaption>'
-            "</figure>"
+            f'<img src="../{path}" alt="{html.escape(alt)}"{size} loading="lazy"></a>'
+            f'<figcaption><a href="../report.html#{name}">{html.escape(what)} in the report</a>'
+            "</figcaption></figure>"
         )
 
     def _linked(self, text: str) -> str:
@@ -144,7 +151,7 @@ class Page:
             for path in known["inputs"]
         ]
         hidden = [path for path in known["outputs"] if self._is_hidden_figure(path)]
-        figures = [f"\n{self._figure(path, {'width': 511})}" for path in hidden]
+        figures = [f"\n{self._figure(path, '511')}" for path in hidden]
         lines = ["## Files", "", f"- Read: {_listing(read)}"]
         lines += [f"- Written: {_listing(map(self._link, known['outputs']))}", *figures]
         return "\n".join(lines)
