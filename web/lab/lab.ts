@@ -21,14 +21,19 @@ export async function open(page: Page, notebook: string): Promise<Locator> {
     "data-status",
     "idle",
   );
+  // The indicator says so before the kernel answers; what is run until then is lost.
+  await expect(page.getByText("Python 3 (ipykernel) | Idle")).toBeVisible();
   return panel;
 }
 
 /** Run all cells from the menu; none may end in an error. */
 export async function runAll(page: Page, panel: Locator): Promise<void> {
-  await page.getByRole("menuitem", { name: "Run", exact: true }).click();
-  await page.getByRole("menuitem", { name: "Run All Cells", exact: true }).click();
   const prompts = panel.locator(".jp-CodeCell .jp-InputPrompt");
+  await expect(async () => {
+    await page.getByRole("menuitem", { name: "Run", exact: true }).click();
+    await page.getByRole("menuitem", { name: "Run All Cells", exact: true }).click();
+    await expect(prompts.first()).not.toHaveText("[ ]:", { timeout: 5_000 });
+  }).toPass();
   await expect(prompts.last()).toHaveText(/^\[\d+\]:$/);
   await expect(panel.locator('[data-mime-type="application/vnd.jupyter.error"]')).toHaveCount(0);
 }
