@@ -12,9 +12,11 @@ from filelock import FileLock
 from kidneyct_lib.core import shared_lock
 from kidneyct_lib.core.shared_lock import SharedLock
 
-# As on NFS with `nolock` or Lustre with `localflock`, seen from several machines: granted to all.
-for _name in ("flock", "lockf"):
-    setattr(fcntl, _name, lambda *arguments: None)
+
+def void_kernel_locks() -> None:
+    """Grant them to all, as NFS with `nolock` and Lustre with `localflock` do between machines."""
+    for name in ("flock", "lockf"):
+        setattr(fcntl, name, lambda *arguments: None)
 
 
 def on(machine: str | None, lease: float | None = None, beat: float | None = None) -> None:
@@ -48,10 +50,10 @@ def hold(folder: str, seconds: float) -> None:
 
 
 def start(call: str) -> subprocess.Popen:
-    """A process that does something of this module."""
+    """A process that does something of this module, without the kernel's locks."""
     paths = os.pathsep.join(path for path in sys.path if path)
     return subprocess.Popen(
-        [sys.executable, "-c", f"from lock_work import *; {call}"],
+        [sys.executable, "-c", f"from lock_work import *; void_kernel_locks(); {call}"],
         env=os.environ | {"PYTHONPATH": paths},
         stderr=subprocess.PIPE,
         text=True,

@@ -25,6 +25,14 @@ needs_dask = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def heeding_ctrl_c():
+    """As at a terminal: a job of a shell's background starts with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(autouse=True)
 def unnamed(monkeypatch):
     for name in (*engine.SCHEDULERS, "KIDNEYCT_PATIENCE"):

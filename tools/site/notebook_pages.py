@@ -46,7 +46,10 @@ def write(run: Run, files: set[str], folder: Path) -> dict[str, str]:
         content = json.loads((run.folder / f"notebooks/{name}.ipynb").read_text(encoding="utf-8"))
         page = Page(run, name, files)
         content["cells"] = page.cells(content["cells"])
-        for key in ("papermill", "widgets"):  # the state of widgets calls for scripts from elsewhere
+        for key in (
+            "papermill",
+            "widgets",
+        ):  # the state of widgets calls for scripts from elsewhere
             content["metadata"].pop(key, None)
         (folder / f"{name}.ipynb").write_text(json.dumps(content), encoding="utf-8")
         shown |= {figure: f"notebooks/{name}.html#{figure}" for figure in page.figures}
