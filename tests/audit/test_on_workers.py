@@ -37,6 +37,7 @@ def results(probe, tested):
     }
 
 
+@pytest.mark.long
 def test_workers_fit_what_one_process_fits(probe, tested, pair, tmp_path, monkeypatch):
     (tmp_path / "params").mkdir()
     monkeypatch.setenv("KIDNEYCT_PROJECT", str(tmp_path))  # features travel through its .cache

@@ -93,6 +93,7 @@ def test_a_worker_computes_on_as_many_threads_as_it_has(on_pair):
     assert found["TF_NUM_INTRAOP_THREADS"] == found["TF_NUM_INTEROP_THREADS"] == "1"
 
 
+@pytest.mark.long
 def test_one_bar_tells_how_far_all_are(on_pair, tmp_path, capfd):
     calls = [{"folder": str(tmp_path), "number": n, "count": 4, "seconds": 1.2} for n in range(2)]
     engine.run_all(work.steps, calls, label="all", names=["first", "second"])
@@ -206,6 +207,7 @@ def after(path, lines, do):
     return thread
 
 
+@pytest.mark.long
 def test_a_killed_workers_work_goes_on_at_another_where_it_was(cluster, tmp_path):
     call = {"folder": str(tmp_path), "number": 1, "count": 6, "seconds": 0.3}
 
@@ -227,6 +229,7 @@ def test_a_scheduler_that_goes_is_told(cluster, tmp_path, monkeypatch):
         engine.run_all(work.steps, [call], label="steps")
 
 
+@pytest.mark.long
 def test_a_cluster_left_without_workers_is_told(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("KIDNEYCT_PATIENCE", "3")
     call = {"folder": str(tmp_path), "number": 1, "count": 60, "seconds": 0.2}

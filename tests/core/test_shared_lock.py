@@ -72,6 +72,7 @@ def test_a_silent_holder_of_another_machine_is_replaced_after_the_lease(
     assert seconds_to_take(held_by_another(tmp_path / ".holder", text)) > 1.5
 
 
+@pytest.mark.long
 def test_a_holder_of_another_machine_that_gives_signs_is_waited_for(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(shared_lock, "LEASE", 1.5)
     monkeypatch.setattr(shared_lock, "_TELL", 0.5)
@@ -84,6 +85,7 @@ def test_a_holder_of_another_machine_that_gives_signs_is_waited_for(tmp_path, mo
     assert f"waiting for process {process.pid} on " in capfd.readouterr().err
 
 
+@pytest.mark.long
 def test_of_many_that_find_a_dead_holder_one_at_a_time_replaces_it(tmp_path):
     (tmp_path / "number").write_text("0")
     held_by_another(tmp_path / ".holder")
@@ -93,6 +95,7 @@ def test_of_many_that_find_a_dead_holder_one_at_a_time_replaces_it(tmp_path):
     assert (tmp_path / "number").read_text() == "12"
 
 
+@pytest.mark.long
 def test_a_holder_that_stood_still_is_told_and_leaves_the_lock_to_its_successor(tmp_path):
     process = start(f"on('one', 1.0, 0.3); hold({str(tmp_path)!r}, 1)")
     wait_for(tmp_path / "held")

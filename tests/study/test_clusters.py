@@ -142,7 +142,7 @@ def process(tmp_path_factory):
 
 
 @needs_dask
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_here_are_found_checked_and_gone_after_ctrl_c(process, monkeypatch, capfd):
     lines = [process.stdout.readline() for _ in range(3)]
     assert "2 workers with" in lines[0], lines + process.stdout.readlines()
