@@ -94,7 +94,7 @@ def _finish(run):
 
 
 def _catalog(classes, groups=12, few=4):
-    """Twelve groups a class, four of the last, of two to six slices."""
+    """Twelve groups per class, four of the last, of two to six slices."""
     rng = np.random.default_rng(0)
     rows = [
         (label, f"{label}-{k}")

@@ -22,7 +22,7 @@ _GUARANTEE_NAMES = {"marginal": "one threshold", "class_conditional": "one thres
 
 @journal.style
 def corruption_grid(examples: Mapping[str, Sequence[np.ndarray]]) -> Figure:
-    """Show a slice with several corruptions, one a row, in true gray levels.
+    """Show a slice with several corruptions, one per row, in true gray levels.
 
     `examples` is {corruption: the clean image, then one for each severity, rising}, each uint8 gray
     (H, W); as many for each corruption.

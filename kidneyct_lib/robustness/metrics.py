@@ -22,7 +22,7 @@ _UNIT = ["corruption", "group", "label"]
 
 
 def draw(rows: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
-    """Draw at most `most` of the rows, one a slice, as evenly by ``label`` as they allow.
+    """Draw at most `most` of the rows, one per slice, as evenly by ``label`` as they allow.
 
     The drawn rows stay in their order; `seed` is of the draw.
     """

@@ -17,7 +17,7 @@ WINDOWS = {"Normal": (40, 400), "Stone": (70, 500)}  # center and width, HU
 
 @pytest.fixture(scope="module")
 def table():
-    """Three groups a class, two slices each, whose window is that of their class."""
+    """Three groups per class, two slices each, whose window is that of their class."""
     rows = [
         (f"{label}/{group}-{k}", label, f"{group}-{k}", group)
         for label in CLASSES

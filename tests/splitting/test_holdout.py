@@ -372,7 +372,7 @@ def test_a_copy_on_both_given_sides_is_not_passed_over():
 
 
 def test_shared_groups_are_counted_as_by_hand():
-    table = divided_table(train=(4, 7), test=(3, 2))  # Normal 5 + 2 and Stone 5 + 4 slices a group
+    table = divided_table(train=(4, 7), test=(3, 2))  # slices per group: Normal 5 + 2, Stone 5 + 4
     literal = [{"train", "test"} <= set(rows["part"]) for _, rows in table.groupby("group")]
     counted = holdout.shared(table)
     assert counted == {"test_slices": 5, "groups": 4, "groups_in_both": 2}
