@@ -23,7 +23,8 @@ def main() -> None:
     for number, rows in enumerate(splits, 1):
         with clock.phase(f"training {number}"):
             outcomes = dict(both.train(*columns(rows), Path(job["scratch"]) / f"split{number}"))
-        predictions.append(outcomes[2].probabilities[rows["split"] == "test"].tolist())
+        tested = rows.loc[rows["split"] != "train", "split"] == "test"
+        predictions.append(outcomes[2].probabilities[tested].tolist())
     write_result(job, seconds=clock.seconds, test_probabilities=predictions[0])
 
 

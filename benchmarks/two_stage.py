@@ -94,7 +94,7 @@ def main() -> None:
     save_initial(net, job["initial"])
     body = compute_body(net, job, rows, clock)
     outcomes = training(net, job, body).train(*columns(rows), Path(job["scratch"], "checkpoint"))
-    histories = {}
+    histories, held_out = {}, rows[rows["split"] != "train"]
     for stage in (1, 2):
         with clock.phase(f"stage {stage}"):
             _, outcome = next(outcomes)
@@ -107,7 +107,7 @@ def main() -> None:
         multiply_adds=work(net, job, rows, body[2].layer),
         stored_bytes=sum(path.stat().st_size for path in stores),
         history=histories,
-        test_probabilities=outcome.probabilities[rows["split"] == "test"].tolist(),
+        test_probabilities=outcome.probabilities[held_out["split"] == "test"].tolist(),
     )
 
 

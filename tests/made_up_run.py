@@ -124,7 +124,9 @@ def _predictions(table, split, classes):
                 answers[np.arange(len(table)), chosen] = 0.8
                 named = {"scheme": scheme, "stage": stage, "fold": fold}
                 part = rows[scheme].to_numpy()
-                frames.append(predictions_table(table, part, answers, classes, **named))
+                held_out = part != "train"
+                shown = table[held_out], part[held_out], answers[held_out]
+                frames.append(predictions_table(*shown, classes, **named))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -152,24 +152,26 @@ def test_the_catalog_has_its_columns(run):
 
 
 @pytest.mark.slow
-def test_every_image_is_predicted_once_per_scheme_and_stage(run, values, predictions):
+def test_what_training_did_not_see_is_predicted_once_per_scheme_and_stage(run, values, predictions):
     columns = ["path", "label", "group", "scheme", "stage", "split", "fold"]
     assert list(predictions) == columns + [f"p_{name}" for name in values.classes]
-    catalog = run.read_table("catalog")
-    for _, rows in predictions.groupby(["scheme", "stage"]):
-        assert list(rows["path"]) == list(catalog["path"])
+    split = run.read_table("splits")
+    for (scheme, _), rows in predictions.groupby(["scheme", "stage"]):
+        held_out = split[split[scheme] != "train"]
+        assert list(rows["path"]) == list(held_out["path"])
+        assert list(rows["split"]) == list(held_out[scheme])
+        assert set(rows["split"]) == {"validation", "test"}
     sums = predictions.filter(like="p_").sum(axis=1)
     np.testing.assert_allclose(sums, 1, atol=1e-9)
 
 
 @pytest.mark.slow
-def test_no_patient_stands_on_two_sides_of_the_patient_split(run, predictions):
-    by_patient = predictions[predictions["scheme"] == "patient"]
-    patients = by_patient.merge(run.read_table("catalog")[["path", "patient"]], on="path")
-    for unit in ("group", "patient"):
-        assert patients.groupby(unit)["split"].nunique().max() == 1
-    by_slice = predictions[predictions["scheme"] == "slice"]
-    assert by_slice.groupby("group")["split"].nunique().max() > 1
+def test_no_patient_stands_on_two_sides_of_the_patient_split(run):
+    split = run.read_table("splits")
+    known = run.read_table("catalog").set_index("path")["patient"]
+    for unit in (split["group"], split["path"].map(known)):
+        assert split.groupby(unit)["patient"].nunique().max() == 1
+    assert split.groupby("group")["slice"].nunique().max() > 1
 
 
 @pytest.mark.slow

@@ -147,7 +147,7 @@ def predictions_table(
     fold: int | np.ndarray,
     **source: int | str,
 ) -> pd.DataFrame:
-    """Put one model's predictions for every image of a catalog into the predictions table's form.
+    """Put one model's predictions for the images of a catalog into the predictions table's form.
 
     Parameters
     ----------

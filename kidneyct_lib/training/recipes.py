@@ -27,8 +27,9 @@ class Stage(NamedTuple):
     ----------
     history : pandas.DataFrame
         One row per epoch, from `stage.train_stage`.
-    probabilities : float array (N, K)
-        Class probabilities of every image, in the catalog's order, at the best epoch.
+    probabilities : float array (held out, K)
+        Class probabilities of the validation and test images, in the catalog's order, at the best
+        epoch.
     """
 
     history: pd.DataFrame
@@ -141,11 +142,12 @@ class TwoStageTraining:
         targets, weights
             As in `stage.train_stage`.
         split : str array (N,)
-            "train", "validation" or "test"; the test part is only predicted.
+            "train", "validation" or "test"; the last two are predicted.
         checkpoints : Path
             Beginning of the file names of the stages' states.
         """
         self.net.set_weights(self._initial)
+        held_out = np.flatnonzero(split != "train")
         for stage, settings in self._settings.items():
             freezing.unfreeze_last(self.net, self._layers[stage])
             model, inputs = self._models[stage], self._inputs[stage]
@@ -159,7 +161,7 @@ class TwoStageTraining:
                 settings=settings,
                 checkpoint=Path(f"{checkpoints}-stage{stage}.npz"),
             )
-            yield stage, Stage(history, predict(model, inputs, np.arange(len(targets))))
+            yield stage, Stage(history, predict(model, inputs, held_out))
 
     def predict(self, stage: int, body: Mapping[int, Activations], rows: np.ndarray) -> np.ndarray:
         """Class probabilities (len(rows), K) of other images by the network as it is now.
@@ -239,7 +241,8 @@ class LinearTraining:
             if stage == 1:
                 first = predictions[held]
             predictions[held] = first
-            yield stage, Stage(_history(predictions, targets, weights, split), predictions)
+            history = _history(predictions, targets, weights, split)
+            yield stage, Stage(history, predictions[split != "train"])
 
     def predict(self, stage: int, body: Mapping[int, Rows], rows: np.ndarray) -> np.ndarray:
         """Class probabilities of other images, as `TwoStageTraining.predict` gives them."""

@@ -41,8 +41,8 @@ class Outcome(NamedTuple):
     ----------
     history : pandas.DataFrame
         One row per epoch.
-    probabilities : float64 (N, K)
-        Class probabilities of every image, in the catalog's order.
+    probabilities : float64 (held out, K)
+        Class probabilities of the validation and test images, in the catalog's order.
     elsewhere : float64 (tested images, K)
         Those of the tested images in the display window of another class.
     model : Path or None
