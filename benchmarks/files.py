@@ -4,6 +4,7 @@ The files are JPEGs of 512 x 512 pixels, as in the public set: series of shifted
 phantom slices, so that grouping has as many near-duplicates to link as it has there.
 """
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,12 +21,12 @@ NOISE = 6.0  # gray levels, standard deviation
 SHIFT = 3  # most pixels
 
 
-def write_files(folder: Path, count: int, classes: list[str], seed: int) -> None:
-    """Write `count` JPEGs into class sub-folders, spread evenly over the classes."""
-    series = -(-count // (SLICES_A_SERIES * len(classes)))
+def write_files(folder: Path, counts: Mapping[str, int], seed: int) -> None:
+    """Write so many JPEGs of each class, {class: number}, into class sub-folders."""
+    series = -(-max(counts.values()) // SLICES_A_SERIES)
     drawn = phantom.generate(
         phantom.CohortSpec(
-            classes=classes,
+            classes=list(counts),
             patients_per_class=series,
             slices_per_patient=(1, 1),
             seed=seed,
@@ -34,25 +35,26 @@ def write_files(folder: Path, count: int, classes: list[str], seed: int) -> None
             size=SIDE // 2,
         )
     )
-    patients: dict[str, list[np.ndarray]] = {name: [] for name in classes}
+    patients: dict[str, list[np.ndarray]] = {name: [] for name in counts}
     for drawing in drawn:
         patients[drawing.label].append(cv2.resize(drawing.image, (SIDE, SIDE)).astype(np.float32))
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, NOISE, (2 * SIDE, 2 * SIDE)).astype(np.float32)
-    shifts = rng.integers(-SHIFT, SHIFT + 1, (count, 2))
-    corners = rng.integers(0, SIDE, (count, 2))
-    for name in classes:
+    slices = [(name, number) for name, count in counts.items() for number in range(count)]
+    shifts = rng.integers(-SHIFT, SHIFT + 1, (len(slices), 2))
+    corners = rng.integers(0, SIDE, (len(slices), 2))
+    for name in counts:
         (folder / name).mkdir(parents=True)
 
     def write(i: int) -> None:
-        name, number = classes[i % len(classes)], i // len(classes)
+        name, number = slices[i]
         image = np.roll(patients[name][number // SLICES_A_SERIES], shifts[i], (0, 1))
         y, x = corners[i]
         noisy = (image + noise[y : y + SIDE, x : x + SIDE]).clip(0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / name / f"{name}- ({number + 1}).jpg"), noisy)
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(write, range(count)))
+        list(pool.map(write, range(len(slices))))
 
 
 def main() -> None:
@@ -61,8 +63,10 @@ def main() -> None:
     scratch = Path(job["scratch"])
     folder, cache = scratch / "synthetic", scratch / "synthetic-cache"
     clock = Clock()
+    classes, total = job["classes"], job["synthetic_files"]
+    evenly = {name: len(range(k, total, len(classes))) for k, name in enumerate(classes)}
     with clock.phase("writing the files"):
-        write_files(folder, job["synthetic_files"], job["classes"], job["seed"])
+        write_files(folder, evenly, job["seed"])
     with clock.phase("catalog"):
         table = catalog.index_folder(folder, job["classes"]).table
     with clock.phase("decode"):

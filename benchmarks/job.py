@@ -11,6 +11,7 @@ from kidneyct_lib.data import catalog, datasets
 from kidneyct_lib.data.phantom import CohortSpec
 from kidneyct_lib.splitting import cross_validation, holdout, near_duplicates
 from kidneyct_lib.study import parameters
+from kidneyct_lib.study.run_folder import Run
 from kidneyct_lib.training import class_weights
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +74,26 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         "synthetic_files": options.synthetic_files,
         "baseline_xla": options.baseline_xla,
     }
+
+
+def begin_run(params: parameters.Params) -> None:
+    """Draw a study's cohort; write catalog and splits by known patients to its run folder."""
+    run = Run(params.run_folder)
+    data = datasets.obtain(
+        "phantom", None, CohortSpec.of(params.model_dump()), cache=Path(params.cache_folder)
+    )
+    table = catalog.index_folder(data, params.classes).table
+    table["group"] = table["patient"].astype("category").cat.codes
+    run.record_images("data", data, table)
+    run.write_table("catalog", table)
+    splits = cross_validation.study_splits(
+        table,
+        folds=params.folds,
+        test_fraction=params.test_fraction,
+        validation_fraction=params.validation_fraction,
+        seed=params.seed,
+    )
+    run.write_table("splits", splits)
 
 
 def choose(table: pd.DataFrame, settings: parameters.Params, count: int) -> pd.DataFrame:

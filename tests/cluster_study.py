@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 from tiny_study import tiny
 
+from benchmarks.job import begin_run
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.data import catalog, datasets
-from kidneyct_lib.data.phantom import CohortSpec
-from kidneyct_lib.splitting import cross_validation
 from kidneyct_lib.study.run_folder import Run
 from kidneyct_lib.training import stage, study_training
 
@@ -50,20 +48,13 @@ class Study:
 
     def __init__(self, folder: Path, **changes) -> None:
         self.folder, self.epochs = folder, folder / "epochs.log"
-        params = tiny("phantom", folder, **{"unfreeze_layers": 20} | changes)
-        self.params = params.model_dump(mode="json") | {"backbone": SHORT}
+        self._values = tiny("phantom", folder, **{"unfreeze_layers": 20} | changes)
+        self.params = self._values.model_dump(mode="json") | {"backbone": SHORT}
         self.run = Run(self.params["run_folder"])
 
     def begin(self) -> None:
         """Draw the cohort; write its catalog and splits."""
-        params, cache = self.params, Path(self.params["cache_folder"])
-        data = datasets.obtain("phantom", None, CohortSpec.of(params), cache=cache)
-        table = catalog.index_folder(data, params["classes"]).table
-        table["group"] = table["patient"].astype("category").cat.codes
-        self.run.record_images("data", data, table)
-        self.run.write_table("catalog", table)
-        options = {k: params[k] for k in ("folds", "test_fraction", "validation_fraction", "seed")}
-        self.run.write_table("splits", cross_validation.study_splits(table, **options))
+        begin_run(self._values)
 
     def train(self, **env) -> subprocess.Popen:
         """Start a process of one thread that trains all and writes `result`."""

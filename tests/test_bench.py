@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import bench, job, tables
-from kidneyct_lib.data import phantom
+from benchmarks import bench, full_set, job, tables
+from kidneyct_lib.data import catalog, phantom
 
 N = 50
 
@@ -189,3 +189,19 @@ def test_the_whole_bench_runs_on_a_few_small_images(cohort, tmp_path, monkeypatc
     assert sides <= set(results)
     assert results["two_stage"]["seconds"]["stage 2"] > 0
     assert not list((tmp_path / "outputs/bench").glob(".scratch*"))
+
+
+def test_a_generated_full_set_has_the_counts_of_the_public_one(tmp_path, monkeypatch, capsys):
+    """As the study checks them; two slices of a series differ, and files are as large as there."""
+    expected = {"Cyst": 5, "Normal": 33, "Stone": 2, "Tumor": 3}
+    load = full_set.parameters.load
+    monkeypatch.setattr(full_set.parameters, "load", lambda *a: load(*a, expected_counts=expected))
+    folder = tmp_path / "set"
+    assert full_set.main([str(folder)]) == 0
+    index = catalog.index_folder(folder, list(expected))
+    assert index.table["label"].value_counts().to_dict() == expected
+    assert set(index.table["width"]) == {512}
+    assert index.table["sha256"].is_unique
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert full_set.main([str(folder)]) == 1
+    assert "exists" in capsys.readouterr().err
