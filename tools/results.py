@@ -3,6 +3,7 @@
     python tools/results.py keep outputs/coronal_stone    # after make reproduce
     python tools/results.py keep outputs/bench            # after make bench
     python tools/results.py keep outputs/scale            # after python -m benchmarks.scale
+    python tools/results.py keep outputs/workers          # after python -m benchmarks.workers
     python tools/results.py write                         # make docs
     python tools/results.py check                         # fails where a page says something else
 
@@ -17,13 +18,14 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment
 
 from benchmarks import bench as benchmark
-from benchmarks import scale, tables
+from benchmarks import scale, tables, workers
 from kidneyct_lib.study import provenance
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +39,7 @@ TABLES = (  # without those that have a row for each slice or group
 )
 BENCH_TABLES = ("study", "folds", "machine", "files")
 SCALE_TABLES = ("steps", "seconds", "peak_memory_mb", "disk_mb", "growth", "grouping")
+WORKERS_TABLES = ("measured", "simulated")
 MOST_LOAD = 0.5  # of a machine that counts as idle when a bench starts
 MARKED = re.compile(r"<!--= (.*?) -->(.*?)<!--/-->", re.DOTALL)
 
@@ -47,8 +50,11 @@ def keep(run: Path) -> None:
         facts = about_bench(run)
         kept = [run / f"{name}.csv" for name in BENCH_TABLES]
     elif (run / "scale.json").is_file():
-        facts = about_scale(run)
+        facts = about_module(run / "scale.json", scale)
         kept = [run / f"{name}.csv" for name in SCALE_TABLES]
+    elif (run / "workers.json").is_file():
+        facts = about_module(run / "workers.json", workers)
+        kept = [run / f"{name}.csv" for name in WORKERS_TABLES]
     else:
         known = json.loads((run / "run.json").read_text())
         facts = about(known)
@@ -105,10 +111,10 @@ def about_bench(folder: Path) -> dict[str, Any]:
     return _made_by("make bench" + (f' BENCH="{options}"' if options else ""))
 
 
-def about_scale(folder: Path) -> dict[str, Any]:
-    """What made the tables of the scale bench, and how busy the machine was, which pages tell."""
-    known = json.loads((folder / "scale.json").read_text())
-    command = f"python -m benchmarks.scale {_changed(known, scale.parse([]))}".strip()
+def about_module(file: Path, module: ModuleType) -> dict[str, Any]:
+    """What made the tables of such a bench, and how busy the machine was, which pages tell."""
+    known = json.loads(file.read_text())
+    command = f"python -m {module.__name__} {_changed(known, module.parse([]))}".strip()
     return _made_by(command) | {"load": [known["load_at_start"], known["load_at_end"]]}
 
 
@@ -233,6 +239,19 @@ def memory(study: str) -> str:
     return f"{peaks[most] / 1e3:.1f} GB, notebook {most}"
 
 
+def notebooks(study: str) -> str:
+    """Rows of what each notebook of a study took, and of all."""
+    known = dict(sorted(read(study, "about.notebooks").items()))
+    total = {k: sum(n[k] for n in known.values()) for k in ("seconds", "processor_seconds")}
+    total["peak_memory_mb"] = max(one["peak_memory_mb"] for one in known.values())
+    lines = ["", "| notebook | seconds | of the processors | peak memory, GB |"]
+    lines += ["|---|---:|---:|---:|"]
+    for name, one in (known | {"all": total}).items():
+        seconds = f"{one['seconds']:,.0f} | {one['processor_seconds']:,.0f}"
+        lines.append(f"| {name} | {seconds} | {one['peak_memory_mb'] / 1e3:.1f} |")
+    return "\n".join([*lines, ""])
+
+
 def made(study: str) -> str:
     """Command and commit that made the results."""
     return f"`{read(study, 'about.command')}` at {read(study, 'about.commit')[:7]}"
@@ -242,7 +261,7 @@ FUNCTIONS = {
     function.__name__: function
     for function in (
         *(percent, metric, recalls, corrupted, shortcuts, gains, bench),
-        *(minutes, memory, made, load),
+        *(minutes, memory, notebooks, made, load),
     )
 }
 """What an expression in a page may use."""

@@ -27,6 +27,10 @@ _GRID = 128  # pixels across the coarse image whose histogram is taken
 # Where the peak of fat lies at most, times the level of soft tissue: lower than for whole series,
 # since in the body's box fluid can fill more than fat does.
 _HIGHEST_FAT = 0.55
+# Where fat is the higher peak: where soft tissue lies at least, times fat's level; and its least
+# height, times fat's.
+_BEYOND_FAT = 1.5
+_BESIDE_FAT = 0.4
 
 
 @keras.saving.register_keras_serializable("kidneyct")
@@ -65,15 +69,27 @@ def levels(gray):
     bright = counts[:, window.BACKGROUND :]
     total = ops.maximum(ops.sum(bright, axis=1), 1)
     mean = ops.matmul(bright, ops.arange(window.BACKGROUND, 256, dtype=counts.dtype)[:, None])[:, 0]
-    soft = _peak(height, *(ops.round(share * mean / total) for share in window.SOFT_RANGE))
-    soft = ops.maximum(soft, 1)
+    soft = _soft(height, *(ops.round(share * mean / total) for share in window.SOFT_RANGE))
     lowest, highest = window.LOWEST_FAT + 0 * soft, ops.round(_HIGHEST_FAT * soft)
     fat = _peak(height, lowest, highest - 1)
     peak, below, beside = (_at(height, place) for place in (fat, fat - 1, soft))
-    valley = ops.min(ops.where(_range(fat, soft - 1), height, beside[:, None]), axis=1)
     seen = (highest > lowest) & (below < peak)  # a peak, not the flank of black
-    seen = seen & (peak >= window.FAT_PEAK * beside) & (valley < window.VALLEY * peak)
+    seen = seen & (peak >= window.FAT_PEAK * beside)
+    seen = seen & (_valley(height, fat, soft) < window.VALLEY * peak)
     return ops.where(seen, fat, 0 * fat), soft
+
+
+def _soft(height, first, last):
+    """Level of soft tissue, from 1: of the highest peak, or of one beyond, if that is of fat.
+
+    In a window that shows fat bright, a fat patient's highest peak is that of fat.
+    """
+    highest = ops.maximum(_peak(height, first, last), 1)
+    beyond = _peak(height, ops.round(_BEYOND_FAT * highest), last)
+    peak = _at(height, beyond)
+    fat = (beyond > highest) & (peak >= _BESIDE_FAT * _at(height, highest))
+    fat = fat & (_valley(height, highest, beyond) < window.VALLEY * peak)
+    return ops.where(fat, beyond, highest)
 
 
 def _body_pixels(gray):
@@ -114,6 +130,11 @@ def _peak(height, first, last):
     held = ops.where(_range(first, last), height, 0 * height - 1)
     # Whole numbers: argmax of floats minds the sign of 0, and no export has that.
     return ops.cast(ops.argmax(ops.cast(held, "int32"), axis=1), first.dtype)
+
+
+def _valley(height, first, last):
+    """Least height from one level to another, both included: float (N,)."""
+    return ops.min(ops.where(_range(first, last), height, _at(height, last)[:, None]), axis=1)
 
 
 def _at(height, level):

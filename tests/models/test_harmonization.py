@@ -18,12 +18,12 @@ from kidneyct_lib.models.keras_setup import keras
 SIDE = 256
 
 
-def body(fat, soft, *, fluid=None, bone=True, seed=0):
+def body(fat, soft, *, fluid=None, bone=True, seed=0, coat=16):
     """Soft tissue in a coat of fat with fat between the organs, a spine, and noise of 2 levels."""
     picture = np.zeros((SIDE, SIDE), np.float32)
     inside = np.zeros((SIDE, SIDE), np.uint8)
     middle = (SIDE // 2, SIDE // 2)
-    for axes, level in (((112, 92), fat), ((96, 76), soft)):
+    for axes, level in (((112, 92), fat), ((112 - coat, 92 - coat), soft)):
         cv2.ellipse(picture, middle, axes, 0, 0, 360, float(level), -1)
     cv2.ellipse(inside, middle, (112, 92), 0, 0, 360, 1, -1)
     for x in (-50, -20, 30):
@@ -65,6 +65,26 @@ def test_black_fat_counts_as_black(soft):
 def test_a_cyst_that_fills_half_of_the_body_is_no_fat():
     (found,) = levels_of(body(0, 100, fluid=64))
     np.testing.assert_allclose(found, [0, 100], atol=2.5)
+
+
+@pytest.mark.parametrize(("fat", "soft"), [(64, 120), (77, 142), (80, 150)])
+def test_soft_tissue_is_found_where_there_is_more_fat(fat, soft):
+    """As in a fat patient, whose window may show fat bright: the peak of fat is the higher one."""
+    picture = body(fat, soft, coat=46)
+    inside = body_mask(picture)
+    near = [np.sum(abs(picture[inside].astype(int) - level) < 5) for level in (fat, soft)]
+    assert near[0] > 1.5 * near[1]
+    (found,) = levels_of(picture)
+    np.testing.assert_allclose(found, [fat, soft], atol=2.5)
+
+
+def test_organs_that_contrast_brightens_are_no_soft_tissue_beside_fat():
+    """Both kidneys, brighter than the rest of the body and apart from it."""
+    picture = body(30, 90)
+    for x in (-60, 60):
+        cv2.circle(picture, (SIDE // 2 + x, SIDE // 2), 20, 150, -1)
+    (found,) = levels_of(picture)
+    np.testing.assert_allclose(found, [30, 90], atol=2.5)
 
 
 def test_the_levels_are_those_of_the_measure_of_series():
