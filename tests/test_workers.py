@@ -23,14 +23,14 @@ def test_the_measured_table_compares_with_one_process():
     np.testing.assert_array_equal(starts, [np.nan, 20, 10, np.nan])
 
 
-@pytest.mark.parametrize(("count", "least"), [(1, 90), (2, 50), (8, 20)])
+@pytest.mark.parametrize(("count", "least"), [(1, 50), (4, 20)])
 def test_simulated_workers_share_the_tasks_and_each_has_its_start(count, least):
     """Waiting takes as long as it must; what Dask adds is told nowhere near."""
     pytest.importorskip("distributed", reason='needs Dask: make setup EXTRA="dask"')
-    seconds = workers.simulate([10.0] * 8, 10.0, count)
+    seconds = workers.simulate([10.0] * 4, 10.0, count)
     assert least <= seconds
     if count > 1:
-        assert seconds < 90
+        assert seconds < 50
 
 
 @pytest.mark.slow

@@ -219,13 +219,16 @@ def sources(monkeypatch):
     return lambda source: chosen.__setitem__(slice(None), [source])
 
 
-@pytest.mark.parametrize("recipe", ["published", "patient"])
-def test_initial_values_do_not_depend_on_where_weights_come_from(recipe, sources):
+@pytest.mark.parametrize(
+    ("recipe", "turn"),  # the last one once more: whatever was built before
+    [("published", ["cache", "keras", "npm", "cache"]), ("patient", ["keras", "cache"])],
+)
+def test_initial_values_do_not_depend_on_where_weights_come_from(recipe, turn, sources):
     options = {"backbone": "resnet50", "weights": "imagenet", "image_size": 64, "seed": 3}
     options |= {"crop_size": 224, "classes": ["A", "B"], "head_units": 8, "dropout": 0.3}
     settings = NetworkSettings(**options, recipe=recipe)
-    result = {}
-    for source in ("cache", "keras", "npm", "cache"):  # the last one: whatever was built before
+    result = set()
+    for source in turn:
         sources(source)
-        result.setdefault(source, []).append(builder.digest(builder.build(settings)))
-    assert len({digest for digests in result.values() for digest in digests}) == 1
+        result.add(builder.digest(builder.build(settings)))
+    assert len(result) == 1

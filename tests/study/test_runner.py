@@ -132,6 +132,7 @@ run.finish()
 )
 
 
+@pytest.mark.long  # processes of their own, as below
 @pytest.mark.parametrize(("jobs", "met"), [(2, True), (1, False)])
 def test_notebooks_that_do_not_wait_for_one_another_run_side_by_side(
     project, monkeypatch, jobs, met
@@ -219,6 +220,7 @@ def test_a_wrong_number_of_jobs_is_refused(project):
         runner.reproduce(values, jobs=-1)
 
 
+@pytest.mark.long
 def test_one_that_fails_lets_the_others_finish(project, monkeypatch):
     monkeypatch.setattr(runner.staleness, "NEEDS", {"01_first": [], "02_second": []})
     slow = FIRST.replace("run.write", "import time; time.sleep(3)\nrun.write")

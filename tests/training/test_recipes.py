@@ -268,6 +268,7 @@ def test_a_training_owes_nothing_to_the_one_before_it(both, build, body, tmp_pat
     assert all(np.array_equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.long
 def test_half_precision_trains_nearly_alike_and_predicts_in_single(both, body, images, tmp_path):
     """The steps differ by rounding; the layers and their weights are as they were."""
     single = dict(both.train(TARGETS, np.ones(N), SPLIT, tmp_path / "single"))[2]
