@@ -62,14 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     option = command.add_argument
     option("--study", default="phantom", help="a file of params/ (default: phantom)")
     _add_image_folders(option)
-    option(
-        "--jobs",
-        type=int,
-        metavar="N",
-        help="most notebooks side by side (default: as processors and memory allow, at most four)",
-    )
     option("--dry-run", action="store_true", help="only say which notebooks would run, and why")
-    _add_workers(command)
+    _add_how(command)
     change = command.add_argument_group(
         "changes to the study", "The results get their own folder."
     ).add_argument
@@ -96,15 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     option = command.add_argument
     option("file", type=Path, metavar="FILE", help="such as params/sweeps/seeds.yaml")
     _add_image_folders(option)
-    option(
-        "--jobs",
-        type=int,
-        metavar="N",
-        help="most notebooks side by side, of as many runs (default: as processors and memory "
-        "allow, at most four)",
-    )
     option("--dry-run", action="store_true", help="only tell the runs, hours and disk")
-    _add_workers(command)
+    _add_how(command)
 
     command = commands.add_parser(
         "predict",
@@ -203,7 +190,13 @@ def _add_image_folders(option: Callable[..., Any]) -> None:
     option("--masks", help="folder of the lesions' masks for notebook 05, one PNG per slice")
 
 
-def _add_workers(command: argparse.ArgumentParser) -> None:
+def _add_how(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="most notebooks side by side (default: as processors and memory allow, at most four)",
+    )
     where = command.add_argument_group(
         "where trainings are computed", "Results are the same. By default in the notebooks."
     ).add_argument

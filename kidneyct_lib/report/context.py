@@ -5,9 +5,9 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from kidneyct_lib.core.page_templates import page_templates
 from kidneyct_lib.evaluation.bootstrap import FEW_GROUPS
 from kidneyct_lib.report.run_reader import Saved
 from kidneyct_lib.study import figure_texts
@@ -31,13 +31,7 @@ def page(run: Run) -> str:
     sections = _shown_sections(saved, every)
     linked = {path: path for path in saved.files} | {"#finding": "The finding"}
     linked |= {f"#{section['id']}": section["title"] for section in sections}
-    templates = Environment(
-        loader=PackageLoader("kidneyct_lib.report", "page"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    templates = page_templates("kidneyct_lib.report")
     templates.filters |= {
         "percent": lambda value, digits=1: f"{100 * value:.{digits}f}",
         "number": lambda value, digits=0: f"{value:z,.{digits}f}",  # z: no minus before 0.00

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from tqdm import tqdm
 
 from kidneyct_lib.core.inline_image import inline
+from kidneyct_lib.core.page_templates import page_templates
 from kidneyct_lib.review import nbdime_frame, summary
 from kidneyct_lib.review.collect import Review
 from kidneyct_lib.review.figures import FigureChange, difference_picture, on_one_canvas, read
@@ -40,13 +40,7 @@ def render(review: Review) -> str:
     if diffs:
         front, inner = nbdime_frame.front_end(), _file("frame.js")
         frame = {"html": nbdime_frame.frame(), "script": inner, "front": front}
-    templates = Environment(
-        loader=PackageLoader("kidneyct_lib.review", "page"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    templates = page_templates("kidneyct_lib.review")
     templates.filters |= {
         "number": summary.number,
         "signed": summary.signed,
