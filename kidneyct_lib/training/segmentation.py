@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from kidneyct_lib.core import progress
+from kidneyct_lib.core.ahead import one_ahead
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data import augmentation
 from kidneyct_lib.data.image_io import gray_to_rgb
@@ -110,11 +111,12 @@ class LesionScores:
         for variable in model.optimizer.variables:
             variable.assign(ops.zeros_like(variable))
         batches = Batches(self._examples, rows, self._settings)
-        for step in progress.bar(range(steps), desc="U-Net", unit="step", leave=False):
-            progress.stop_if_unwanted()
-            loss = model.train_on_batch(*batches.draw(step))
-            if not np.isfinite(loss):
-                raise StudyError(f"The U-Net's loss is no longer a number in step {step + 1}.")
+        with progress.bar(total=steps, desc="U-Net", unit="step", leave=False) as bar:
+            for step, batch in enumerate(one_ahead(batches.draw, range(steps)), 1):
+                progress.stop_if_unwanted()
+                if not np.isfinite(model.train_on_batch(*batch)):
+                    raise StudyError(f"The U-Net's loss is no longer a number in step {step}.")
+                bar.update()
         checkpoints.save(file, identity, {}, {"weights": half.get_weights()})
 
     def _identity(self, half: keras.Model, rows: np.ndarray) -> str:

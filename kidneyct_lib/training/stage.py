@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from kidneyct_lib.core import progress
+from kidneyct_lib.core.ahead import one_ahead
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.models import backbones, builder, freezing
 from kidneyct_lib.training import checkpoints
@@ -151,7 +152,7 @@ def predict(model: keras.Model, inputs: Rows, rows: np.ndarray, *, batch: int = 
     Computed in float32 by the network and normalised in float64.
     """
     chunks = np.split(rows, range(batch, len(rows), batch))
-    parts = [model.predict_on_batch(inputs[chunk]) for chunk in chunks]
+    parts = [model.predict_on_batch(some) for some in one_ahead(inputs.__getitem__, chunks)]
     probabilities = np.concatenate(parts).astype(np.float64)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
@@ -191,12 +192,14 @@ def _train_epoch(model, inputs, targets, weights, order, batch_size) -> dict[str
     """
     size = min(batch_size, len(order))
     sums = {"loss": 0.0, "accuracy": 0.0}
-    for rows in np.split(order, range(size, len(order), size)):
-        filled = np.resize(rows, size)
-        images = filled % len(targets)
+    steps = np.split(order, range(size, len(order), size))
+    filled = [np.resize(rows, size) for rows in steps]
+    batches = one_ahead(inputs.__getitem__, filled)
+    for rows, full, batch in zip(steps, filled, batches, strict=True):
+        images = full % len(targets)
         batch_weights = np.where(np.arange(size) < len(rows), weights[images], 0.0)
         logs = model.train_on_batch(
-            inputs[filled],
+            batch,
             targets[images],
             sample_weight=batch_weights * size / len(rows),
             return_dict=True,
