@@ -34,8 +34,8 @@ def drawn():
     return images, masks
 
 
-def network():
-    """The patient recipe's network with U-Nets for the dots, on an untrained backbone."""
+def network(lesions=(1,)):
+    """The patient recipe's network, with U-Nets for the dots, on an untrained backbone."""
     settings = NetworkSettings(
         backbone=SHORT,
         weights="none",
@@ -46,7 +46,7 @@ def network():
         classes=CLASSES,
         head_units=8,
         dropout=0.1,
-        lesions=[1],
+        lesions=lesions,
     )
     return builder.build(settings)
 

@@ -130,7 +130,8 @@ def of_layer(
         given = source[rows]
         return model.predict_on_batch(gray_to_rgb(given) if start is None else given)
 
-    folder = storage.cache / f"activations-{layer}-{dtype}-{digest(model)[:16]}"
+    # By what computes it: a layer of another name, in another network, may be the same function.
+    folder = storage.cache / f"activations-{dtype}-{digest(model)[:16]}"
     store = RowStore(folder, model.output.shape[1:], dtype)
     most_bytes = math.inf if storage.most_gb is None else storage.most_gb * 1e9
     if most_bytes:

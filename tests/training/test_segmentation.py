@@ -11,6 +11,7 @@ from lesion_study import CLASSES, GROUP, SETTINGS, SIDE, SIZE, TARGETS, N
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.data.image_io import gray_to_rgb
 from kidneyct_lib.interpretability import grad_cam
+from kidneyct_lib.models import builder
 from kidneyct_lib.models import segmentation as networks
 from kidneyct_lib.training import recipes, segmentation
 from kidneyct_lib.training.feature_cache import Storage
@@ -197,3 +198,14 @@ def test_only_the_u_nets_and_the_last_layer_move(trained, net):
     moved = {v.path for half in networks.HALVES for v in net.get_layer(half).variables}
     moved |= {"probabilities/kernel", "probabilities/bias"}
     assert still == {v.path for v in net.variables} - moved
+
+
+def test_features_are_computed_once_whether_lesions_are_known_or_not(trained, study, monkeypatch):
+    """The network of notebook 03 knows no masks, that of notebook 04 does."""
+    _, body, *_ = trained
+    folder = body[1].store.folder.parent
+    without = lesion_study.network(lesions=())
+    monkeypatch.setattr(keras.Model, "predict_on_batch", None)  # nothing is computed
+    found = recipes.frozen_body(without, study[0], Storage(folder, 8), unfreeze_layers=0)
+    assert found[1].layer == builder.POOL
+    np.testing.assert_array_equal(found[1][np.arange(N)], body[1][np.arange(N)])
