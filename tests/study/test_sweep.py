@@ -149,4 +149,4 @@ def test_minutes_go_by_cells_like_it_that_have_run(project):
     assert sweep.expected_minutes(asked, alike, asked.notebooks) == pytest.approx(10)
     part = sweep.expected_minutes(asked, alike, ["04_two_stage_training"])
     assert part == pytest.approx(10 * 0.35 / 0.45)
-    assert sweep.expected_minutes(asked, slower, asked.notebooks) == pytest.approx(0.45 * 9.4)
+    assert sweep.expected_minutes(asked, slower, asked.notebooks) == pytest.approx(0.45 * 8.5)

@@ -39,15 +39,15 @@ def test_another_number_of_folds_has_its_own_folder():
     assert run_folder(values, folds=1, augment_views=2) == "outputs/phantom-1fold-augmented2"
 
 
-def test_minutes_go_with_the_pixels_and_mostly_with_the_folds():
+def test_minutes_go_with_the_pixels_and_partly_with_the_folds():
     values = parameters.load(ROOT / "params/folder.yaml")
-    assert scaled_minutes(values) == values.expected_minutes == 120
-    assert scaled_minutes(values, image_size=224) == 120
-    assert scaled_minutes(values, image_size=112) == 30
-    assert scaled_minutes(values, image_size=448, folds=5) == 480
-    assert scaled_minutes(values, folds=1) == 66
-    assert scaled_minutes(values, recipe="published", folds=1) == 66
-    assert scaled_minutes(values, recipe="patient", folds=1) == 84
+    assert scaled_minutes(values) == values.expected_minutes == 60
+    assert scaled_minutes(values, image_size=224) == 60
+    assert scaled_minutes(values, image_size=112) == 15
+    assert scaled_minutes(values, image_size=448, folds=5) == 240
+    assert scaled_minutes(values, folds=1) == 40
+    assert scaled_minutes(values, recipe="published", folds=1) == 40
+    assert scaled_minutes(values, recipe="patient", folds=1) == 60
 
 
 def test_another_number_of_views_has_its_own_folder():
