@@ -13,9 +13,8 @@ import pandas as pd
 
 from benchmarks.measure import Clock, read_job, write_result
 from kidneyct_lib.core import engine
+from kidneyct_lib.core.threads import THREADS
 from kidneyct_lib.study.run_folder import Run
-
-THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 @contextmanager

@@ -16,15 +16,14 @@ from tiny_study import tiny
 
 from benchmarks.job import begin_run
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.core.threads import THREADS
 from kidneyct_lib.study.run_folder import Run
 from kidneyct_lib.training import stage, study_training
 
 # Last: it imports Keras, which the library sets up first.
 from short_resnet import SHORT  # isort: skip
 
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
-)
+ONE_THREAD = dict.fromkeys(THREADS, "1")
 EPOCHS = "EPOCHS_LOG"  # environment variable: file to which each trained epoch adds a line
 PAUSE = "EPOCHS_PAUSE"  # seconds that each epoch takes at least
 _train_epoch = stage._train_epoch

@@ -23,11 +23,11 @@ from kidneyct_lib.core import dask_arrays, progress
 from kidneyct_lib.core.errors import StudyError
 from kidneyct_lib.core.files import PROJECT
 from kidneyct_lib.core.progress import Unwanted
+from kidneyct_lib.core.threads import THREADS
 
 LIBRARY = Path(__file__).parents[1]
 
 _PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn", "scipy", "opencv-python-headless")
-_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _ONE_AT_A_TIME = threading.Lock()  # a call has all threads of its worker
 
 
@@ -100,7 +100,7 @@ def call(named: str, packed: bytes, name: str, meeting: Meeting) -> Any:
     _check(meeting, worker.address)
     threads = worker.state.nthreads
     with _ONE_AT_A_TIME, threadpool_limits(threads):
-        os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+        os.environ.update(dict.fromkeys(THREADS, str(threads)))
         if (Path(meeting.project) / "params").is_dir():
             os.environ[PROJECT] = meeting.project
         module, _, function = named.partition(":")

@@ -1,4 +1,4 @@
-"""The predictions table, one row per image and a probability column a class; and its arrays.
+"""The predictions table, one row per image and one probability column per class; and its arrays.
 
 Whatever is fitted to a model's predictions is fitted to the validation slices of a fold and
 applied to its test slices; the test slices of all folds are then pooled.

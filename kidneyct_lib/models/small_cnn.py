@@ -51,7 +51,7 @@ class SmallCNN(ClassifierMixin, BaseEstimator):
     epochs
         Passes over the training images; no part of them is held back to choose by.
     batch_size, seed
-        Images a step; seed of the weights, the order and dropout.
+        Images per step; seed of the weights, the order and dropout.
     """
 
     def __init__(self, *, epochs: int, batch_size: int = 32, seed: int = 0) -> None:

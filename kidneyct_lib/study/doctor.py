@@ -10,11 +10,12 @@ import psutil
 
 from kidneyct_lib.core import engine
 from kidneyct_lib.core.files import folder_bytes, project_root
+from kidneyct_lib.core.threads import THREADS
 from kidneyct_lib.study.provenance import PACKAGES, machine
 
 VARIABLES = (
     *("KIDNEYCT_PROJECT", "KIDNEYCT_WEIGHTS", "CUDA_VISIBLE_DEVICES", "XLA_FLAGS"),
-    *("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TMPDIR"),
+    *(*THREADS, "TMPDIR"),
 )
 """Environment variables that change what is used."""
 

@@ -113,9 +113,9 @@ def scaled_minutes(params: Params, **changes: Any) -> float:
     """Minutes to expect with some changes.
 
     Nearly all of them go with the pixels, and many with the folds: of the 62 minutes of the axial
-    slices' notebooks, the eleven trainings of five folds take 26. The patient recipe takes about as
-    long, for the features of its crops, whatever the size and the folds. Other parameters play no
-    part here.
+    slices' notebooks, the eleven trainings of five folds take 26. The patient recipe is expected to
+    take as long, for the features of its crops, whatever the size and the folds. Other parameters
+    play no part here.
     """
     run = params.model_copy(update=changed(params, changes))
     if run.recipe == "patient" and params.recipe != "patient":

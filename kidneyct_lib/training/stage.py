@@ -43,7 +43,7 @@ class StageSettings:
     learning_rate : float
         Adam's (https://arxiv.org/abs/1412.6980).
     batch_size, seed : int
-        Images a step; seed of the order of images and of dropout.
+        Images per step; seed of the order of images and of dropout.
     precision : {"float32", "bfloat16"}
         Of the backbone's layers in training steps. Weights, the head and all predictions are in
         single precision (mixed precision, https://arxiv.org/abs/1710.03740). bfloat16 is faster

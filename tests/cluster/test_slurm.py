@@ -15,6 +15,7 @@ from tiny_study import NOTEBOOKS, tiny
 
 from kidneyct_lib.core import engine
 from kidneyct_lib.core.errors import StudyError
+from kidneyct_lib.core.threads import THREADS
 from kidneyct_lib.study import clusters, runner
 
 pytestmark = [
@@ -33,7 +34,6 @@ memory: 4 GB
 walltime: 00:20:00
 interface: lo
 """
-ONE_THREAD = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -219,7 +219,7 @@ def results(run):
 
 
 def test_a_study_by_jobs_one_of_which_is_cancelled_equals_one_without(project, monkeypatch):
-    for name in ONE_THREAD:
+    for name in THREADS:
         monkeypatch.setenv(name, "1")
     study = tiny("phantom", project)
     assert runner.reproduce(study) == 3
