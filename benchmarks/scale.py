@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks import scale_step, tables
+from benchmarks import kept, scale_step, tables
 from benchmarks.bench import PUBLIC_SET, measured
 from benchmarks.bench import parse as bench_options
 from benchmarks.job import ROOT, prepare
 from kidneyct_lib.core.errors import StudyError
-from kidneyct_lib.core.files import project_root, replacement
+from kidneyct_lib.core.files import project_root
 from kidneyct_lib.plots import journal
 from kidneyct_lib.study import parameters
 from kidneyct_lib.study.run_folder import Run
@@ -80,7 +80,7 @@ def steps(options: argparse.Namespace, scratch: Path) -> Iterator[dict[str, Any]
 def _step(job: dict[str, Any], step: str) -> Iterator[dict[str, Any]]:
     """Rows of one step of `scale_step`."""
     place = Path(job["scratch"])
-    result = _once(place, step, lambda: measured("scale_step", job | {"step": step}))
+    result = kept.once(place, step, lambda: measured("scale_step", job | {"step": step}))
     yield from _rows(job["images"], result, stored=result["written_bytes"])
 
 
@@ -96,22 +96,9 @@ def _training(options: argparse.Namespace, job: dict[str, Any]) -> Iterator[dict
         scratch.mkdir()
         return measured("two_stage", prepare(bench_options(given), scratch))
 
-    result = _once(Path(job["scratch"]), "training", measure)
+    result = kept.once(Path(job["scratch"]), "training", measure)
     result["seconds"] = {name: result["seconds"][name] for name in NETWORK_PHASES}
     yield from _rows(job["images"], result, stored=result["stored_bytes"])
-
-
-def _once(place: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What is measured, with load and bytes written; kept in a folder for calls after this."""
-    kept = place / f"measured-{name}.json"
-    if not kept.exists():
-        print(f"{place.name}: {name}", flush=True)
-        before, load = _bytes(place), os.getloadavg()[0]
-        result = measure() | {"load": load}
-        result["written_bytes"] = _bytes(place) - before
-        with replacement(kept) as temporary:
-            temporary.write_text(json.dumps(result))
-    return json.loads(kept.read_text())
 
 
 def _rows(size: int, result: dict[str, Any], *, stored: int) -> Iterator[dict[str, Any]]:
@@ -208,35 +195,16 @@ def _slice(label: str, number: int) -> str:
     return f"{label}/{label}- ({number}).png"
 
 
-def _bytes(folder: Path) -> int:
-    """Of all files but what only this bench hands from step to step."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".npy")
-    return sum(path.stat().st_size for path in files)
-
-
 def _until_interrupted(rows: Iterator[dict[str, Any]]) -> tuple[pd.DataFrame, bool]:
     """What is measured until the end or until Ctrl-C, and whether that is all."""
-    kept = []
+    done = []
     try:
         for row in rows:
-            kept.append(row)
+            done.append(row)
     except KeyboardInterrupt:
         print("Interrupted: the tables hold what had been measured.", file=sys.stderr)
-        return pd.DataFrame(kept), False
-    return pd.DataFrame(kept), True
-
-
-def _work(folder: Path, settings: dict[str, Any]) -> Path:
-    """Folder of what is measured, kept of an earlier call with the same settings."""
-    work = folder / "work"
-    about, text = work / "settings.json", json.dumps(settings)
-    if work.exists() and not (about.exists() and about.read_text() == text):
-        shutil.rmtree(work)
-    work.mkdir(parents=True, exist_ok=True)
-    if earlier := len(list(work.rglob("measured-*.json"))):
-        print(f"{earlier} measured steps are kept of an earlier call; without {work}, none are.")
-    about.write_text(text)
-    return work
+        return pd.DataFrame(done), False
+    return pd.DataFrame(done), True
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -246,7 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = {name: str(value) for name, value in vars(options).items()}
     facts = {"options": asked, "load_at_start": os.getloadavg()[0]}
     settings, run, whole = _settings(options), Run(folder), True
-    work = _work(folder, settings)
+    work = kept.work_folder(folder, settings)
     try:
         if options.grouping:
             job = settings | {"step": "group_many", "images": options.grouping}

@@ -2,7 +2,8 @@
 
 Measures those of a generated study on this machine, one thread each, and simulates more workers
 than it has processors: Dask's own scheduler hands out tasks that only wait, as long as trainings
-were measured to take. Prints both tables and writes them to outputs/workers/.
+were measured to take. Prints both tables and writes them to outputs/workers/. What an interrupted
+call has measured is kept in outputs/workers/work/, where the next one finds it.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -19,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks import tables
+from benchmarks import kept, tables
 from benchmarks.bench import measured
 from benchmarks.job import ROOT, begin_run
 from kidneyct_lib.core.errors import StudyError
@@ -39,6 +41,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--patients", type=int, default=96, help="generated patients of each class: the slices"
     )
+    parser.add_argument("--folds", type=int, default=5, help="of cross-validation: the trainings")
     parser.add_argument(
         "--weights", choices=("imagenet", "none"), default="imagenet", help="of the backbone"
     )
@@ -51,16 +54,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def measure(options: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
     """Train all of a generated study in every way of `MEASURED`, from the same stores."""
     study = {"run_folder": str(scratch / "run"), "cache_folder": str(scratch / "cache")}
-    study |= {"phantom_patients": options.patients, "weights": options.weights}
-    params = parameters.load(ROOT / "params/phantom.yaml", **study)
+    study |= {"phantom_patients": options.patients, "folds": options.folds}
+    params = parameters.load(ROOT / "params/phantom.yaml", weights=options.weights, **study)
     begin_run(params)
-    job = {"params": params.model_dump(mode="json"), "scratch": str(scratch)}
-    measured("trainings", job | {"workers": 0})  # fills the stores
-    results = []
-    for workers in MEASURED:
-        shutil.rmtree(Path(params.run_folder, "checkpoints"))
-        results.append(measured("trainings", job | {"workers": workers}))
-    return results
+
+    def train(workers: int, **changes: int) -> dict[str, Any]:
+        shutil.rmtree(Path(params.run_folder, "checkpoints"), ignore_errors=True)
+        given = params.model_copy(update=changes).model_dump(mode="json")
+        job = {"params": given, "scratch": str(scratch), "workers": workers}
+        return measured("trainings", job)
+
+    kept.once(scratch, "stores", lambda: train(0, stage1_epochs=1, stage2_epochs=1))  # fills them
+    return [kept.once(scratch, f"{n}-workers", partial(train, n)) for n in MEASURED]
 
 
 def measured_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -98,8 +103,9 @@ def simulate(tasks: Sequence[float], start: float, workers: int) -> float:
     from distributed import Client, LocalCluster
 
     local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    local |= {"processes": False, "memory_limit": None}  # all share the memory of this process
     _STARTED.clear()
-    with LocalCluster(**local, processes=False) as cluster, Client(cluster) as client:
+    with LocalCluster(**local) as cluster, Client(cluster) as client:
         began = perf_counter()
         client.gather([client.submit(_wait, seconds, start, pure=False) for seconds in tasks])
         return (perf_counter() - began) * FASTER
@@ -131,10 +137,10 @@ def main(arguments: list[str] | None = None) -> int:
     folder = project_root() / "outputs/workers"
     facts = {"options": {name: str(value) for name, value in vars(options).items()}}
     facts |= {"load_at_start": os.getloadavg()[0]}
-    scratch = folder / f".scratch-{os.getpid()}"
-    scratch.mkdir(parents=True)
+    asked = {name: value for name, value in vars(options).items() if name != "studies"}
+    work = kept.work_folder(folder, asked)
     try:
-        results = measure(options, scratch)
+        results = measure(options, work)
         (tasks,) = results[MEASURED.index(1)]["tasks"]
         start = starting([tasks])
         written = {
@@ -144,8 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (StudyError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(scratch)
+    shutil.rmtree(work)
     for name, table in written.items():
         table.to_csv(folder / f"{name}.csv", index=False)
         print(f"\n## {name}\n\n{tables.markdown(table)}")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import scale, scale_step
+from benchmarks import kept, scale, scale_step
 from benchmarks.measure import Clock
 from kidneyct_lib.splitting import near_duplicates
 
@@ -103,7 +103,7 @@ def test_an_interrupted_bench_gives_what_it_measured():
 
 
 def test_measurements_with_other_settings_are_not_kept(tmp_path):
-    work = scale._work(tmp_path, {"image_size": 64})
+    work = kept.work_folder(tmp_path, {"image_size": 64})
     (work / "measured-index.json").write_text("{}")
-    assert (scale._work(tmp_path, {"image_size": 64}) / "measured-index.json").exists()
-    assert not (scale._work(tmp_path, {"image_size": 128}) / "measured-index.json").exists()
+    assert (kept.work_folder(tmp_path, {"image_size": 64}) / "measured-index.json").exists()
+    assert not (kept.work_folder(tmp_path, {"image_size": 128}) / "measured-index.json").exists()

@@ -263,20 +263,21 @@ _LAST: dict[str, StudyTraining] = {}  # by identity: what this process trained l
 
 
 def train_all(study: StudyTraining) -> list[Trained]:
-    """Train every fold and scheme, fold by fold, and last the final model.
+    """Train every fold and scheme, fold by fold, and the final model, which is returned last.
 
     Each stage's state is kept in the run's `checkpoints/` after every epoch: a training that was
     stopped, here or on a worker, goes on from there. The networks of the first fold and the final
     one are left there too.
     """
     folds = sorted(study.split["fold"].unique().tolist())
-    todo = [(scheme, fold) for fold in folds for scheme in SCHEMES] + [(FINAL, 0)]
+    # The final one takes longest: begun first, it is not what all workers wait for in the end.
+    todo = [(FINAL, 0), *((scheme, fold) for fold in folds for scheme in SCHEMES)]
     _LAST.clear()
     _LAST[study.identity] = study
     study.fill_stores()
     shared = {"folder": str(study.run.folder), "identity": study.identity}
     shared |= {"params": json.dumps(study.params)}
-    return engine.run_all(
+    final, *others = engine.run_all(
         _train,
         [shared | {"scheme": scheme, "fold": fold} for scheme, fold in todo],
         names=[FINAL if scheme == FINAL else f"{scheme}, fold {fold}" for scheme, fold in todo],
@@ -285,6 +286,7 @@ def train_all(study: StudyTraining) -> list[Trained]:
         unit="training",
         own_bars=True,
     )
+    return [*others, final]
 
 
 def _train(folder: str, identity: str, params: str, scheme: str, fold: int) -> Trained:
