@@ -69,12 +69,18 @@ def measure(options: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
 
 
 def measured_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Seconds of all trainings, and how many times as fast as one process each way is."""
+    """Seconds of all trainings, and how many times as fast as one process each way is.
+
+    Beside them what a worker's first training takes beyond the others, and what those take: longer
+    on several workers, where they wait for the same memory.
+    """
     seconds = [result["process_seconds"] for result in results]
     rows = {"workers": ["none, one process", *map(str, MEASURED[1:])], "seconds": seconds}
     rows["times as fast"] = seconds[0] / np.array(seconds)
     starts = [starting(result["tasks"]) if result["tasks"] else np.nan for result in results]
     rows["a worker's start, s"] = starts
+    further = [[s for task in result["tasks"] for s in task[1:]] for result in results]
+    rows["a further training, s"] = [np.mean(one) if one else np.nan for one in further]
     return pd.DataFrame(rows)
 
 

@@ -21,6 +21,8 @@ def test_the_measured_table_compares_with_one_process():
     assert table["times as fast"].tolist() == [1, 0.8, 1.6, 2]
     starts = table["a worker's start, s"].to_numpy()
     np.testing.assert_array_equal(starts, [np.nan, 20, 10, np.nan])
+    further = table["a further training, s"].to_numpy()
+    np.testing.assert_array_equal(further, [np.nan, 10, 10, np.nan])
 
 
 @pytest.mark.parametrize(("count", "least"), [(1, 50), (4, 20)])
