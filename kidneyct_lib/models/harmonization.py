@@ -89,7 +89,7 @@ def _fat(height, soft):
 
 
 def _beyond(height, fat, last):
-    """Level of soft tissue beyond a peak if that is of fat, else of that peak itself: float (N,)."""
+    """Level of soft tissue beyond a peak if that is of fat, else of the peak itself: float (N,)."""
     soft = _peak(height, ops.round(_BEYOND_FAT * fat), last)
     peak = _at(height, soft)
     apart = _valley(height, fat, soft) < window.VALLEY * peak
