@@ -69,27 +69,31 @@ def levels(gray):
     bright = counts[:, window.BACKGROUND :]
     total = ops.maximum(ops.sum(bright, axis=1), 1)
     mean = ops.matmul(bright, ops.arange(window.BACKGROUND, 256, dtype=counts.dtype)[:, None])[:, 0]
-    soft = _soft(height, *(ops.round(share * mean / total) for share in window.SOFT_RANGE))
+    first, last = (ops.round(share * mean / total) for share in window.SOFT_RANGE)
+    highest = ops.maximum(_peak(height, first, last), 1)
+    # In a window that shows fat bright, a fat patient's highest peak is that of fat: none is below.
+    alone = _fat(height, highest) == 0
+    soft = ops.where(alone, _beyond(height, highest, last), highest)
+    return _fat(height, soft), soft
+
+
+def _fat(height, soft):
+    """Level of the peak of fat below that of soft tissue, 0 where there is none: float (N,)."""
     lowest, highest = window.LOWEST_FAT + 0 * soft, ops.round(_HIGHEST_FAT * soft)
     fat = _peak(height, lowest, highest - 1)
     peak, below, beside = (_at(height, place) for place in (fat, fat - 1, soft))
     seen = (highest > lowest) & (below < peak)  # a peak, not the flank of black
     seen = seen & (peak >= window.FAT_PEAK * beside)
     seen = seen & (_valley(height, fat, soft) < window.VALLEY * peak)
-    return ops.where(seen, fat, 0 * fat), soft
+    return ops.where(seen, fat, 0 * fat)
 
 
-def _soft(height, first, last):
-    """Level of soft tissue, from 1: of the highest peak, or of one beyond, if that is of fat.
-
-    In a window that shows fat bright, a fat patient's highest peak is that of fat.
-    """
-    highest = ops.maximum(_peak(height, first, last), 1)
-    beyond = _peak(height, ops.round(_BEYOND_FAT * highest), last)
-    peak = _at(height, beyond)
-    fat = (beyond > highest) & (peak >= _BESIDE_FAT * _at(height, highest))
-    fat = fat & (_valley(height, highest, beyond) < window.VALLEY * peak)
-    return ops.where(fat, beyond, highest)
+def _beyond(height, fat, last):
+    """Level of soft tissue beyond a peak if that is of fat, else of the peak itself: float (N,)."""
+    soft = _peak(height, ops.round(_BEYOND_FAT * fat), last)
+    peak = _at(height, soft)
+    apart = _valley(height, fat, soft) < window.VALLEY * peak
+    return ops.where((soft > fat) & apart & (peak >= _BESIDE_FAT * _at(height, fat)), soft, fat)
 
 
 def _body_pixels(gray):

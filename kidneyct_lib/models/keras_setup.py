@@ -26,6 +26,9 @@ def _silenced() -> Iterator[None]:
 os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
 # oneDNN's gradients of convolutions: TensorFlow's own work image by image, and take twice the time.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Notebooks and workers that run side by side share a GPU: none takes its whole memory at once.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX's name for that
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # comes before the user's own keras.json
 with _silenced():  # TensorFlow reports missing GPUs before it reads its log level

@@ -78,11 +78,12 @@ def test_soft_tissue_is_found_where_there_is_more_fat(fat, soft):
     np.testing.assert_allclose(found, [fat, soft], atol=2.5)
 
 
-def test_organs_that_contrast_brightens_are_no_soft_tissue_beside_fat():
-    """Both kidneys, brighter than the rest of the body and apart from it."""
+@pytest.mark.parametrize(("contrasted", "radius"), [(150, 20), (150, 34), (165, 34)])
+def test_organs_that_contrast_brightens_are_no_soft_tissue_beside_fat(contrasted, radius):
+    """Both kidneys, brighter than the rest of the body and apart from it, and not small."""
     picture = body(30, 90)
     for x in (-60, 60):
-        cv2.circle(picture, (SIDE // 2 + x, SIDE // 2), 20, 150, -1)
+        cv2.circle(picture, (SIDE // 2 + x, SIDE // 2), radius, contrasted, -1)
     (found,) = levels_of(picture)
     np.testing.assert_allclose(found, [30, 90], atol=2.5)
 

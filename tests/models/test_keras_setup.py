@@ -37,6 +37,19 @@ def test_the_users_own_settings_play_no_part(tmp_path):
     ]
 
 
+def test_a_gpu_is_shared_unless_the_user_says_otherwise():
+    names = ("TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE")
+    shown = "import kidneyct_lib.models.keras_setup, os\n"
+    shown += f"print(*(os.environ[name] for name in {names}))"
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    for own, expected in (({}, ["true", "false"]), (dict.fromkeys(names, "1"), ["1", "1"])):
+        command = [sys.executable, "-c", shown]
+        done = subprocess.run(
+            command, env=environment | own, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == expected
+
+
 def test_initial_values_hang_on_the_seed_alone_whatever_other_threads_draw():
     import random
     import threading
