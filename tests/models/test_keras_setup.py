@@ -6,48 +6,40 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
-SHOWN = """
+MEMORY = ("TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE")
+SHOWN = f"""
+import os
 from kidneyct_lib.models.keras_setup import keras
 from keras import config
 print(config.backend(), config.floatx(), config.image_data_format(), config.epsilon(),
       config.dtype_policy().name, keras.layers.Conv2D(1, 1).dtype)
+print(*(os.environ[name] for name in {MEMORY}))
 """
 
 
-def test_the_users_own_settings_play_no_part(tmp_path):
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """What a process sees whose user has settings of his own: Keras's, and variables."""
+    folder = tmp_path_factory.mktemp("keras")
     other = {"floatx": "float16", "epsilon": 1e-3, "backend": "jax"}
     other |= {"image_data_format": "channels_first"}
-    (tmp_path / "keras.json").write_text(json.dumps(other))
-    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-    done = subprocess.run(
-        [sys.executable, "-c", SHOWN],
-        env=environment | {"KERAS_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == [
-        "tensorflow",
-        "float32",
-        "channels_last",
-        "1e-07",
-        "float32",
-        "float32",
-    ]
+    (folder / "keras.json").write_text(json.dumps(other))
+    unset = {"KERAS_BACKEND", *MEMORY}
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment |= {"KERAS_HOME": str(folder), MEMORY[1]: "1"}
+    command = [sys.executable, "-c", SHOWN]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return [line.split() for line in done.stdout.splitlines()]
 
 
-def test_a_gpu_is_shared_unless_the_user_says_otherwise():
-    names = ("TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE")
-    shown = "import kidneyct_lib.models.keras_setup, os\n"
-    shown += f"print(*(os.environ[name] for name in {names}))"
-    environment = {k: v for k, v in os.environ.items() if k not in names}
-    for own, expected in (({}, ["true", "false"]), (dict.fromkeys(names, "1"), ["1", "1"])):
-        command = [sys.executable, "-c", shown]
-        done = subprocess.run(
-            command, env=environment | own, capture_output=True, text=True, check=True
-        )
-        assert done.stdout.split() == expected
+def test_the_users_own_settings_play_no_part(shown):
+    assert shown[0] == ["tensorflow", "float32", "channels_last", "1e-07", "float32", "float32"]
+
+
+def test_a_gpu_is_shared_unless_the_user_says_otherwise(shown):
+    assert shown[1] == ["true", "1"]
 
 
 def test_initial_values_hang_on_the_seed_alone_whatever_other_threads_draw():
