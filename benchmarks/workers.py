@@ -71,8 +71,7 @@ def measure(options: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
 def measured_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Seconds of all trainings, and how many times as fast as one process each way is.
 
-    Beside them what a worker's first training takes beyond the others, and what those take: longer
-    on several workers, where they wait for the same memory.
+    Beside them what a worker's first training takes beyond the others, and what those take each.
     """
     seconds = [result["process_seconds"] for result in results]
     rows = {"workers": ["none, one process", *map(str, MEASURED[1:])], "seconds": seconds}

@@ -52,7 +52,7 @@ def test_a_threshold_that_leaves_too_few_groups_is_skipped_and_said(probe, group
     assert high["skipped"] == ""
 
 
-def test_deals_differ_and_their_range_holds_the_first(probe):
+def test_repeats_differ_and_their_range_holds_the_first(probe):
     first = {s: {"accuracy": 0.5, "macro_f1": 0.25} for s in ("slice", "patient")}
     result = repeated_cv.repeat_cv(probe, first, folds=4, repeats=3, seed=1)
     assert set(result) == {"slice", "patient"}
@@ -80,7 +80,7 @@ def test_the_mean_is_over_all_repeats(probe):
     assert (result["accuracy"]["low"], result["accuracy"]["high"]) == (min(values), max(values))
 
 
-def test_a_deal_that_cannot_be_made_is_left_out(probe):
+def test_a_repeat_that_cannot_be_made_is_left_out(probe):
     first = {"patient": {"accuracy": 0.5, "macro_f1": 0.5}}
     result = repeated_cv.repeat_cv(probe, first, folds=11, repeats=3, seed=1)
     assert result["patient"]["repeats"] == 1

@@ -276,7 +276,7 @@ def test_the_schemes_differ_in_gray_and_by_hatch(figures):
 # --- the ablation ------------------------------------------------------------------------------
 
 
-def test_every_rung_has_both_numbers_with_their_intervals(figures):
+def test_every_step_has_both_numbers_with_their_intervals(figures):
     (axes,) = figures["ablation"].axes
     assert [label.get_text() for label in axes.get_yticklabels()] == STEPS
     for counted, (points, ends, _) in zip(("slices", "patients"), interval_rows(axes), strict=True):
@@ -286,7 +286,7 @@ def test_every_rung_has_both_numbers_with_their_intervals(figures):
         np.testing.assert_array_equal(ends, rows[["macro_f1_low", "macro_f1_high"]])
 
 
-def test_dropped_rungs_are_hollow_and_chance_is_marked(figures):
+def test_dropped_steps_are_hollow_and_chance_is_marked(figures):
     (axes,) = figures["ablation"].axes
     for points, _, hollow in interval_rows(axes):
         assert set(points[hollow, 1].round()) == {1}
